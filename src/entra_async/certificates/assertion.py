@@ -1,0 +1,63 @@
+"""
+The signed statement by which an application proves that it holds a certificate's key.
+
+Sources:
+    https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials
+    RFC 7515 (JWS), RFC 7518, section 3.5 (PS256), RFC 7523, section 3
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from typing import Any, Final
+
+import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from entra_async.certificates.load import SigningCertificate
+
+__all__ = ("sign_assertion",)
+
+_LIFETIME_S: Final = 600
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def sign_assertion(
+    certificate: SigningCertificate, *, client_id: str, audience: str, now: float, send_x5c: bool
+) -> str:
+    """
+    Return a client assertion: a JWT signed with PS256 that names the certificate by its SHA-256 thumbprint.
+
+    Args:
+        certificate: Signs.
+        client_id: The application, issuer and subject of the statement.
+        audience: The token endpoint that will read it.
+        now: Seconds since the epoch. The statement holds for ten minutes.
+        send_x5c: Whether to send the certificate and its chain along, as subject-name-and-issuer trust needs.
+    """
+    leaf = certificate.certificate.public_bytes(Encoding.DER)
+    header: dict[str, Any] = {"typ": "JWT", "alg": "PS256", "x5t#S256": _encode(hashlib.sha256(leaf).digest())}
+    if send_x5c:
+        chain = (leaf, *(link.public_bytes(Encoding.DER) for link in certificate.chain))
+        header["x5c"] = [base64.b64encode(link).decode() for link in chain]
+    claims = {
+        "aud": audience,
+        "iss": client_id,
+        "sub": client_id,
+        "jti": str(uuid.uuid4()),
+        "nbf": int(now),
+        "iat": int(now),
+        "exp": int(now) + _LIFETIME_S,
+    }
+    signed = f"{_encode(msgspec.json.encode(header))}.{_encode(msgspec.json.encode(claims))}"
+    signature = certificate.private_key.sign(
+        signed.encode(), padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH), hashes.SHA256()
+    )
+    return f"{signed}.{_encode(signature)}"

@@ -1,0 +1,91 @@
+"""
+From a PFX or PEM file, or its bytes, to a certificate to sign in with. Blocking: run it in a worker thread.
+
+No error shows a password or key. Errors of the library that may have seen one are neither cause nor context.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from entra_async.certificates.pem import parse_pem
+from entra_async.certificates.pkcs12 import parse_pkcs12
+from entra_async.certificates.signing import SigningCertificate, belongs_to, check, from_objects
+from entra_async.certificates.source import Source, read_source
+from entra_async.errors import ConfigurationError
+
+__all__ = ("SigningCertificate", "from_objects", "load_certificate")
+
+
+def load_certificate(
+    *,
+    path: str | os.PathLike[str] | None = None,
+    data: bytes | None = None,
+    password: str | bytes | None = None,
+    now: datetime,
+) -> SigningCertificate:
+    """
+    Read a certificate and its private key from a file or from bytes. Blocks while it reads and decrypts.
+
+    The certificate of the key is the leaf; of several, the one that is valid and lasts longest. Certificates that are
+    not the key's are the chain.
+
+    Args:
+        path: A PFX (PKCS#12) or PEM file. Exactly one of *path* and *data* is given.
+        data: The bytes of such a file.
+        password: Opens the file or its key. It may be given although nothing is encrypted.
+        now: Current time, with a time zone.
+
+    Returns:
+        The certificate, its key and its chain, checked for use at *now*.
+
+    Raises:
+        ConfigurationError: If there is no usable certificate. ``field`` is ``"password"``, or else ``"path"`` or
+            ``"data"``, whichever was given.
+    """
+    source, content = read_source(path, data)
+    secret = _encode_password(password)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        # Windows PowerShell writes text as UTF-16.
+        content = content.decode("utf-16", "replace").encode()
+    parse = parse_pem if b"-----BEGIN" in content else parse_pkcs12
+    keys, certificates = parse(content, secret, source)
+    return _assemble(keys, certificates, now=now, source=source)
+
+
+def _encode_password(password: object) -> bytes | None:
+    if password is None or isinstance(password, bytes):
+        return password
+    if isinstance(password, str):
+        try:
+            # Bytes of an environment variable that are no UTF-8 come as surrogates; so they go back.
+            return password.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            pass  # its message would quote the password
+    message = "password is no text that can be encoded."
+    raise ConfigurationError(message, field="password", hint="Give it as str or bytes.")
+
+
+def _assemble(
+    keys: list[PrivateKeyTypes], certificates: list[x509.Certificate], *, now: datetime, source: Source
+) -> SigningCertificate:
+    if not keys:
+        hint = "Export the certificate together with its private key; a key marked as not exportable cannot be."
+        raise source.refuse(problem="holds no private key.", hint=hint)
+    if not certificates:
+        hint = "Add the certificate of the key: in PEM, one file may hold both, one after the other."
+        raise source.refuse(problem="holds no certificate.", hint=hint)
+    # Without a pair, what is wrong with the first of each is the error.
+    pairs = [(key, link) for key in keys for link in certificates if belongs_to(key, link)]
+    private_key, leaf = max(
+        pairs or [(keys[0], certificates[0])],
+        key=lambda pair: (pair[1].not_valid_before_utc <= now, pair[1].not_valid_after_utc),
+    )
+    key = check(private_key, leaf, now=now, key_field=source.field, certificate_field=source.field)
+    chain = tuple(link for link in dict.fromkeys(certificates) if not belongs_to(key, link))
+    return SigningCertificate(key, leaf, chain)

@@ -1,0 +1,117 @@
+"""
+The national clouds: where to sign in, where each service answers, and for which audience its tokens are made.
+
+Sources:
+    https://learn.microsoft.com/en-us/graph/deployments
+    https://learn.microsoft.com/en-us/entra/identity-platform/authentication-national-cloud
+    https://learn.microsoft.com/en-us/defender-endpoint/gov
+    https://learn.microsoft.com/en-us/defender-xdr/usgov
+    Azure CLI's cloud table for Azure Resource Manager and Key Vault
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from entra_async.errors import ConfigurationError
+
+__all__ = ("CLOUDS", "Cloud", "Endpoint", "find_cloud")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """
+    One service in one cloud.
+
+    Attributes:
+        url: Root of the service, without a trailing slash; may hold ``%NAME%`` parameters.
+        audience: What a token must be made for. A trailing slash is part of it.
+    """
+
+    url: str
+    audience: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """
+    One Microsoft cloud. Tokens of one cloud are worthless in another.
+
+    Attributes:
+        name: What ``Session(cloud=…)`` takes.
+        authority: Root of the sign-in service, without a tenant.
+        graph: Microsoft Graph, without the version.
+        azure: Azure Resource Manager.
+        key_vault: Key Vault; the URL holds ``%VAULTNAME%``.
+        endpoint: Defender for Endpoint; ``None`` where the cloud has none.
+        security: Defender XDR; ``None`` where the cloud has none.
+    """
+
+    name: str
+    authority: str
+    graph: Endpoint
+    azure: Endpoint
+    key_vault: Endpoint
+    endpoint: Endpoint | None
+    security: Endpoint | None
+
+
+_GLOBAL: Final = Cloud(
+    name="global",
+    authority="https://login.microsoftonline.com",
+    graph=Endpoint("https://graph.microsoft.com", "https://graph.microsoft.com"),
+    azure=Endpoint("https://management.azure.com", "https://management.core.windows.net/"),
+    key_vault=Endpoint("https://%VAULTNAME%.vault.azure.net", "https://vault.azure.net"),
+    endpoint=Endpoint("https://api.securitycenter.microsoft.com/api", "https://api.securitycenter.microsoft.com"),
+    security=Endpoint("https://api.security.microsoft.com/api", "https://api.security.microsoft.com"),
+)
+_US_GOV: Final = Cloud(
+    name="usgov",
+    authority="https://login.microsoftonline.us",
+    graph=Endpoint("https://graph.microsoft.us", "https://graph.microsoft.us"),
+    azure=Endpoint("https://management.usgovcloudapi.net", "https://management.core.usgovcloudapi.net/"),
+    key_vault=Endpoint("https://%VAULTNAME%.vault.usgovcloudapi.net", "https://vault.usgovcloudapi.net"),
+    endpoint=Endpoint("https://api-gov.securitycenter.microsoft.us/api", "https://api-gov.securitycenter.microsoft.us"),
+    security=Endpoint("https://api-gov.security.microsoft.us/api", "https://api-gov.security.microsoft.us"),
+)
+_US_GOV_DOD: Final = replace(
+    _US_GOV, name="usgovdod", graph=Endpoint("https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us")
+)
+_CHINA: Final = Cloud(
+    name="china",
+    authority="https://login.chinacloudapi.cn",
+    graph=Endpoint("https://microsoftgraph.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn"),
+    azure=Endpoint("https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn/"),
+    key_vault=Endpoint("https://%VAULTNAME%.vault.azure.cn", "https://vault.azure.cn"),
+    endpoint=None,
+    security=None,
+)
+
+CLOUDS: Final = MappingProxyType({cloud.name: cloud for cloud in (_GLOBAL, _US_GOV, _US_GOV_DOD, _CHINA)})
+"""The clouds Microsoft runs, by name."""
+
+_ALIASES: Final = {"public": "global", "dod": "usgovdod", "gcchigh": "usgov"}
+
+
+def find_cloud(cloud: str | Cloud) -> Cloud:
+    """
+    Return the cloud of that name, in any case; a :class:`Cloud` of one's own is returned as it is.
+
+    Args:
+        cloud: ``"global"``, ``"usgov"``, ``"usgovdod"`` (or ``"dod"``), ``"china"``, or a :class:`Cloud`.
+
+    Raises:
+        ConfigurationError: If there is no such cloud.
+    """
+    if isinstance(cloud, Cloud):
+        return cloud
+    name = cloud.lower() if isinstance(cloud, str) else ""
+    found = CLOUDS.get(_ALIASES.get(name, name))
+    if found is None:
+        message = f"There is no cloud {cloud!r}."
+        raise ConfigurationError(
+            message, field="cloud", hint=f"Use one of {', '.join(CLOUDS)}, or a Cloud of your own."
+        )
+    return found

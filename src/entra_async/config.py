@@ -1,0 +1,147 @@
+"""What a Session can be told about time, limits and retries. Plain values: no I/O, no defaults read from elsewhere."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import anyio
+
+from entra_async.errors import ConfigurationError
+
+__all__ = ("Clock", "Limits", "RetryPolicy", "SystemClock", "Timeouts", "check_proxy")
+
+
+class Clock(Protocol):
+    """Where time comes from. Anything with these three methods will do, so that tests can move time."""
+
+    def now(self) -> float:
+        """Return seconds since the Unix epoch: compared with what services say."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that is never set back: compared with itself only."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(anyio.sleep)
+
+
+def _check_positive(value: float, field: str) -> None:
+    # `not >` rather than `<=`: NaN must not pass.
+    if not isinstance(value, int | float) or not value > 0:
+        message = f"{field} is {value!r}."
+        raise ConfigurationError(message, field=field, hint="Give a number greater than zero.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    How much the one pool of a Session may hold.
+
+    Attributes:
+        connections: Requests on the wire at once, over all hosts; more wait for a place.
+        keepalive_s: Seconds an unused connection is kept. Shorter than what the services' front ends
+            keep (about 120 s), so that a request rarely meets a connection that is just being closed.
+        dns_cache_s: Seconds an address is remembered.
+
+    Raises:
+        ConfigurationError: If a value is not greater than zero.
+    """
+
+    connections: int = 100
+    keepalive_s: float = 60.0
+    dns_cache_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        _check_positive(self.connections, "connections")
+        _check_positive(self.keepalive_s, "keepalive_s")
+        _check_positive(self.dns_cache_s, "dns_cache_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """
+    How long one attempt of one request may wait, in seconds, each part on its own.
+
+    Attributes:
+        queue_s: For a place among ``Limits.connections``. Counted apart, so that a long queue is never
+            mistaken for an unreachable host.
+        connect_s: For DNS, TCP and TLS.
+        read_s: Between two pieces of the answer.
+
+    Raises:
+        ConfigurationError: If a value is not greater than zero.
+    """
+
+    queue_s: float = 300.0
+    connect_s: float = 15.0
+    read_s: float = 100.0
+
+    def __post_init__(self) -> None:
+        _check_positive(self.queue_s, "queue_s")
+        _check_positive(self.connect_s, "connect_s")
+        _check_positive(self.read_s, "read_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """
+    When to try again. Which request may be sent again at all is not a setting: see :mod:`entra_async.rules.retry`.
+
+    Attributes:
+        max_attempts: How often one request is sent at most, the first time included.
+        base_delay_s: Seconds before the second attempt when the service named no time; doubles each time.
+        max_delay_s: The longest of those waits.
+        max_retry_after_s: The longest ``Retry-After`` obeyed; a longer one becomes an error at once.
+        deadline_s: Seconds one request may take in all: attempts, queue and waits. ``timeout=`` of a call replaces it.
+
+    Raises:
+        ConfigurationError: If a value is not greater than zero.
+    """
+
+    max_attempts: int = 6
+    base_delay_s: float = 0.5
+    max_delay_s: float = 30.0
+    max_retry_after_s: float = 180.0
+    deadline_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        for field in ("max_attempts", "base_delay_s", "max_delay_s", "max_retry_after_s", "deadline_s"):
+            _check_positive(getattr(self, field), field)
+
+
+_PROXY_SCHEMES: Final = ("http", "https")
+
+
+def check_proxy(proxy: str | None) -> str | None:
+    """
+    Return *proxy* if it is the URL of an HTTP proxy, such as ``"http://user:password@proxy.contoso.com:8080"``.
+
+    Raises:
+        ConfigurationError: If it is not. The message does not repeat it, since it may hold a password.
+    """
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+        usable = usable and parts.path in ("", "/") and not parts.query and not parts.fragment
+    except (ValueError, AttributeError, TypeError):
+        usable = False
+    if not usable:
+        message = "The proxy is not the URL of an HTTP proxy."
+        hint = "Give it as http://host:port or https://host:port; SOCKS is not supported."
+        raise ConfigurationError(message, field="proxy", hint=hint)
+    return proxy

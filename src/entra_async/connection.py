@@ -1,0 +1,268 @@
+"""One signed-in service and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Self, TypedDict, final
+
+from entra_async.config import Clock, RetryPolicy
+from entra_async.credentials.accounts import Account
+from entra_async.errors import ConfigurationError
+from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.response import Response
+from entra_async.requests.pages import iter_pages, next_url
+from entra_async.requests.prepare import Prepared, Target, prepare
+from entra_async.rules.decoding import Page
+from entra_async.services import Service
+from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.token import Token
+from entra_async.transport.pool import Pool
+
+__all__ = ("Connection", "InvokeOptions", "StreamOptions")
+
+
+class StreamOptions(TypedDict, total=False):
+    """What :meth:`Connection.stream` takes beside the path."""
+
+    query: Mapping[str, object] | None
+    headers: Mapping[str, str] | None
+    parameters: Mapping[str, str] | None
+    type: Any
+    timeout: float | None
+
+
+class InvokeOptions(StreamOptions, total=False):
+    """What :meth:`Connection.invoke` takes beside the path."""
+
+    method: str
+    body: Any
+    content_type: str | None
+    paging: bool
+    raw: bool
+    idempotent: bool | None
+
+
+@final
+class Connection:
+    """
+    A service that is signed in to. Made by :meth:`entra_async.Session.connect`, closed with the Session.
+
+    It is itself an ``AsyncTokenCredential``: any Azure SDK and msgraph-sdk take it as their credential, and share
+    its tokens.
+
+    Attributes:
+        name: What ``service=`` takes to mean this connection.
+        service: The service.
+        account: Who is signed in.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        target: Target,
+        key: TokenKey,
+        account: Account,
+        broker: Broker,
+        pool: Pool,
+        clock: Clock,
+        policy: RetryPolicy,
+    ) -> None:
+        self.name = name
+        self.service: Service = target.service
+        self.account = account
+        self._target = target
+        self._key = key
+        self._broker = broker
+        self._caller = Caller(pool=pool, get_token=self.get_token, clock=clock, policy=policy)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.name!r} to {self.service.url} as {self.account.name}>"
+
+    @property
+    def token(self) -> Token | None:
+        """The token held now, which may have expired; ``None`` after the Session was closed. Nothing is asked for."""
+        return self._broker.peek(self._key)
+
+    async def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **_: Any,
+    ) -> Token:
+        """
+        Return a token that is good for some minutes: from memory, or asked for once however many callers there are.
+
+        Args:
+            scopes: Of one resource; by default the service's own.
+            claims: What a service demanded beyond that, as a JSON text.
+            tenant_id: Another tenant than the one signed in to.
+            enable_cae: Whether the caller can handle continuous access evaluation.
+
+        Raises:
+            AuthenticationError: If there is none to be had.
+            ClosedError: If the Session is closed.
+
+        Sources:
+            ``azure.core.credentials_async.AsyncTokenCredential``
+        """
+        key = self._key
+        if scopes or claims is not None or tenant_id is not None or enable_cae:
+            key = key._replace(
+                scopes=scopes or key.scopes, claims=claims, tenant_id=tenant_id or key.tenant_id, enable_cae=enable_cae
+            )
+        return await self._broker.get(key, self.account.source)
+
+    async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Token:
+        """
+        Return a token, as :meth:`get_token` does, for what speaks azure-core's newer protocol.
+
+        Args:
+            scopes: Of one resource; by default the service's own.
+            options: ``claims``, ``tenant_id`` and ``enable_cae``.
+
+        Sources:
+            ``azure.core.credentials_async.AsyncSupportsTokenInfo``
+        """
+        return await self.get_token(*scopes, **(options or {}))
+
+    async def close(self) -> None:
+        """Do nothing: a connection is closed with its Session. Azure's SDKs expect the method."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def invoke(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        query: Mapping[str, object] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        paging: bool = True,
+        raw: bool = False,
+        type: Any = None,  # noqa: A002 - the name msgspec's users know
+        timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
+        idempotent: bool | None = None,
+    ) -> Any:
+        """
+        Call the service once, and follow a collection to its end.
+
+        Args:
+            path: Below the service's root, such as ``"users/ada@contoso.com"``; may hold a query. A link that the
+                service made (absolute, below the same root) is taken as it is.
+            method: HTTP method.
+            query: Name to text, number, boolean, date, or list; escaped here, so write literals as they are.
+            body: Sent as JSON; ``str`` and ``bytes`` are sent as they are and need *content_type*.
+            headers: Sent with every page, over the service's own.
+            content_type: What the body is.
+            parameters: Values for the parameters of the service's URL, such as ``{"VaultName": "contoso"}``.
+            paging: ``False`` for the first page only.
+            raw: ``True`` for the :class:`Response` instead of its value.
+            type: What the value, or each item, is decoded into: a msgspec Struct, say.
+            timeout: Seconds each request may take in all, waits and repetitions included; 300 by default.
+            idempotent: ``True`` if a POST or PATCH may be sent again although it may have acted.
+
+        Returns:
+            The decoded value: a dict, or a list of every item of a collection; ``None`` if there is no body.
+
+        Raises:
+            ConfigurationError: If an argument cannot be sent. Nothing was.
+            APIStatusError: If the service answers with an error; there is a class for each usual status.
+            TransportError: If no complete answer arrives; ``RequestTimeoutError`` if time ran out.
+            UnsafeLinkError: If a link leads to another host. Nothing was sent there.
+            PagingError: If the pages go round in circles.
+            DecodeError: If the answer is not the JSON, or not the *type*, that was asked for.
+            AuthenticationError: If there is no token.
+            ClosedError: If the Session is closed, or open in another event loop.
+        """
+        prepared = prepare(
+            self._target,
+            path,
+            method=method,
+            query=query,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+            parameters=parameters,
+        )
+        response = await self._call(prepared, timeout=timeout, idempotent=idempotent)
+        if raw or self.service.raw_only:
+            return response
+        value = response.read(type)
+        if not isinstance(value, Page):
+            return value
+        items = value.items
+        seen: set[int] = set()
+        following = next_url(value, source=prepared.url, seen=seen) if paging else None
+        if following is not None:
+            async with aclosing(self._pages(prepared, following, type, timeout, seen)) as pages:
+                async for page in pages:
+                    items.extend(page.items)
+        return items
+
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        type: Any = None,  # noqa: A002 - the name msgspec's users know
+        timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
+    ) -> AsyncGenerator[Any]:
+        """
+        Yield every item of a collection, each page once and in order.
+
+        The next page is fetched while this one is used, and never more than that: memory stays flat over millions of
+        items. A loop that is left early leaves no request behind.
+
+        Args:
+            path: See :meth:`invoke`.
+            query: See :meth:`invoke`.
+            headers: Sent with every page.
+            parameters: See :meth:`invoke`.
+            type: What each item is decoded into.
+            timeout: Seconds each page may take in all; 300 by default.
+
+        Raises:
+            PagingError: If the answer is no collection, or the pages go round in circles.
+            EntraError: Whatever :meth:`invoke` raises.
+        """
+        prepared = prepare(self._target, path, query=query, headers=headers, parameters=parameters)
+        if self.service.raw_only:
+            message = f"The answers of {self.service.name!r} are not decoded, so there are no items to stream."
+            raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
+        async with aclosing(self._pages(prepared, prepared.url, type, timeout)) as pages:
+            async for page in pages:
+                for item in page.items:
+                    yield item
+
+    def _pages(
+        self, prepared: Prepared, url: str, kind: Any, timeout_s: float | None, seen: set[int] | None = None
+    ) -> AsyncGenerator[Page]:
+        follow = Prepared("GET", url, {**prepared.headers})
+
+        async def fetch(link: str) -> Response:
+            return await self._caller.call(follow.method, link, headers=follow.headers, timeout_s=timeout_s)
+
+        return iter_pages(fetch, url, kind, seen=seen)
+
+    async def _call(self, prepared: Prepared, *, timeout: float | None, idempotent: bool | None) -> Response:  # noqa: ASYNC109
+        return await self._caller.call(
+            prepared.method,
+            prepared.url,
+            headers=prepared.headers,
+            body=prepared.body,
+            timeout_s=timeout,
+            idempotent=idempotent,
+        )

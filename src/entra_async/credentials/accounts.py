@@ -1,0 +1,64 @@
+"""The providers in use: each is opened once, however many connections sign in with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import final
+
+from entra_async.credentials.provider import Provider, SignInContext
+from entra_async.tokens.source import TokenSource
+
+__all__ = ("Account", "Accounts")
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """
+    One provider, signed in against one authority.
+
+    Attributes:
+        name: Unique in a Session; stands for client and credential in the key of a token.
+        authority: Root of the sign-in service.
+        source: Gives the tokens.
+        users: How many connections hold it.
+    """
+
+    name: str
+    authority: str
+    source: TokenSource
+    users: int = 0
+
+
+@final
+class Accounts:
+    """Every account of a Session."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[tuple[Provider, str], Account] = {}
+        self._numbers = count(1)
+
+    def hold(self, provider: Provider, context: SignInContext) -> Account:
+        """Return the account of a provider, opened if it is new; :meth:`release` it as often."""
+        key = provider, context.authority
+        account = self._accounts.get(key)
+        if account is None:
+            name = f"{type(provider).__name__}#{next(self._numbers)}"
+            account = self._accounts[key] = Account(name, context.authority, provider.open(context))
+        account.users += 1
+        return account
+
+    async def release(self, account: Account) -> bool:
+        """Return whether that was its last user; if so, its source is closed."""
+        account.users -= 1
+        if account.users > 0:
+            return False
+        self._accounts = {key: other for key, other in self._accounts.items() if other is not account}
+        await account.source.aclose()
+        return True
+
+    async def aclose(self) -> None:
+        """Close every source."""
+        accounts, self._accounts = self._accounts, {}
+        for account in accounts.values():
+            await account.source.aclose()

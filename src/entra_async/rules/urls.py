@@ -1,0 +1,225 @@
+"""
+From a service's root, a path and a query to the URL that is sent. Pure.
+
+Nothing here trusts a path: it can neither name another host nor climb out of the service's root.
+
+Source:
+    RFC 3986, sections 2 and 3
+    https://learn.microsoft.com/en-us/graph/query-parameters#encoding-query-parameters
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+from uuid import UUID
+
+from entra_async.errors import ConfigurationError
+
+__all__ = ("build_url", "check_service_url", "encode_query", "expand", "origin_of", "strip_query")
+
+# What RFC 3986 allows bare in a query, less what separates (& =), means a blank (+) or ends it (#).
+_QUERY_SAFE: Final = "$'(),/:;@!*?-._~"
+# What a path may hold bare, '%' included: an escape that the caller wrote stays as it is.
+_PATH_SAFE: Final = "/$'(),:;@!*=&+-._~%"
+_CONTROL: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_STRAY_PERCENT: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
+# Letters, digits and what needs no second look: most paths are no more than that.
+_PLAIN_PATH: Final = re.compile(
+    r"[A-Za-z0-9@_-][A-Za-z0-9@_-]*(\.[A-Za-z0-9@_-]+)*(/[A-Za-z0-9@_-]+(\.[A-Za-z0-9@_-]+)*)*"
+)
+_PARAMETER: Final = re.compile(r"%([A-Za-z][A-Za-z0-9_]*)%")
+_HOST_LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,125}[A-Za-z0-9])?")
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """
+    Return scheme, host and port of *url*, in lower case, a default port filled in: what decides who gets a token.
+
+    Raises:
+        ValueError: If the URL has no valid host or port.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname:
+        message = "no host"
+        raise ValueError(message)
+    return parts.scheme.lower(), parts.hostname.lower().rstrip("."), parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def strip_query(url: str) -> str:
+    """Return *url* without user name, query and fragment: fit for messages and logs."""
+    bare = url.partition("#")[0].partition("?")[0]
+    scheme, separator, rest = bare.partition("://")
+    if not separator:
+        return bare
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def check_service_url(url: object, *, field: str) -> str:
+    """
+    Return *url*, without a trailing slash, if tokens may be sent there: https, a host, no query.
+
+    Raises:
+        ConfigurationError: If it is anything else.
+    """
+    usable = False
+    if isinstance(url, str) and not _CONTROL.search(url):
+        try:
+            parts = urlsplit(_PARAMETER.sub("x", url))
+            usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+            usable = usable and not (parts.query or parts.fragment or parts.username or parts.password)
+        except ValueError:
+            usable = False
+    if not usable or not isinstance(url, str):
+        message = f"{field} is {url!r}, which is not the https URL of a service."
+        hint = (
+            "Give scheme, host and path only, such as 'https://graph.microsoft.com/v1.0'. Tokens travel over TLS only."
+        )
+        raise ConfigurationError(message, field=field, hint=hint)
+    return url.rstrip("/")
+
+
+def expand(url: str, parameters: Mapping[str, str]) -> str:
+    """
+    Return *url* with each ``%NAME%`` replaced by the parameter of that name, in any case.
+
+    Args:
+        url: A service's root, such as ``https://%VAULTNAME%.vault.azure.net``.
+        parameters: Name to value. In the host a value must be one host label.
+
+    Raises:
+        ConfigurationError: If a parameter is missing, unknown, or does not fit its place.
+    """
+    given = {name.lower(): (name, value) for name, value in parameters.items()}
+    used: set[str] = set()
+    host_end = url.find("/", url.find("://") + 3)
+
+    def replace(match: re.Match[str]) -> str:
+        key = match[1].lower()
+        if key not in given:
+            message = f"The service's URL needs the parameter {match[1]!r}."
+            raise ConfigurationError(message, field="parameters", hint=f"Give parameters={{{match[1]!r}: …}}.")
+        used.add(key)
+        name, value = given[key]
+        in_host = host_end < 0 or match.start() < host_end
+        if not isinstance(value, str) or not value or (in_host and not _HOST_LABEL.fullmatch(value)):
+            message = f"The parameter {name!r} is {value!r}, which does not fit into the service's URL."
+            hint = "In a host name, use letters, digits and hyphens only." if in_host else "Give a text."
+            raise ConfigurationError(message, field="parameters", hint=hint)
+        return value if in_host else quote(value, safe="")
+
+    expanded = _PARAMETER.sub(replace, url)
+    unknown = [name for key, (name, _) in given.items() if key not in used]
+    if unknown:
+        message = f"The service's URL has no parameter {unknown[0]!r}."
+        raise ConfigurationError(message, field="parameters", hint="Remove it, or check its spelling.")
+    return expanded
+
+
+def encode_query(query: Mapping[str, object]) -> str:
+    """
+    Return *query* as the part of a URL after the ``?``.
+
+    Literals of ``$filter`` arrive as written: quotes, commas, parentheses and ``$`` stay readable; blanks,
+    ``+``, ``#``, ``&`` and everything else are escaped. Booleans become ``true`` and ``false``, lists are
+    joined with commas, dates and times become ISO 8601.
+
+    Args:
+        query: Name to text, number, boolean, date, datetime with a time zone, UUID, enum member, or a list of these.
+
+    Raises:
+        ConfigurationError: If a value is of another type (``None`` too: leave the name out instead).
+
+    Example:
+        >>> encode_query({"$filter": "displayName eq 'O''Neill & Co'", "$top": 5, "$count": True})
+        "$filter=displayName%20eq%20'O''Neill%20%26%20Co'&$top=5&$count=true"
+    """
+    pairs = []
+    for name, value in query.items():
+        if not isinstance(name, str) or not name:
+            message = f"A name in query is {name!r}."
+            raise ConfigurationError(message, field="query", hint="Names are texts that are not empty.")
+        text = ",".join(_text(name, item) for item in value) if isinstance(value, list | tuple) else _text(name, value)
+        pairs.append(f"{quote(name, safe=_QUERY_SAFE)}={_quote(text)}")
+    return "&".join(pairs)
+
+
+def _quote(text: str) -> str:
+    try:
+        return quote(text, safe=_QUERY_SAFE)
+    except UnicodeEncodeError as error:
+        message = "A value in query holds half of a surrogate pair, which has no UTF-8 form."
+        raise ConfigurationError(message, field="query", hint="Pass well-formed Unicode.") from error
+
+
+def _text(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Enum():
+            return _text(name, value.value)
+        case str():
+            return value
+        case int() | float() | UUID():
+            return str(value)
+        case datetime() if value.tzinfo is not None:
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date() if not isinstance(value, datetime):
+            return value.isoformat()
+    message = f"query[{name!r}] is {value!r}, which has no form in a URL."
+    hint = "Use a text, number, boolean, date, datetime with a time zone, UUID, or a list of these; leave out None."
+    raise ConfigurationError(message, field="query", hint=hint)
+
+
+def build_url(base: str, path: object, query: str) -> str:
+    """
+    Return the URL of *path* under *base*.
+
+    Args:
+        base: The service's root, without a trailing slash.
+        path: Relative to the root, with or without a leading slash; may hold a query of its own. Or an absolute URL
+            below the same root, as the service's own links are.
+        query: What :func:`encode_query` gives; may be empty.
+
+    Raises:
+        ConfigurationError: If the path is empty, names another host, climbs with ``..``, or holds what no URL holds.
+    """
+    if isinstance(path, str) and _PLAIN_PATH.fullmatch(path):
+        return f"{base}/{path}?{query}" if query else f"{base}/{path}"
+    if not isinstance(path, str) or not path.strip("/"):
+        message = "path is empty." if isinstance(path, str) else f"path is {path!r}, not a str."
+        raise ConfigurationError(message, field="path", hint="Give a path relative to the service, such as 'users'.")
+    relative = _relative(base, path)
+    bare, question, own_query = relative.partition("?")
+    segments = unquote(bare).replace("\\", "/").split("/")
+    if ".." in segments or "." in segments:
+        raise _refusal(path, "climbs with '.' or '..'")
+    if _CONTROL.search(own_query) or "#" in relative:
+        raise _refusal(path, "holds a '#', a blank or a control character that is not escaped")
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in bare):
+        raise _refusal(path, "holds a control character")
+    escaped = quote(_STRAY_PERCENT.sub("%25", bare), safe=_PATH_SAFE)
+    joined = "&".join(part for part in (quote(own_query, safe=_QUERY_SAFE + "%&=+"), query) if part)
+    return f"{base}/{escaped}" + (f"?{joined}" if joined or question else "")
+
+
+def _relative(base: str, path: str) -> str:
+    if path.startswith(("//", "\\", "/\\")):
+        raise _refusal(path, "names a host")
+    if "://" not in path.partition("?")[0]:
+        return path.lstrip("/")
+    if not path.lower().startswith(base.lower() + "/"):
+        raise _refusal(path, "names a host that is not this service's")
+    return path[len(base) + 1 :]
+
+
+def _refusal(path: str, why: str) -> ConfigurationError:
+    message = f"path is {strip_query(path)!r}, which {why}."
+    hint = "Give a path below the service's root, such as 'users'; service= and service_url= choose the host."
+    return ConfigurationError(message, field="path", hint=hint)

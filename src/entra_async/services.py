@@ -1,0 +1,188 @@
+"""
+The services a Session can sign in to: six that Microsoft runs, and one's own.
+
+Sources:
+    https://learn.microsoft.com/en-us/graph/use-the-api
+    https://learn.microsoft.com/en-us/rest/api/azure
+    https://learn.microsoft.com/en-us/rest/api/keyvault
+    https://learn.microsoft.com/en-us/defender-endpoint/api/apis-intro
+    https://learn.microsoft.com/en-us/defender-xdr/api-access
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+from entra_async.clouds import Cloud, Endpoint
+from entra_async.errors import ConfigurationError
+from entra_async.rules.urls import check_service_url
+
+__all__ = ("Service", "Services")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """
+    A web API that takes tokens of Entra ID.
+
+    Attributes:
+        name: What ``service=`` takes, in any case.
+        url: Its root, https. ``%NAME%`` stands for a parameter, such as a vault's name. Empty for a resource that is
+            only signed in to.
+        audience: Its Application ID URI: what its tokens are made for. A trailing slash is part of it.
+        default_scopes: Delegated permissions to ask for when a person signs in; empty for all that were granted.
+        headers: Sent with every request, unless the request has its own.
+        query: Sent with every request, unless the request has its own.
+        parameters: The parameters of the URL: name to what it means.
+        raw_only: ``True`` if its answers are not JSON objects: requests give the ``Response``.
+        help_url: Where it is documented.
+
+    Raises:
+        ConfigurationError: If the name is empty, the URL is not https, or the audience is missing.
+    """
+
+    name: str
+    url: str
+    audience: str
+    default_scopes: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    raw_only: bool = False
+    help_url: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            message = "The name of a service is empty."
+            raise ConfigurationError(message, field="name", hint="Give it a name to use as service=.")
+        if not isinstance(self.audience, str) or not self.audience.strip():
+            message = f"The service {self.name!r} has no audience."
+            hint = "Give the Application ID URI that its tokens are made for, such as 'api://contoso-orders'."
+            raise ConfigurationError(message, field="audience", hint=hint)
+        if self.url:
+            object.__setattr__(self, "url", check_service_url(self.url, field="service_url"))
+
+    @property
+    def scope(self) -> str:
+        """
+        The scope that stands for everything granted at this service.
+
+        An audience that ends in a slash gives two, so that the token's audience keeps its own.
+        """
+        return f"{self.audience}/.default"
+
+
+def _built_in(cloud: Cloud) -> Iterator[Service]:
+    json = {"Content-Type": "application/json"}
+    graph = cloud.graph
+    graph_help = "https://learn.microsoft.com/en-us/graph/use-the-api"
+    yield Service(name="Graph", url=f"{graph.url}/v1.0", audience=graph.audience, help_url=graph_help)
+    yield Service(name="GraphBeta", url=f"{graph.url}/beta", audience=graph.audience, help_url=graph_help)
+    yield Service(
+        name="Azure",
+        url=cloud.azure.url,
+        audience=cloud.azure.audience,
+        help_url="https://learn.microsoft.com/en-us/rest/api/azure",
+    )
+    yield Service(
+        name="AzureKeyVault",
+        url=cloud.key_vault.url,
+        audience=cloud.key_vault.audience,
+        query={"api-version": "7.4"},
+        parameters={"VaultName": "Name of the Key Vault to call"} if "%" in cloud.key_vault.url else {},
+        help_url="https://learn.microsoft.com/en-us/rest/api/keyvault",
+    )
+    defender: tuple[tuple[str, Endpoint | None, tuple[str, ...], str], ...] = (
+        ("Endpoint", cloud.endpoint, (), "https://learn.microsoft.com/en-us/defender-endpoint/api/apis-intro"),
+        (
+            "Security",
+            cloud.security,
+            ("AdvancedHunting.Read",),
+            "https://learn.microsoft.com/en-us/defender-xdr/api-access",
+        ),
+    )
+    for name, endpoint, scopes, help_url in defender:
+        if endpoint is not None:
+            yield Service(
+                name=name,
+                url=endpoint.url,
+                audience=endpoint.audience,
+                default_scopes=scopes,
+                headers=json,
+                help_url=help_url,
+            )
+
+
+@final
+class Services(Mapping[str, Service]):
+    """
+    The services of one cloud, by name in any case: the built-in ones, and those registered.
+
+    ``Graph`` (the default), ``GraphBeta``, ``Azure``, ``AzureKeyVault``, ``Endpoint`` and ``Security``
+    (Defender for Endpoint and Defender XDR, where the cloud has them).
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._services = {service.name.lower(): service for service in _built_in(cloud)}
+
+    def __getitem__(self, name: str) -> Service:
+        """
+        Return the service of that name.
+
+        Raises:
+            KeyError: If there is none, as of any mapping. :meth:`find` explains it.
+        """
+        return self._services[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return (service.name for service in self._services.values())
+
+    def __len__(self) -> int:
+        return len(self._services)
+
+    def find(self, name: str) -> Service:
+        """
+        Return the service of that name, in any case.
+
+        Raises:
+            ConfigurationError: If there is none; the message lists those there are.
+        """
+        service = self._services.get(name.lower()) if isinstance(name, str) else None
+        if service is None:
+            message = f"There is no service {name!r} in the cloud {self._cloud.name!r}."
+            hint = f"Use one of {', '.join(self)}, or add it with session.services.register()."
+            raise ConfigurationError(message, field="service", hint=hint)
+        return service
+
+    def register(self, service: Service) -> Service:
+        """
+        Add a service of one's own and return it.
+
+        Raises:
+            ConfigurationError: If the name is taken: :meth:`replace` changes a service.
+        """
+        if service.name.lower() in self._services:
+            message = f"There is a service {service.name!r} already."
+            raise ConfigurationError(message, field="name", hint="Choose another name, or change it with replace().")
+        self._services[service.name.lower()] = service
+        return service
+
+    def replace(self, name: str, **changes: Any) -> Service:
+        """
+        Change fields of a service and return the new one. Connections made before keep the old one.
+
+        Raises:
+            ConfigurationError: If there is no such service or field, or a value does not fit.
+        """
+        old = self.find(name)
+        unknown = sorted(set(changes) - set(Service.__dataclass_fields__))
+        if unknown or changes.get("name", old.name).lower() != old.name.lower():
+            changed = unknown[0] if unknown else "name"
+            message = f"A service's {changed!r} cannot be replaced."
+            hint = f"Change one of {', '.join(sorted(set(Service.__dataclass_fields__) - {'name'}))}."
+            raise ConfigurationError(message, field=changed, hint=hint)
+        self._services[old.name.lower()] = replace(old, **changes)
+        return self._services[old.name.lower()]

@@ -1,0 +1,376 @@
+"""The Session: one pool, one broker, and the connections that share them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from ssl import SSLContext
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack, final, overload
+
+from entra_async.clouds import Cloud, find_cloud
+from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_proxy
+from entra_async.connection import Connection, InvokeOptions, StreamOptions
+from entra_async.credentials.accounts import Account, Accounts
+from entra_async.credentials.parameters import provider_from
+from entra_async.credentials.provider import Provider, SignInContext
+from entra_async.errors import ConfigurationError
+from entra_async.requests.prepare import Target
+from entra_async.rules.identifiers import check_authority
+from entra_async.services import Service, Services
+from entra_async.telemetry import Listener
+from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.transport.msal import MsalEngine
+from entra_async.transport.pool import Pool
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.x509 import Certificate as X509Certificate
+
+__all__ = ("Session",)
+
+_DEFAULT_SERVICE: Final = "Graph"
+
+
+class ConnectOptions(TypedDict, total=False):
+    """What :meth:`Session.connect` takes beside the provider and the service."""
+
+    service_url: str | None
+    resource: str | None
+    parameters: Mapping[str, str] | None
+    name: str | None
+    make_default: bool
+    cloud: str | Cloud | None
+    authority: str | None
+    client_id: str | None
+    tenant_id: str | None
+    client_secret: str | None
+    certificate: X509Certificate | None
+    private_key: RSAPrivateKey | None
+    certificate_path: str | os.PathLike[str] | None
+    certificate_data: bytes | None
+    certificate_password: str | bytes | None
+    send_x5c: bool | None
+
+
+@final
+class Session:
+    """
+    Signs in to Microsoft Entra ID and calls its services, all on one pool of connections.
+
+    Nothing is opened before the first call. A Session belongs to the event loop it is first used in, and everything
+    it opened is closed with it.
+
+    Args:
+        cloud: ``"global"``, ``"usgov"``, ``"usgovdod"``, ``"china"``, or a :class:`Cloud` of one's own.
+        proxy: URL of an HTTP proxy for every request, sign-ins included.
+        ssl: Whom to trust: an ``SSLContext``, or the path of a PEM file with the authorities to trust and no others.
+            By default the machine's own. TLS cannot be switched off.
+        trust_env: Take proxies from ``HTTPS_PROXY``, ``NO_PROXY`` and ``~/.netrc``.
+        limits: How many connections, and how long they are kept.
+        timeouts: How long each part of one attempt may take.
+        retry: When a request is sent again.
+        clock: Where time comes from; tests pass their own.
+        listener: Called with an :class:`entra_async.telemetry.Exchange` after each attempt of each request.
+
+    Raises:
+        ConfigurationError: If a value cannot be used.
+
+    Example:
+        ::
+
+            async with Session() as session:
+                await session.connect(ClientSecret(client_id=..., tenant_id=..., client_secret=...))
+                async for user in session.stream("users", query={"$select": "id,displayName"}):
+                    print(user["displayName"])
+    """
+
+    def __init__(
+        self,
+        *,
+        cloud: str | Cloud = "global",
+        proxy: str | None = None,
+        ssl: SSLContext | str | os.PathLike[str] | None = None,
+        trust_env: bool = False,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        if not isinstance(ssl, SSLContext | str | os.PathLike | None):
+            message = f"ssl is {ssl!r}, which tells nothing about whom to trust."
+            hint = "Give an SSLContext or the path of a PEM file, or leave it out. TLS cannot be switched off."
+            raise ConfigurationError(message, field="ssl", hint=hint)
+        from entra_async import __version__
+
+        self._cloud = find_cloud(cloud)
+        self._services = Services(self._cloud)
+        self._clock: Clock = clock or SystemClock()
+        self._retry = retry or RetryPolicy()
+        limits = limits or Limits()
+        self._pool = Pool(
+            limits=limits,
+            timeouts=timeouts or Timeouts(),
+            trust=ssl,
+            proxy=check_proxy(proxy),
+            trust_env=trust_env,
+            listener=listener,
+            user_agent=f"entra-async/{__version__} Python/{platform.python_version()}",
+        )
+        # Each question holds a thread while its request holds a connection: one limit for both.
+        self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)
+        self._broker = Broker(clock=self._clock)
+        self._accounts = Accounts()
+        self._connections: dict[str, Connection] = {}
+        self._default = _DEFAULT_SERVICE
+
+    def __repr__(self) -> str:
+        return f"<Session in {self._cloud.name!r}, connected to {', '.join(self.connections) or 'nothing'}>"
+
+    async def __aenter__(self) -> Self:
+        self._pool.bind()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close everything: questions for tokens, sources, connections. More than once does no harm."""
+        await self._broker.aclose()
+        self._connections.clear()
+        try:
+            await self._accounts.aclose()
+        finally:
+            await self._pool.aclose()
+
+    @property
+    def services(self) -> Services:
+        """The services that can be signed in to: add one's own with ``register()``, change one with ``replace()``."""
+        return self._services
+
+    @property
+    def connections(self) -> Mapping[str, Connection]:
+        """What is signed in, by name."""
+        return MappingProxyType({connection.name: connection for connection in self._connections.values()})
+
+    def connection(self, service: str | None = None) -> Connection:
+        """
+        Return a connection.
+
+        Args:
+            service: The name of the service, or the ``name=`` it was connected under, in any case; the default
+                service if left out (``Graph``, unless ``make_default=True`` chose another).
+
+        Raises:
+            ConfigurationError: If it is not connected.
+            ClosedError: If the Session is closed.
+        """
+        wanted = self._default if service is None else service
+        connection = self._connections.get(wanted.lower()) if isinstance(wanted, str) else None
+        if connection is None:
+            self._pool.bind()
+            known = wanted in self._services if isinstance(wanted, str) else False
+            message = f"{wanted!r} is not connected." if known else f"There is no connection or service {wanted!r}."
+            connected = ", ".join(self.connections) or "nothing"
+            hint = f"Call connect(…, service={wanted!r}) first. Connected: {connected}."
+            raise ConfigurationError(message, field="service", hint=hint)
+        return connection
+
+    @overload
+    async def connect(
+        self, provider: Provider | None = None, *, service: str | None = None, **options: Unpack[ConnectOptions]
+    ) -> Connection: ...
+
+    @overload
+    async def connect(
+        self,
+        provider: Provider | None = None,
+        *,
+        service: list[str] | tuple[str, ...],
+        **options: Unpack[ConnectOptions],
+    ) -> list[Connection]: ...
+
+    async def connect(
+        self,
+        provider: Provider | None = None,
+        *,
+        service: str | list[str] | tuple[str, ...] | None = None,
+        service_url: str | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        name: str | None = None,
+        make_default: bool = False,
+        cloud: str | Cloud | None = None,
+        authority: str | None = None,
+        **keywords: Any,
+    ) -> Connection | list[Connection]:
+        """
+        Sign in at once, and register the connection.
+
+        Args:
+            provider: What to sign in with, such as ``ClientSecret(…)``. Or give its values as keywords:
+                ``client_id``, ``tenant_id`` and ``client_secret``; or ``client_id``, ``tenant_id`` and
+                ``certificate_path`` with ``certificate_password``, ``certificate_data``, or ``certificate`` with
+                ``private_key``.
+            service: The service, or several; the default service if left out.
+            service_url: Another root than the service's own, such as a regional one.
+            resource: The Application ID URI of a resource that is no registered service. The connection is not
+                registered; give *service_url* to call with it.
+            parameters: Values for the parameters of the service's URL, such as ``{"VaultName": "contoso"}``.
+            name: Register it under this name instead of the service's, to hold several of one service.
+            make_default: Use it where ``service=`` is left out.
+            cloud: Another cloud than the Session's.
+            authority: Another sign-in service than the cloud's, without a tenant.
+            keywords: See *provider*.
+
+        Returns:
+            The connection, or a list of them if *service* is a list. If one of several sign-ins fails, none is kept.
+
+        Raises:
+            ConfigurationError: If an argument is missing, malformed or does not fit the rest. Nothing was sent.
+            AuthenticationError: If Entra ID refuses; it carries the AADSTS code, its cause and what to do.
+            ClosedError: If the Session is closed, or open in another event loop.
+        """
+        self._pool.bind()
+        chosen = self._cloud if cloud is None else find_cloud(cloud)
+        if resource is not None:
+            if service is not None:
+                message = "connect() got service and resource."
+                raise ConfigurationError(
+                    message, field="resource", hint="Give one: resource is for what is no service."
+                )
+            if not isinstance(resource, str) or not resource.strip():
+                message = f"resource is {resource!r}, which names nothing."
+                raise ConfigurationError(message, field="resource", hint="Give an Application ID URI.")
+            services = [Service(name=name or resource, url=service_url or "", audience=resource)]
+        else:
+            services = self._choose(service, chosen, service_url=service_url, name=name)
+        targets = [Target(each, parameters or {}) for each in services]
+        provider = self._check_provider(provider, keywords)
+        context = SignInContext(
+            authority=chosen.authority if authority is None else check_authority(authority),
+            msal=self._msal,
+            clock=self._clock,
+        )
+        made: list[Connection] = []
+        try:
+            for target in targets:
+                account = self._accounts.hold(provider, context)
+                made.append(self._make(name or target.service.name, target, account))
+                await made[-1].get_token()
+        except BaseException:
+            for connection in made:
+                await self._release(connection)
+            raise
+        if resource is None:
+            for connection in made:
+                replaced = self._connections.get(connection.name.lower())
+                self._connections[connection.name.lower()] = connection
+                if replaced is not None:
+                    await self._release(replaced)
+            if make_default:
+                self._default = made[-1].name
+        return made[0] if service is None or isinstance(service, str) else made
+
+    def _choose(
+        self,
+        service: str | list[str] | tuple[str, ...] | None,
+        cloud: Cloud,
+        *,
+        service_url: str | None,
+        name: str | None,
+    ) -> list[Service]:
+        names = [service or self._default] if service is None or isinstance(service, str) else list(service)
+        if not names:
+            message = "service is an empty list."
+            raise ConfigurationError(message, field="service", hint=f"Name one or more of {', '.join(self._services)}.")
+        if len(names) > 1 and (name is not None or service_url is not None):
+            field = "name" if name is not None else "service_url"
+            message = f"{field} cannot stand for {len(names)} services."
+            raise ConfigurationError(message, field=field, hint="Connect them one by one.")
+        there = self._services if cloud is self._cloud else Services(cloud)
+        found = [there.find(each) for each in names]
+        return found if service_url is None else [replace(found[0], url=service_url)]
+
+    def _check_provider(self, provider: object, keywords: Mapping[str, Any]) -> Provider:
+        if provider is None:
+            return provider_from(keywords)
+        if keywords:
+            extra = next(iter(keywords))
+            message = f"connect() got a provider and {extra!r}."
+            raise ConfigurationError(message, field=extra, hint="Give a provider, or keywords, not both.")
+        if not isinstance(provider, Provider) or isinstance(provider, type):
+            message = f"connect() cannot sign in with {type(provider).__name__}."
+            raise ConfigurationError(message, field="provider", hint="Give ClientSecret(…) or Certificate(…).")
+        return provider
+
+    def _make(self, name: str, target: Target, account: Account) -> Connection:
+        key = TokenKey(account.authority, None, account.name, (target.service.scope,))
+        return Connection(
+            name=name,
+            target=target,
+            key=key,
+            account=account,
+            broker=self._broker,
+            pool=self._pool,
+            clock=self._clock,
+            policy=self._retry,
+        )
+
+    async def _release(self, connection: Connection) -> None:
+        if await self._accounts.release(connection.account):
+            self._broker.forget(connection.account.name)
+
+    async def disconnect(self, service: str | None = None) -> None:
+        """
+        Forget a connection and its tokens. Nothing is revoked: Entra ID has no way to take back an access token.
+
+        Args:
+            service: See :meth:`connection`.
+
+        Raises:
+            ConfigurationError: If it is not connected.
+        """
+        connection = self.connection(service)
+        del self._connections[connection.name.lower()]
+        if self._default.lower() == connection.name.lower():
+            self._default = _DEFAULT_SERVICE
+        await self._release(connection)
+
+    async def invoke(self, path: str, *, service: str | None = None, **options: Unpack[InvokeOptions]) -> Any:
+        """
+        Call a service: :meth:`Connection.invoke` on the connection of that name, or the default one.
+
+        Args:
+            path: Below the service's root, such as ``"users"``.
+            service: See :meth:`connection`.
+            options: ``method``, ``query``, ``body``, ``headers``, ``content_type``, ``parameters``, ``paging``,
+                ``raw``, ``type``, ``timeout``, ``idempotent``, as :meth:`Connection.invoke` describes them.
+
+        Returns:
+            A dict, or a list of every item of a collection.
+
+        Raises:
+            ConfigurationError: If the service is not connected, or an argument cannot be sent.
+            EntraError: Whatever :meth:`Connection.invoke` raises.
+        """
+        return await self.connection(service).invoke(path, **options)
+
+    def stream(self, path: str, *, service: str | None = None, **options: Unpack[StreamOptions]) -> AsyncGenerator[Any]:
+        """
+        Yield every item of a collection: :meth:`Connection.stream` on the connection of that name, or the default one.
+
+        Args:
+            path: Below the service's root, such as ``"users"``.
+            service: See :meth:`connection`.
+            options: ``query``, ``headers``, ``parameters``, ``type``, ``timeout``, as :meth:`Connection.stream`
+                describes them.
+
+        Raises:
+            ConfigurationError: If the service is not connected, or an argument cannot be sent.
+            EntraError: Whatever :meth:`Connection.stream` raises.
+        """
+        return self.connection(service).stream(path, **options)

@@ -1,0 +1,119 @@
+"""The access tokens Entra ID issues: their claims and how long they live."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from entra_async.testing.keys import base64url
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from entra_async.testing.clock import EmulatorClock
+    from entra_async.testing.signing import SigningKey
+    from entra_async.testing.tenant import App, Tenant
+
+__all__ = ("AccessTokenIssuer", "IssuedToken", "TokenLifetimes")
+
+_BACKDATED_S: Final = 300  # Entra ID dates tokens five minutes back, for services whose clock is behind.
+
+
+@dataclass(slots=True, kw_only=True)
+class TokenLifetimes:
+    """
+    How long tokens live. Change it while the emulator runs.
+
+    Attributes:
+        access_s: Seconds an access token lives.
+        cae_access_s: Seconds it lives when the client declared to handle claims challenges (``cp1``).
+        refresh_in_s: Seconds after which the answer asks the client to renew, or ``None`` not to say so.
+    """
+
+    access_s: int = 3599
+    cae_access_s: int = 86399
+    refresh_in_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """
+    A new access token.
+
+    Attributes:
+        access_token: The JWT.
+        audience: The resource it is for, as it was asked for.
+        not_before: Epoch seconds.
+        expires_on: Epoch seconds.
+        expires_in: Seconds from now.
+    """
+
+    access_token: str = field(repr=False)
+    audience: str
+    not_before: int
+    expires_on: int
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTokenIssuer:
+    """Makes access tokens of version 1.0, which Microsoft's own services receive."""
+
+    tenant: Tenant
+    key: SigningKey
+    clock: EmulatorClock
+    lifetimes: TokenLifetimes
+
+    @property
+    def issuer(self) -> str:
+        """The ``iss`` of the tokens."""
+        return f"https://sts.windows.net/{self.tenant.id}/"
+
+    def issue_app_token(
+        self, app: App, *, client_authentication: str, audience: str, roles: Collection[str], handles_challenges: bool
+    ) -> IssuedToken:
+        """
+        Return a token for the app itself.
+
+        Args:
+            app: The app that signed in.
+            client_authentication: How: ``"1"`` with a secret, ``"2"`` with a certificate.
+            audience: The resource, as it was asked for.
+            roles: The app's roles there. Without any, the token has no ``roles`` claim.
+            handles_challenges: Whether the client declared ``cp1``.
+
+        Sources:
+            https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
+        """
+        now = int(self.clock.now())
+        expires_in = self.lifetimes.cae_access_s if handles_challenges else self.lifetimes.access_s
+        claims: dict[str, Any] = {
+            "aud": audience,
+            "iss": self.issuer,
+            "iat": now - _BACKDATED_S,
+            "nbf": now - _BACKDATED_S,
+            "exp": now + expires_in,
+            "appid": app.client_id,
+            "appidacr": client_authentication,
+            "idp": self.issuer,
+            "idtyp": "app",
+            "oid": app.object_id,
+            "rh": f"0.{base64url(secrets.token_bytes(24))}.",
+            "sub": app.object_id,
+            "tid": self.tenant.id,
+            # Two tokens of the same second differ by this alone.
+            "uti": base64url(secrets.token_bytes(16)),
+            "ver": "1.0",
+        }
+        if roles:
+            claims["roles"] = sorted(roles)
+        if handles_challenges:
+            claims["xms_cc"] = ["cp1"]
+        return IssuedToken(
+            access_token=self.key.sign(claims),
+            audience=audience,
+            not_before=now - _BACKDATED_S,
+            expires_on=now + expires_in,
+            expires_in=expires_in,
+        )

@@ -1,0 +1,330 @@
+"""The emulator: a Microsoft Entra tenant and the services that trust it, on loopback, until a block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.to_thread
+from aiohttp import web
+from cryptography import x509
+
+from entra_async.clouds import Cloud, Endpoint
+from entra_async.testing.access import AccessTokenVerifier
+from entra_async.testing.access_tokens import AccessTokenIssuer, TokenLifetimes
+from entra_async.testing.certificate_authority import CertificateAuthority
+from entra_async.testing.clock import EmulatorClock
+from entra_async.testing.defender import defender_application
+from entra_async.testing.directory import Directory
+from entra_async.testing.faults import Faults
+from entra_async.testing.graph import graph_application
+from entra_async.testing.graph_reads import GraphBehaviour
+from entra_async.testing.identity import identity_application
+from entra_async.testing.keys import make_key_pair
+from entra_async.testing.listener import Listener
+from entra_async.testing.requests import RecordedRequest, RequestLog
+from entra_async.testing.signing import SigningKey
+from entra_async.testing.tenant import App, Tenant, User
+from entra_async.testing.throttle import Throttle
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Collection, Coroutine, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from entra_async import Certificate, ClientSecret
+    from entra_async.session import Session
+    from entra_async.testing.keys import KeyPair
+
+__all__ = ("Emulator",)
+
+_TOKEN_PATH: Final = r"/[^/]+/oauth2(/v2\.0)?/token"
+
+
+class Emulator:
+    """
+    A strict local tenant: Entra ID, Microsoft Graph and Defender for Endpoint, over TLS on loopback.
+
+    Each service has a port, and so an origin, of its own. Tokens are signed, secrets and certificates are checked, and
+    what Microsoft refuses is refused here. An emulator is used for one block; nothing of it is left afterwards.
+
+    Attributes:
+        clock: The emulator's time; move it instead of waiting.
+        faults: Plant what is to go wrong.
+        requests: What arrived, with secrets masked.
+        throttle: The hard limit of requests per app; off unless a test sets one.
+        graph: How Graph pages: page size, empty pages, how long a link lives.
+        token_lifetimes: How long tokens live.
+        domain: The tenant's verified domain, usable in place of its GUID.
+
+    Args:
+        users: How many users the directory holds; the first is ``ada@{domain}``.
+        groups: How many groups it holds.
+        machines: How many machines Defender knows.
+        domain: The tenant's verified domain.
+        token_lifetime_s: Seconds an access token lives. Unless given, as long as Entra ID's do: 3599, and 86399 for
+            clients that declare to handle claims challenges.
+        page_delay_s: Seconds Graph and Defender take before each answer, a page for example.
+
+    Example::
+
+        async with Emulator() as emulator, emulator.session() as session:
+            await session.connect(emulator.client_secret)
+            users = await session.invoke("users")
+    """
+
+    def __init__(
+        self,
+        *,
+        users: int = 200,
+        groups: int = 20,
+        machines: int = 50,
+        domain: str = "contoso.com",
+        token_lifetime_s: int | None = None,
+        page_delay_s: float = 0.0,
+    ) -> None:
+        self.clock = EmulatorClock()
+        self.faults = Faults()
+        self.requests = RequestLog()
+        self.throttle = Throttle(self.clock)
+        self.graph = GraphBehaviour()
+        self.token_lifetimes = TokenLifetimes()
+        if token_lifetime_s is not None:
+            self.token_lifetimes = TokenLifetimes(access_s=token_lifetime_s, cae_access_s=token_lifetime_s)
+        self.domain = domain
+        self._tenant = Tenant(domain=domain)
+        self._directory = Directory(
+            domain=domain, tenant_id=self._tenant.id, users=users, groups=groups, machines=machines
+        )
+        self._page_delay_s = page_delay_s
+        self._listeners: dict[str, Listener] = {}
+        self._folder = Path()
+        self._certificate_password = secrets.token_urlsafe(16)
+        self._running: AsyncExitStack | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._running is not None:
+            message = "An Emulator is used for one block; make another one."
+            raise RuntimeError(message)
+        self._running = AsyncExitStack()
+        try:
+            await _to_the_end(self._start(self._running))
+        except BaseException:
+            await _to_the_end(self._running.aclose())
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._running is not None:
+            await _to_the_end(self._running.aclose())
+
+    async def _start(self, running: AsyncExitStack) -> None:
+        self._folder = Path(await running.enter_async_context(anyio.TemporaryDirectory(prefix="entra-emulator-")))
+        in_thread = anyio.to_thread.run_sync
+        authority, key, pair = await asyncio.gather(  # computing them takes long, and holds no lock
+            in_thread(CertificateAuthority), in_thread(SigningKey), in_thread(make_key_pair, "app.emulator")
+        )
+        self._certificate_app = self._tenant.register_app(certificates=[pair.certificate])
+        tls = await in_thread(self._write_files, authority, pair)
+        tokens = AccessTokenIssuer(tenant=self._tenant, key=key, clock=self.clock, lifetimes=self.token_lifetimes)
+        authorize = AccessTokenVerifier(tenant=self._tenant, key=key, clock=self.clock)
+        graph = graph_application(
+            directory=self._directory,
+            authorize=authorize,
+            clock=self.clock,
+            throttle=self.throttle,
+            behaviour=self.graph,
+        )
+        endpoint = defender_application(
+            directory=self._directory, authorize=authorize, clock=self.clock, throttle=self.throttle
+        )
+        applications = {
+            "identity": identity_application(tokens),
+            "graph": graph,
+            "endpoint": endpoint,
+            # Reachable and recorded, so that a token that goes there is seen; they serve nothing.
+            "azure": web.Application(),
+            "key_vault": web.Application(),
+            "security": web.Application(),
+        }
+        for service, application in applications.items():
+            self._listeners[service] = await running.enter_async_context(
+                Listener(
+                    service,
+                    application,
+                    tls=tls,
+                    requests=self.requests,
+                    faults=self.faults,
+                    clock=self.clock,
+                    delay_s=self._page_delay_s if service in {"graph", "endpoint"} else 0.0,
+                )
+            )
+
+    def _write_files(self, authority: CertificateAuthority, pair: KeyPair) -> ssl.SSLContext:
+        self.ca_file.write_bytes(authority.pem)
+        self.certificate_file.write_bytes(pair.pfx(self._certificate_password))
+        self._ssl_context = authority.client_context()
+        return authority.server_context()
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant's GUID, another one in each emulator."""
+        return self._tenant.id
+
+    @property
+    def authority(self) -> str:
+        """Root of the sign-in service, without a tenant."""
+        return self._listeners["identity"].url
+
+    @property
+    def graph_url(self) -> str:
+        """Root of Microsoft Graph, without the version."""
+        return self._listeners["graph"].url
+
+    @property
+    def endpoint_url(self) -> str:
+        """Root of Defender for Endpoint, without ``/api``."""
+        return self._listeners["endpoint"].url
+
+    @property
+    def cloud(self) -> Cloud:
+        """The emulator as a cloud: its own addresses, the real audiences."""
+        return Cloud(
+            name="emulator",
+            authority=self.authority,
+            graph=Endpoint(self.graph_url, "https://graph.microsoft.com"),
+            azure=Endpoint(self._listeners["azure"].url, "https://management.core.windows.net/"),
+            key_vault=Endpoint(self._listeners["key_vault"].url, "https://vault.azure.net"),
+            endpoint=Endpoint(f"{self.endpoint_url}/api", "https://api.securitycenter.microsoft.com"),
+            security=Endpoint(f"{self._listeners['security'].url}/api", "https://api.security.microsoft.com"),
+        )
+
+    @property
+    def ca_file(self) -> Path:
+        """The PEM file of the authority that signed the TLS certificate."""
+        return self._folder / "ca.pem"
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """A client's TLS context that trusts the emulator and nobody else."""
+        return self._ssl_context
+
+    @cached_property
+    def app(self) -> App:
+        """The app that :attr:`client_secret` signs in as; it has every app role there is."""
+        return self._tenant.register_app()
+
+    @property
+    def client_secret(self) -> ClientSecret:
+        """What :attr:`app` signs in with."""
+        from entra_async import ClientSecret
+
+        return ClientSecret(client_id=self.app.client_id, tenant_id=self.tenant_id, client_secret=self.app.secret)
+
+    @property
+    def certificate_app(self) -> App:
+        """The app that :attr:`certificate` signs in as; it has every app role there is."""
+        return self._certificate_app
+
+    @property
+    def certificate_file(self) -> Path:
+        """The PFX file of :attr:`certificate_app`: RSA 2048, self-signed, encrypted."""
+        return self._folder / "app.pfx"
+
+    @property
+    def certificate_password(self) -> str:
+        """The password of :attr:`certificate_file`."""
+        return self._certificate_password
+
+    @property
+    def certificate(self) -> Certificate:
+        """What :attr:`certificate_app` signs in with."""
+        from entra_async import Certificate
+
+        return Certificate(
+            client_id=self.certificate_app.client_id,
+            tenant_id=self.tenant_id,
+            path=self.certificate_file,
+            password=self.certificate_password,
+        )
+
+    @cached_property
+    def user(self) -> User:
+        """A user with a password."""
+        return User(
+            id=self._directory.user_id(0),
+            user_principal_name=f"ada@{self.domain}",
+            password=secrets.token_urlsafe(16),
+        )
+
+    @property
+    def token_requests(self) -> list[RecordedRequest]:
+        """What was posted to a token endpoint so far."""
+        return self.requests.matching(method="POST", path=_TOKEN_PATH, service="identity")
+
+    def session(self, **options: Any) -> Session:
+        """
+        Return a Session for this emulator, not yet entered.
+
+        Args:
+            options: What :class:`entra_async.Session` takes; ``cloud``, ``ssl`` and ``clock`` are filled in.
+        """
+        from entra_async.session import Session
+
+        filled: Mapping[str, Any] = {"cloud": self.cloud, "ssl": self.ca_file, "clock": self.clock}
+        return Session(**{**filled, **options})
+
+    def register_app(
+        self,
+        *,
+        roles: Collection[str] | None = None,
+        secret: str | None = None,
+        secret_expires_on: float | None = None,
+        certificate_pem: bytes | None = None,
+        public_client: bool = False,
+        disabled: bool = False,
+    ) -> App:
+        """
+        Register an app in the tenant.
+
+        Args:
+            roles: The app roles it is granted; every one there is when not given.
+            secret: Its client secret; a random one when neither this nor a certificate is given.
+            secret_expires_on: Epoch seconds on the emulator's clock from which the secret is refused.
+            certificate_pem: Public certificate(s) it may sign in with.
+            public_client: Make it a public client, which has no credential unless *secret* is given.
+            disabled: Switch its sign-in off.
+
+        Returns:
+            The app. Changing it while the emulator runs takes effect at once.
+
+        Raises:
+            ValueError: If no service here defines one of *roles*, or *certificate_pem* holds no certificate.
+        """
+        return self._tenant.register_app(
+            roles=roles,
+            secret=secret,
+            secret_expires_on=secret_expires_on,
+            certificates=x509.load_pem_x509_certificates(certificate_pem) if certificate_pem else (),
+            public_client=public_client,
+            disabled=disabled,
+        )
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    # Work in a thread goes on when its task is cancelled, and what it makes would be left behind: let it end first.
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+        raise

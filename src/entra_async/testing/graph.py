@@ -1,0 +1,328 @@
+"""
+The emulated Microsoft Graph: users and groups of the directory, on ``/v1.0`` and ``/beta``.
+
+Sources:
+    https://learn.microsoft.com/en-us/graph/use-the-api
+    https://learn.microsoft.com/en-us/graph/api/overview
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from entra_async.testing.access import Access, Authorize, Unauthorized
+from entra_async.testing.graph_call import JSON_TYPE, GraphCall
+from entra_async.testing.graph_errors import (
+    GraphError,
+    bad_request,
+    error_body,
+    method_not_allowed,
+    not_found,
+    throttled,
+    unauthorized,
+    unknown_segment,
+)
+from entra_async.testing.graph_reads import GraphBehaviour, GraphReader, Listing
+from entra_async.testing.graph_schema import (
+    DELETE_USERS,
+    GRAPH_ROLES,
+    GROUP,
+    READ_GROUPS,
+    READ_ME,
+    READ_MEMBERS,
+    READ_USERS,
+    USER,
+    WRITE_USERS,
+)
+from entra_async.testing.graph_writes import read_changes, read_json, read_new_user
+from entra_async.testing.odata import QueryError
+from entra_async.testing.odata_filter import FilterError
+
+if TYPE_CHECKING:
+    from entra_async.testing.clock import EmulatorClock
+    from entra_async.testing.directory import Directory
+    from entra_async.testing.throttle import Throttle
+
+__all__ = ("GRAPH_ROLES", "graph_application")
+
+Handler = Callable[[GraphCall], Awaitable[web.Response]]
+
+_AUDIENCES: Final = frozenset(
+    {"https://graph.microsoft.com", "https://graph.microsoft.com/", "00000003-0000-0000-c000-000000000000"}
+)
+_VERSIONS: Final = ("v1.0", "beta")
+_KEY_IN_PARENTHESES: Final = re.compile(r"(\w+)\('((?:[^']|'')*)'\)")
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_SERVER: Final = (
+    '{"ServerInfo":{"DataCenter":"Emulator","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"EMULATOR"}}'
+)
+
+
+def graph_application(
+    *,
+    directory: Directory,
+    authorize: Authorize,
+    clock: EmulatorClock,
+    throttle: Throttle,
+    behaviour: GraphBehaviour | None = None,
+) -> web.Application:
+    """
+    Return Microsoft Graph as an aiohttp application.
+
+    Args:
+        directory: Whose users and groups.
+        authorize: Judges the access token of each request.
+        clock: Dates the answers, and ages page tokens.
+        throttle: Asked once per request, for the service ``"graph"``.
+        behaviour: What tests change while it runs.
+    """
+    application = web.Application()
+    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour())
+    application.router.add_route("*", "/{path:.*}", service.answer)
+    return application
+
+
+class _Graph:
+    """Finds the way of a request, and gives every answer what all answers have."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        authorize: Authorize,
+        clock: EmulatorClock,
+        throttle: Throttle,
+        behaviour: GraphBehaviour,
+    ) -> None:
+        self._directory = directory
+        self._authorize = authorize
+        self._clock = clock
+        self._throttle = throttle
+        self._reader = GraphReader(clock, behaviour)
+        # "*" stands for the key of an object.
+        self._routes: Mapping[tuple[str, ...], Mapping[str, Handler]] = {
+            ("users",): {"GET": self._list_users, "POST": self._create_user},
+            ("users", "$count"): {"GET": self._count_users},
+            ("users", "*"): {"GET": self._get_user, "PATCH": self._update_user, "DELETE": self._delete_user},
+            ("users", "*", "memberOf"): {"GET": self._list_member_of},
+            ("users", "*", "memberOf", "$count"): {"GET": self._count_member_of},
+            ("groups",): {"GET": self._list_groups},
+            ("groups", "$count"): {"GET": self._count_groups},
+            ("groups", "*"): {"GET": self._get_group},
+            ("groups", "*", "members"): {"GET": self._list_members},
+            ("groups", "*", "members", "$count"): {"GET": self._count_members},
+            ("me",): {"GET": self._get_me},
+            ("me", "memberOf"): {"GET": self._list_member_of},
+            ("me", "memberOf", "$count"): {"GET": self._count_member_of},
+        }
+        self._prefixes = {route[:length] for route in self._routes for length in range(1, len(route) + 1)}
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer any request."""
+        request_id = str(uuid.uuid4())
+        client_request_id = request.headers.get("client-request-id") or request_id
+        load: float | None = None
+        try:
+            version, path = _split(request)
+            access = self._authorize(request, _AUDIENCES)
+            load = self._charge(access)
+            response = await self._route(request, version, path, access)
+        except (GraphError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
+            error = _as_graph_error(reason)
+            body = error_body(
+                error, now_s=self._clock.now(), request_id=request_id, client_request_id=client_request_id
+            )
+            headers = {"Content-Type": JSON_TYPE, **error.headers}
+            response = web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)
+        response.headers.update(
+            {
+                "request-id": request_id,
+                "client-request-id": client_request_id,
+                "x-ms-ags-diagnostic": _SERVER,
+                "OData-Version": "4.0",
+                "Cache-Control": "no-cache",
+                "Date": formatdate(self._clock.now(), usegmt=True),
+            }
+        )
+        if load is not None:
+            response.headers["x-ms-throttle-limit-percentage"] = f"{load:.2f}"
+        return response
+
+    def _charge(self, access: Access) -> float | None:
+        app_id = str(access.claims.get("appid") or access.claims.get("azp"))
+        verdict = self._throttle.take("graph", app_id)
+        if not verdict.allowed:
+            scope = f"Tenant_Application/ReadWrite/{app_id}/{self._directory.tenant_id}"
+            raise throttled(verdict.retry_after, scope)
+        return verdict.load
+
+    async def _route(self, request: web.Request, version: str, path: list[str], access: Access) -> web.Response:
+        route: tuple[str, ...] = ()
+        key = ""
+        for segment in path:
+            if (*route, segment) in self._prefixes:
+                route = (*route, segment)
+            elif (*route, "*") in self._prefixes and segment and not segment.startswith("$"):
+                route, key = (*route, "*"), segment.removeprefix("'")
+            else:
+                raise unknown_segment(segment)
+        handlers = self._routes.get(route)
+        if handlers is None:
+            raise unknown_segment(version)
+        handler = handlers.get(request.method)
+        if handler is None:
+            raise method_not_allowed(", ".join(handlers))
+        if route[0] == "me":
+            key = _own_id(access)
+        return await handler(GraphCall(request, version, tuple(path), key, access))
+
+    async def _list_users(self, call: GraphCall) -> web.Response:
+        call.require(READ_USERS)
+        return await self._reader.page(call, self._users)
+
+    async def _count_users(self, call: GraphCall) -> web.Response:
+        call.require(READ_USERS)
+        return await self._reader.count(call, self._users)
+
+    async def _get_user(self, call: GraphCall) -> web.Response:
+        call.require(READ_USERS)
+        return self._reader.entity(call, self._directory.users, self._user(call), USER)
+
+    async def _get_me(self, call: GraphCall) -> web.Response:
+        call.require(READ_ME)
+        return self._reader.entity(call, self._directory.users, self._user(call), USER)
+
+    async def _create_user(self, call: GraphCall) -> web.Response:
+        call.require(WRITE_USERS)
+        call.options()
+        users = self._directory.users
+        body = await read_json(call.request)
+        created = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        index = users.create({**read_new_user(body, self._directory), "createdDateTime": created})
+        user = users.projector(USER.default)(index)
+        answer = {"@odata.context": f"{call.root}/$metadata#users/$entity", **user}
+        return call.answer(answer, units=1, status=201, location=f"{call.root}/users/{user['id']}")
+
+    async def _update_user(self, call: GraphCall) -> web.Response:
+        call.require(WRITE_USERS)
+        call.options()
+        body = await read_json(call.request)
+        index = self._user(call)
+        self._directory.users.update(index, read_changes(body, self._directory, index))
+        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+
+    async def _delete_user(self, call: GraphCall) -> web.Response:
+        call.require(DELETE_USERS)
+        call.options()
+        self._directory.users.delete(self._user(call))
+        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+
+    async def _list_member_of(self, call: GraphCall) -> web.Response:
+        return await self._reader.page(call, self._member_of(call))
+
+    async def _count_member_of(self, call: GraphCall) -> web.Response:
+        return await self._reader.count(call, self._member_of(call))
+
+    async def _list_groups(self, call: GraphCall) -> web.Response:
+        call.require(READ_GROUPS)
+        return await self._reader.page(call, self._groups)
+
+    async def _count_groups(self, call: GraphCall) -> web.Response:
+        call.require(READ_GROUPS)
+        return await self._reader.count(call, self._groups)
+
+    async def _get_group(self, call: GraphCall) -> web.Response:
+        call.require(READ_GROUPS)
+        return self._reader.entity(call, self._directory.groups, self._group(call), GROUP)
+
+    async def _list_members(self, call: GraphCall) -> web.Response:
+        return await self._reader.page(call, self._members(call))
+
+    async def _count_members(self, call: GraphCall) -> web.Response:
+        return await self._reader.count(call, self._members(call))
+
+    @property
+    def _users(self) -> Listing:
+        unique = frozenset({"id", "userPrincipalName"})
+        return Listing(selection=self._directory.users.selection, entity=USER, context="users", unique=unique, units=2)
+
+    @property
+    def _groups(self) -> Listing:
+        selection = self._directory.groups.selection
+        return Listing(selection=selection, entity=GROUP, context="groups", unique=frozenset({"id"}))
+
+    def _members(self, call: GraphCall) -> Listing:
+        call.require(READ_MEMBERS)
+        selection = self._directory.members(self._group(call))
+        return Listing(selection=selection, entity=USER, context="directoryObjects", units=3)
+
+    def _member_of(self, call: GraphCall) -> Listing:
+        call.require(READ_GROUPS | ({"User.Read"} if call.path[0] == "me" else set()))
+        selection = self._directory.member_of(self._user(call))
+        return Listing(selection=selection, entity=GROUP, context="directoryObjects", units=2)
+
+    def _user(self, call: GraphCall) -> int:
+        index = self._directory.users.find(call.key)
+        if index is None:
+            raise not_found(call.key)
+        return index
+
+    def _group(self, call: GraphCall) -> int:
+        if _GUID.fullmatch(call.key) is None:
+            message = f"Invalid object identifier '{call.key}'."
+            raise bad_request(message)
+        index = self._directory.groups.find(call.key)
+        if index is None:
+            raise not_found(call.key)
+        return index
+
+
+def _split(request: web.Request) -> tuple[str, list[str]]:
+    """
+    Return the version and the path after it, decoded; a key in parentheses is a segment that begins with a quote.
+
+    Raises:
+        GraphError: 400 for an unknown version.
+    """
+    _, version, *rest = request.rel_url.raw_path.split("/")
+    if version not in _VERSIONS:
+        message = f"Invalid version: {unquote(version)}"
+        raise bad_request(message, code="BadRequest")
+    if rest and not rest[-1]:
+        rest.pop()  # a trailing slash
+    path: list[str] = []
+    for segment in map(unquote, rest):
+        keyed = _KEY_IN_PARENTHESES.fullmatch(segment)
+        path += [keyed[1], "'" + keyed[2].replace("''", "'")] if keyed else [segment]
+    return version, path
+
+
+def _own_id(access: Access) -> str:
+    if access.app_only:
+        message = "/me request is only valid with delegated authentication flow."
+        raise bad_request(message, code="BadRequest")
+    return str(access.claims["oid"])
+
+
+def _as_graph_error(reason: Exception) -> GraphError:
+    match reason:
+        case GraphError():
+            return reason
+        case Unauthorized():
+            return unauthorized(reason.message)
+        case QueryError():
+            return bad_request(str(reason))
+        case FilterError():
+            return bad_request(f"Invalid filter clause: {reason}", code="BadRequest")
+        case web.HTTPException():
+            return GraphError(reason.status, "BadRequest", reason.reason)
+        case _:
+            raise reason

@@ -1,0 +1,118 @@
+"""One request to Microsoft Graph whose token was accepted, and the answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from entra_async.testing.graph_errors import bad_request, forbidden, unsupported_query
+from entra_async.testing.odata import parse_query
+
+if TYPE_CHECKING:
+    from entra_async.testing.access import Access
+
+__all__ = ("JSON_TYPE", "GraphCall", "resource_units")
+
+JSON_TYPE: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+_REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCall:
+    """
+    One request, found its way and allowed in.
+
+    Attributes:
+        request: As it arrived.
+        version: ``v1.0`` or ``beta``.
+        path: The path's segments after the version.
+        key: The object the path names, empty if none.
+        access: The verified token.
+    """
+
+    request: web.Request
+    version: str
+    path: tuple[str, ...]
+    key: str
+    access: Access
+
+    @property
+    def root(self) -> str:
+        """The URL links begin with: what the client called us by, and the version."""
+        return f"{self.request.scheme}://{self.request.host}/{self.version}"
+
+    @property
+    def eventual(self) -> bool:
+        """Whether the client accepts the index store's consistency, as advanced queries need."""
+        return self.request.headers.get("ConsistencyLevel", "").strip().lower() == "eventual"
+
+    def require(self, roles: Collection[str]) -> None:
+        """
+        Check that the token holds one of these roles.
+
+        Raises:
+            GraphError: 403 if it holds none.
+        """
+        if self.access.roles.isdisjoint(roles):
+            raise forbidden()
+
+    def options(self, *known: str) -> dict[str, str]:
+        """
+        Return the query options.
+
+        Args:
+            known: The ones the operation takes.
+
+        Raises:
+            QueryError: If one is unknown or repeated.
+            GraphError: 400 if one is real, but not served here.
+        """
+        options = parse_query(
+            self.request.rel_url.raw_query_string, {*known, *_REFUSED}, prefix_optional=self.version == "beta"
+        )
+        if "$search" in options and not self.eventual:
+            message = (
+                "Request with $search query parameter only works through MSGraph with a special request header: "
+                "'ConsistencyLevel: eventual'"
+            )
+            raise unsupported_query(message)
+        if "$skip" in options:
+            message = "'$skip' is not supported by the service."
+            raise bad_request(message)
+        for name in _REFUSED & options.keys():
+            message = f"'{name}' is not supported by this emulator."
+            raise bad_request(message)
+        return options
+
+    def answer(
+        self, body: bytes | Mapping[str, Any], *, units: int, status: int = 200, location: str | None = None
+    ) -> web.Response:
+        """
+        Return a JSON answer.
+
+        Args:
+            body: The JSON, or what to encode.
+            units: What the request cost.
+            status: The HTTP status.
+            location: Where the created object is.
+        """
+        encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"Content-Type": JSON_TYPE, "x-ms-resource-unit": str(units)}
+        if location is not None:
+            headers["Location"] = location
+        return web.Response(status=status, body=encoded, headers=headers)
+
+
+def resource_units(base: int, options: Mapping[str, str]) -> int:
+    """
+    Return what a read costs.
+
+    Sources:
+        https://learn.microsoft.com/en-us/graph/throttling-limits (identity and access service limits)
+    """
+    cheaper = ("$select" in options) + ("$top" in options and int(options["$top"]) < 20)
+    return max(1, base - cheaper)

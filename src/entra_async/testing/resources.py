@@ -1,0 +1,72 @@
+"""The APIs that tokens can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from entra_async.testing.defender import DEFENDER_ROLES
+from entra_async.testing.graph import GRAPH_ROLES
+
+__all__ = ("RESOURCES", "ROLES", "Resource", "find_resource")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """
+    One API as Entra ID knows it.
+
+    Attributes:
+        app_id: Its application id, a GUID; may stand in for an identifier URI.
+        identifiers: Its identifier URIs, without trailing slash.
+        roles: The app roles it defines.
+    """
+
+    app_id: str
+    identifiers: frozenset[str]
+    roles: frozenset[str] = frozenset()
+
+
+# The application ids are the ones Microsoft's services have in every tenant:
+# https://learn.microsoft.com/en-us/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in
+RESOURCES: Final = (
+    Resource(
+        app_id="00000003-0000-0000-c000-000000000000",
+        identifiers=frozenset({"https://graph.microsoft.com"}),
+        roles=GRAPH_ROLES,
+    ),
+    Resource(
+        app_id="797f4846-ba00-4fd7-ba43-dac1f8f63013",
+        identifiers=frozenset({"https://management.azure.com", "https://management.core.windows.net"}),
+    ),
+    Resource(
+        app_id="cfa8b339-82a2-471a-a3c9-0fc0be7a4093",
+        identifiers=frozenset({"https://vault.azure.net"}),
+    ),
+    Resource(
+        app_id="fc780465-2017-40d4-a0c5-307022471b92",
+        identifiers=frozenset({"https://api.securitycenter.microsoft.com"}),
+        roles=DEFENDER_ROLES,
+    ),
+    Resource(
+        app_id="8ee8fdad-f234-4243-8f3b-15c294843740",
+        identifiers=frozenset({"https://api.security.microsoft.com", "https://security.microsoft.com/mtp"}),
+        roles=frozenset({"AdvancedHunting.Read.All", "Incident.Read.All", "Incident.ReadWrite.All"}),
+    ),
+)
+"""Microsoft Graph, Azure Resource Manager, Key Vault, Defender for Endpoint and Defender XDR."""
+
+ROLES: Final = frozenset[str]().union(*(resource.roles for resource in RESOURCES))
+"""Every app role that any of them defines."""
+
+
+def find_resource(name: str) -> Resource | None:
+    """
+    Return the API of that name, or ``None``.
+
+    Args:
+        name: Identifier URI or application id, with or without one trailing slash: Entra ID finds it either way and
+            puts the name as it was asked for into the token; the API decides whether it likes that audience.
+    """
+    plain = name.removesuffix("/").lower()
+    return next((found for found in RESOURCES if plain == found.app_id or plain in found.identifiers), None)

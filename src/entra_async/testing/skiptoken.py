@@ -1,0 +1,78 @@
+"""The opaque ``$skiptoken``: signed, dated, and good only for the query it was made for."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+__all__ = ("ForgedTokenError", "Place", "SkipTokens")
+
+_SIGNATURE_BYTES: Final = 16
+
+
+class ForgedTokenError(Exception):
+    """The token was never issued, or was issued for another query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    Where the next page begins.
+
+    Attributes:
+        position: The first place of the collection that was not served yet.
+        page: Which page that is; the first is 1.
+        advanced: Whether the query is an advanced one, so that each page needs its header.
+        issued_at: When the token was made, in seconds since the epoch.
+    """
+
+    position: int
+    page: int
+    advanced: bool
+    issued_at: float
+
+
+class SkipTokens:
+    """Issues tokens and reads its own, and nobody else's."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+
+    def issue(self, place: Place, query: str) -> str:
+        """
+        Return the token.
+
+        Args:
+            place: Where the next page begins.
+            query: The query in a form that does not depend on encoding or order; the token holds for no other.
+        """
+        payload = msgspec.json.encode(place)
+        return urlsafe_b64encode(self._sign(payload, query) + payload).rstrip(b"=").decode()
+
+    def read(self, token: str, query: str) -> Place:
+        """
+        Return what the token says.
+
+        Args:
+            token: The token.
+            query: The query it came with, in the same form.
+
+        Raises:
+            ForgedTokenError: If this object did not issue it for this query.
+        """
+        try:
+            signed = urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4))
+        except ValueError as error:
+            raise ForgedTokenError from error
+        signature, payload = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._sign(payload, query)):
+            raise ForgedTokenError
+        return msgspec.json.decode(payload, type=Place)
+
+    def _sign(self, payload: bytes, query: str) -> bytes:
+        return hmac.digest(self._key, payload + b"\n" + query.encode(), "sha256")[:_SIGNATURE_BYTES]

@@ -1,0 +1,52 @@
+"""The token endpoint, v1.0 and v2.0: one request in, one token or one refusal out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from entra_async.testing.client_credentials import grant_client_credentials
+from entra_async.testing.entra_errors import EntraRefusal, no_store_headers
+from entra_async.testing.tenant import ALIASES
+from entra_async.testing.token_request import TokenRequest, read_token_request
+
+if TYPE_CHECKING:
+    from entra_async.testing.access_tokens import AccessTokenIssuer
+
+__all__ = ("GRANTS", "TokenEndpoint")
+
+Grant = Callable[[TokenRequest, "AccessTokenIssuer"], dict[str, Any]]
+
+GRANTS: Final[Mapping[str, Grant]] = MappingProxyType({"client_credentials": grant_client_credentials})
+"""What answers each ``grant_type``."""
+
+
+class TokenEndpoint:
+    """Answers ``POST /{tenant}/oauth2/v2.0/token`` and ``POST /{tenant}/oauth2/token``."""
+
+    def __init__(self, tokens: AccessTokenIssuer) -> None:
+        self._tokens = tokens
+
+    async def v1(self, request: web.Request) -> web.Response:
+        """Answer the older endpoint, which takes a ``resource``."""
+        return await self._answer(request, version=1)
+
+    async def v2(self, request: web.Request) -> web.Response:
+        """Answer the endpoint that takes a ``scope``."""
+        return await self._answer(request, version=2)
+
+    async def _answer(self, request: web.Request, *, version: int) -> web.Response:
+        asked = await read_token_request(request, version=version, now=self._tokens.clock.now())
+        if asked.tenant.lower() not in ALIASES and not self._tokens.tenant.is_named(asked.tenant):
+            raise EntraRefusal(90002, tenant=asked.tenant)
+        grant_type = asked.required("grant_type")
+        grant = GRANTS.get(grant_type)
+        if grant is None:
+            raise EntraRefusal(70003, grant_type=grant_type)
+        body = grant(asked, self._tokens)
+        # Never a Retry-After here: MSAL would then answer the next callers with this same token.
+        return web.json_response(body, headers=no_store_headers(str(uuid.uuid4())))

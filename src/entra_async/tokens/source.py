@@ -1,0 +1,38 @@
+"""What the broker asks for tokens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from entra_async.tokens.token import Token
+
+__all__ = ("TokenSource",)
+
+
+class TokenSource(Protocol):
+    """
+    A live way to sign in. It asks its engine each time: the broker is the only cache of access tokens.
+
+    The shape is azure-core's ``AsyncTokenCredential``.
+    """
+
+    async def get_token(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
+    ) -> Token:
+        """
+        Ask for a new token.
+
+        Args:
+            scopes: Of one resource, such as ``https://graph.microsoft.com/.default``.
+            claims: What a service demanded beyond that, as a JSON text.
+            tenant_id: Another tenant than the provider's.
+            enable_cae: Whether the caller can handle continuous access evaluation.
+
+        Raises:
+            AuthenticationError: If the token service refuses or cannot be reached.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what it holds."""
+        ...

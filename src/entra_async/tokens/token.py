@@ -1,0 +1,89 @@
+"""An access token that never shows itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+__all__ = ("Token",)
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def _read_claims(token: str) -> Mapping[str, Any]:
+    parts = token.split(".")
+    if len(parts) != 3:  # header, payload, signature: RFC 7519, section 3
+        return _NONE
+    try:
+        payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        claims = msgspec.json.decode(payload)
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        return _NONE
+    return MappingProxyType(claims) if isinstance(claims, dict) else _NONE
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """
+    An access token, in the shape azure-core's ``AccessTokenInfo`` has.
+
+    Its claims are read for people and for checks; they are not verified, which only the service the token is
+    made for can do. For services that are not one's own Microsoft promises nothing about them, so each may be ``None``.
+
+    Attributes:
+        token: The secret itself. Only this attribute shows it.
+        expires_on: Seconds since the epoch after which it is worthless.
+        refresh_on: Seconds since the epoch after which a new one should be asked for, or ``None``.
+        token_type: ``"Bearer"``.
+
+    Sources:
+        https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
+    """
+
+    token: str
+    expires_on: int
+    refresh_on: int | None = None
+    token_type: str = "Bearer"
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims as they stand in the token, unverified; empty if it is opaque."""
+        return _read_claims(self.token)
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The tenant that issued it (``tid``)."""
+        return self.claims.get("tid")
+
+    @property
+    def client_id(self) -> str | None:
+        """The application it was issued to (``appid`` or ``azp``)."""
+        claims = self.claims
+        return claims.get("appid") or claims.get("azp")
+
+    @property
+    def audience(self) -> str | None:
+        """The service it is made for (``aud``)."""
+        return self.claims.get("aud")
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it permits: the application's ``roles``, or the delegated ``scp``; empty if it does not say."""
+        claims = self.claims
+        roles, scp = claims.get("roles"), claims.get("scp")
+        if isinstance(roles, list):
+            return tuple(str(role) for role in roles)
+        return tuple(scp.split()) if isinstance(scp, str) else ()
+
+    def __repr__(self) -> str:
+        return f"Token(audience={self.audience!r}, client_id={self.client_id!r}, expires_on={self.expires_on})"
+
+    def __reduce__(self) -> NoReturn:
+        message = "A token is not pickled, since it is a secret; pickle the provider and sign in again."
+        raise TypeError(message)

@@ -1,0 +1,213 @@
+"""
+MSAL as the protocol engine, on the one pool: the only module that knows MSAL.
+
+MSAL is synchronous, so it runs in a worker thread. Each request it makes comes back to the event loop and goes
+out through the pool; cancelling the task cancels the request, and with it MSAL's thread.
+
+Three habits of MSAL are kept away from the tokens, all of them by using one application object for one question:
+it replays any answer that carries ``Retry-After`` (a 200 too), shares one user's 429 with the next, and answers
+from its memory for 60 seconds after a 400. Discovery is answered here, since the endpoints of Entra ID are the
+authority's and the tenant's name; so a token costs one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import anyio
+import msgspec
+from anyio import from_thread, to_thread
+
+from entra_async.config import Clock, RetryPolicy
+from entra_async.errors import AuthenticationError, ConfigurationError, TransportError
+from entra_async.rules.aadsts import error_for, is_transient
+from entra_async.rules.retry import Outcome, read_retry_after_s
+from entra_async.rules.urls import strip_query
+from entra_async.transport.attempts import Attempts
+from entra_async.transport.messages import Answer, Request
+from entra_async.transport.pool import Pool
+
+__all__ = ("Application", "MsalEngine")
+
+_DISCOVERY: Final = "/v2.0/.well-known/openid-configuration"
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """
+    Who asks for a token, and where.
+
+    Attributes:
+        authority: Root of the sign-in service and the tenant: ``https://login.microsoftonline.com/{tenant}``.
+        client_id: The application.
+        credential: Gives what MSAL calls ``client_credential``. Called in a worker thread for every question, so
+            that a file is read anew and an assertion is fresh. ``None`` for a public client.
+        enable_cae: Whether to declare that continuous access evaluation is understood.
+    """
+
+    authority: str
+    client_id: str
+    credential: Callable[[], str | dict[str, Any]] | None = field(default=None, repr=False)
+    enable_cae: bool = False
+
+    @property
+    def token_endpoint(self) -> str:
+        """The URL that tokens are asked from."""
+        return f"{self.authority}/oauth2/v2.0/token"
+
+
+@dataclass(slots=True)
+class _Response:
+    """What MSAL expects of an HTTP client's answer."""
+
+    status_code: int
+    text: str
+    headers: Mapping[str, str]
+
+    def raise_for_status(self) -> None:
+        """Do nothing: the errors that MSAL would raise for are raised before it sees them."""
+
+
+class _HttpClient:
+    """MSAL's ``http_client``: called in its worker thread, it sends on the event loop."""
+
+    def __init__(self, pool: Pool, attempts: Attempts, clock: Clock) -> None:
+        self._pool = pool
+        self._attempts = attempts
+        self._clock = clock
+        self.status: int | None = None
+
+    def get(self, url: str, params: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> _Response:
+        if url.endswith(_DISCOVERY):
+            return _Response(200, msgspec.json.encode(_describe(url.removesuffix(_DISCOVERY))).decode(), {})
+        query = urlencode(params or {})
+        return self._ask(Request("GET", f"{url}?{query}" if query else url, dict(headers or {})))
+
+    def post(
+        self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any
+    ) -> _Response:
+        query = urlencode(params or {})
+        body = data if isinstance(data, str) else urlencode(data or {})
+        sent = {"Content-Type": _FORM, **(headers or {})}
+        return self._ask(Request("POST", f"{url}?{query}" if query else url, sent, body.encode()))
+
+    def close(self) -> None:
+        """Do nothing: the pool belongs to the Session."""
+
+    def _ask(self, request: Request) -> _Response:
+        answer = from_thread.run(self._exchange, request)
+        return _Response(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
+
+    async def _exchange(self, request: Request) -> Answer:
+        try:
+            # A second token for the same question harms nobody: asking again is as good as asking once.
+            answer = await self._attempts.run(
+                lambda left_s: self._pool.send(request, within_s=left_s),
+                request=request,
+                idempotent=True,
+                judge=self._judge,
+            )
+        except TransportError as error:
+            message = f"The token service could not be asked. {error.args[0]}"
+            raise AuthenticationError(message, hint=error.hint, attempts=self._attempts.made) from error
+        self.status = answer.status
+        body = _decode(answer)
+        # MSAL logs a body that is no JSON, and raises for 5xx without telling what the body said.
+        if body is None:
+            where = strip_query(request.url)
+            kind = answer.headers.get("Content-Type", "no content type").partition(";")[0]
+            message = f"{where} answered {answer.status} with {kind} instead of the JSON of a token service."
+            hint = "Check authority= and proxy=: a proxy, firewall or captive portal may have answered."
+            raise AuthenticationError(message, status=answer.status, hint=hint, attempts=self._attempts.made)
+        if answer.status >= 500:
+            raise error_for(status=answer.status, body=body, attempts=self._attempts.made)
+        return answer
+
+    def _judge(self, answer: Answer) -> Outcome:
+        wait_s = read_retry_after_s(answer.headers, now=self._clock.now())
+        if answer.status == 400 and is_transient(400, _decode(answer) or {}):
+            return Outcome(503, retry_after_s=wait_s)
+        return Outcome(answer.status, retry_after_s=wait_s)
+
+
+def _decode(answer: Answer) -> dict[str, Any] | None:
+    try:
+        body = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _describe(authority: str) -> dict[str, str]:
+    return {
+        "issuer": f"{authority}/v2.0",
+        "authorization_endpoint": f"{authority}/oauth2/v2.0/authorize",
+        "token_endpoint": f"{authority}/oauth2/v2.0/token",
+        "device_authorization_endpoint": f"{authority}/oauth2/v2.0/devicecode",
+    }
+
+
+class MsalEngine:
+    """
+    Asks MSAL for tokens.
+
+    Args:
+        pool: Where its requests go.
+        clock: Where time comes from.
+        policy: When a request is made again.
+        threads: How many questions may be on their way at once; each holds a thread.
+    """
+
+    def __init__(self, *, pool: Pool, clock: Clock, policy: RetryPolicy, threads: int) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._policy = policy
+        self._threads: Final = anyio.CapacityLimiter(threads)
+
+    async def acquire(self, application: Application, flow: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """
+        Run one MSAL flow and return what MSAL returns when it has a token.
+
+        Args:
+            application: Who asks.
+            flow: Called in a worker thread with the ``msal`` application; returns MSAL's result.
+
+        Raises:
+            AuthenticationError: If the token service refuses, cannot be reached, or answers nonsense.
+            ConfigurationError: If the credential cannot be made, or MSAL refuses what it is given.
+        """
+        attempts = Attempts(policy=self._policy, clock=self._clock)
+        client = _HttpClient(self._pool, attempts, self._clock)
+        result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads)
+        if "access_token" not in result:
+            raise error_for(status=client.status, body=result, attempts=attempts.made)
+        return result
+
+
+def _run(application: Application, client: _HttpClient, flow: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    import msal  # type: ignore[import-untyped]  # here, so that it is loaded in a worker thread and only when needed
+
+    credential = application.credential() if application.credential is not None else None
+    settings: dict[str, Any] = {
+        "authority": application.authority,
+        "instance_discovery": False,
+        "http_client": client,
+        "client_capabilities": ["CP1"] if application.enable_cae else None,
+    }
+    try:
+        if credential is None:
+            app = msal.PublicClientApplication(application.client_id, **settings)
+        else:
+            app = msal.ConfidentialClientApplication(application.client_id, client_credential=credential, **settings)
+        result: dict[str, Any] = flow(app)
+    except ValueError as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        # What MSAL refuses to send; its texts name the parameter, never its value.
+        message = f"MSAL refused the request: {error}"
+        raise ConfigurationError(message, hint="Check the scopes and claims of the call.") from None
+    return result

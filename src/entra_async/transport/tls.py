@@ -1,0 +1,40 @@
+"""The TLS context of the pool."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from entra_async.errors import ConfigurationError
+
+__all__ = ("build_context",)
+
+
+def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.SSLContext:
+    """
+    Return the context that decides whom to trust. Reads files: call it in a worker thread.
+
+    Args:
+        trust: A context, used as it is; the path of a PEM file, whose authorities are trusted and no others;
+            or ``None`` for the machine's own.
+
+    Raises:
+        ConfigurationError: If the file cannot be read or holds no certificate.
+    """
+    if isinstance(trust, ssl.SSLContext):
+        return trust
+    if trust is None:
+        return ssl.create_default_context()
+    hint = "Give the path of a PEM file with the certificates of the authorities to trust, or an SSLContext."
+    path = Path(trust)
+    try:
+        text = path.read_text(encoding="latin-1")
+    except OSError as error:
+        message = f"ssl is {str(path)!r}, which cannot be read: {error.strerror}."
+        raise ConfigurationError(message, field="ssl", hint=hint) from error
+    try:
+        return ssl.create_default_context(cadata=text)
+    except (ssl.SSLError, ValueError) as error:
+        message = f"ssl is {str(path)!r}, which holds no usable certificate."
+        raise ConfigurationError(message, field="ssl", hint=hint) from error

@@ -1,0 +1,117 @@
+"""The emulated Defender for Endpoint: machines, their filters and pages, and its own way of saying no."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.emulator.conftest import Service
+
+
+async def test_machines_are_listed(defender: Service) -> None:
+    """All machines come in one page without a link, as #Machines, each with its properties."""
+    answer = await defender.get("/api/machines")
+    assert answer.status == 200
+    assert answer.body["@odata.context"] == f"{defender.url}/api/$metadata#Machines"
+    assert len(answer.body["value"]) == 50
+    assert "@odata.nextLink" not in answer.body
+    expected = {"id", "computerDnsName", "lastSeen", "osPlatform", "healthStatus", "riskScore", "machineTags"}
+    assert expected <= answer.body["value"][0].keys()
+
+
+async def test_machine_is_read_by_id_and_name(defender: Service) -> None:
+    """A machine is found by its id and by its DNS name."""
+    machine = (await defender.get("/api/machines?$top=1")).body["value"][0]
+    for key in (machine["id"], machine["computerDnsName"]):
+        answer = await defender.get(f"/api/machines/{key}")
+        assert answer.body.pop("@odata.context") == f"{defender.url}/api/$metadata#Machines/$entity"
+        assert answer.body == machine
+
+
+@pytest.mark.parametrize("top", [1, 7, 49, 50, 51])
+async def test_pages_hold_every_machine_once(defender: Service, top: int) -> None:
+    """With $top the link goes on by $skip, until every machine came once."""
+    machines = await defender.items(f"/api/machines?$top={top}")
+    assert len({machine["id"] for machine in machines}) == len(machines) == 50
+    skipped = (await defender.get("/api/machines?$skip=45")).body["value"]
+    assert skipped == machines[45:]
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("healthStatus eq 'Inactive'", lambda machine: machine["healthStatus"] == "Inactive"),
+        ("healthStatus ne 'Active'", lambda machine: machine["healthStatus"] != "Active"),
+        ("riskScore eq 'High' or riskScore eq 'Medium'", lambda machine: machine["riskScore"] in ("High", "Medium")),
+        ("osPlatform in ('Ubuntu','macOS')", lambda machine: machine["osPlatform"] in ("Ubuntu", "macOS")),
+        ("startswith(computerDnsName,'laptop')", lambda machine: machine["computerDnsName"].startswith("laptop")),
+        ("lastSeen gt 2016-06-01Z", lambda machine: machine["lastSeen"] > "2016-06-01T00:00:00Z"),
+        ("machineTags/any(tag:tag eq 'pilot')", lambda machine: "pilot" in machine["machineTags"]),
+        ("rbacGroupId eq 141", lambda machine: machine["rbacGroupId"] == 141),
+    ],
+)
+async def test_filter_works(defender: Service, text: str, passes: Callable[[dict[str, Any]], bool]) -> None:
+    """Filters of the documented properties give what passes, and page through it."""
+    everything = (await defender.get("/api/machines")).body["value"]
+    expected = [machine for machine in everything if passes(machine)]
+    assert 0 < len(expected) < 50
+    assert await defender.items(f"/api/machines?$filter={quote(text)}&$top=3") == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "message"),
+    [
+        ("GET", "/api/machines?$filter=healthStatus eq 'Gone'", 404, "NotFound", "No machines were found."),
+        ("GET", "/api/machines?$skip=50", 404, "NotFound", "No machines were found."),
+        ("GET", f"/api/machines/{'a' * 40}", 404, "ResourceNotFound", f"Machine {'a' * 40} was not found."),
+        ("GET", "/api/alerts", 404, "NotFound", "No HTTP resource was found that matches the request URI"),
+        ("GET", "/machines", 404, "NotFound", "No HTTP resource was found that matches the request URI"),
+        ("POST", "/api/machines", 405, "MethodNotAllowed", "does not support http method 'POST'"),
+        ("GET", "/api/machines?$top=10001", 400, "ODataError", "The limit of '10000' for Top query has been exceeded."),
+        ("GET", "/api/machines?$top=x", 400, "ODataError", "requires a non-negative integer value"),
+        ("GET", "/api/machines?$select=id", 400, "ODataError", "The query parameter '$select' is not supported."),
+        ("GET", "/api/machines?$filter=agentVersion eq '1'", 400, "ODataError", "named 'agentVersion'"),
+        ("GET", "/api/machines?$filter=riskScore eq 1", 400, "ODataError", "'Edm.String' and 'Edm.Int32'"),
+        ("GET", "/api/machines?$filter=contains(riskScore,'a')", 400, "ODataError", "The operator 'contains' is not"),
+    ],
+)
+async def test_request_is_refused(
+    defender: Service, method: str, path: str, status: int, code: str, message: str
+) -> None:
+    """What is unknown, empty or invalid is refused in Defender's shape: code, message and a tracking GUID."""
+    answer = await defender.request(method, path)
+    error = answer.body["error"]
+    assert (answer.status, error["code"]) == (status, code)
+    assert message in error["message"]
+    assert str(uuid.UUID(error["target"])) == error["target"]
+
+
+async def test_token_and_role_are_checked(defender: Service) -> None:
+    """A bad token is a 401, a token without a machine role a 403; users need the delegated permission instead."""
+    assert "https://api.securitycenter.microsoft.com" not in defender.audiences
+    assert (await defender.get("/api/machines")).status == 200
+    assert "https://api.securitycenter.microsoft.com" in defender.audiences
+    defender.roles = {"User.Read.All", "Machine.Read"}
+    refused = await defender.get("/api/machines")
+    assert (refused.status, refused.body["error"]["code"]) == (403, "Forbidden")
+    defender.app_only = False
+    assert (await defender.get("/api/machines")).status == 200
+    defender.refusal = "Access token is empty."
+    refused = await defender.get("/api/machines")
+    assert (refused.status, refused.body["error"]["code"]) == (401, "Unauthorized")
+    assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_over_the_limit_is_429(defender: Service) -> None:
+    """The limit is told in Defender's shape, with Retry-After."""
+    defender.throttle.limit(requests=1, per_s=30)
+    await defender.get("/api/machines?$top=1")
+    answer = await defender.get("/api/machines")
+    assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
+    assert answer.headers["Retry-After"] == "30"
