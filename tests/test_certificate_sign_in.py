@@ -95,7 +95,7 @@ async def test_a_renewed_file_is_taken_up(first: Pair, second: Pair, tmp_path: P
 async def test_a_bad_file_is_refused_before_any_call(
     first: Pair, second: Pair, tmp_path: Path, emulator: Emulator
 ) -> None:
-    """A wrong password, a missing key, a foreign key, an expired certificate, no file: by field, and nothing is sent."""
+    """A wrong password, a missing or foreign key, an expired certificate: told by field, and nothing is sent."""
     old = make(first.key, ends=NOW - timedelta(days=1))
     files = {
         "wrong password": (first.pem("another"), "certificate_password"),

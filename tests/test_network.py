@@ -177,10 +177,10 @@ async def test_a_call_ends_in_time(graph: Connection, emulator: Emulator) -> Non
     assert caught.value.attempts == 1
 
 
-async def test_a_stalled_answer_ends_in_time(emulator: Emulator, clock: VirtualClock) -> None:
-    """read_s ends an attempt whose answer stalls; a GET is sent again."""
+async def test_a_slow_answer_ends_in_time(emulator: Emulator, clock: VirtualClock) -> None:
+    """answer_s ends an attempt whose answer takes too long; a GET is sent again."""
     emulator.faults.add("/v1.0/users/*", times=1, delay_s=3600)
-    async with emulator.session(clock=clock, timeouts=Timeouts(read_s=0.2)) as session:
+    async with emulator.session(clock=clock, timeouts=Timeouts(answer_s=0.2)) as session:
         await session.connect(emulator.client_secret)
         response = await session.invoke(ADA, raw=True)
 

@@ -79,7 +79,7 @@ class Timeouts:
         queue_s: For a place among ``Limits.connections``. Counted apart, so that a long queue is never
             mistaken for an unreachable host.
         connect_s: For DNS, TCP and TLS.
-        read_s: Between two pieces of the answer.
+        answer_s: From sending to the last byte of the answer, connecting included.
 
     Raises:
         ConfigurationError: If a value is not greater than zero.
@@ -87,12 +87,12 @@ class Timeouts:
 
     queue_s: float = 300.0
     connect_s: float = 15.0
-    read_s: float = 100.0
+    answer_s: float = 100.0
 
     def __post_init__(self) -> None:
         _check_positive(self.queue_s, "queue_s")
         _check_positive(self.connect_s, "connect_s")
-        _check_positive(self.read_s, "read_s")
+        _check_positive(self.answer_s, "answer_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

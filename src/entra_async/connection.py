@@ -195,7 +195,14 @@ class Connection:
             content_type=content_type,
             parameters=parameters,
         )
-        response = await self._call(prepared, timeout=timeout, idempotent=idempotent)
+        response = await self._caller.call(
+            prepared.method,
+            prepared.url,
+            headers=prepared.headers,
+            body=prepared.body,
+            timeout_s=timeout,
+            idempotent=idempotent,
+        )
         if raw or self.service.raw_only:
             return response
         value = response.read(type)
@@ -256,13 +263,3 @@ class Connection:
             return await self._caller.call(follow.method, link, headers=follow.headers, timeout_s=timeout_s)
 
         return iter_pages(fetch, url, kind, seen=seen)
-
-    async def _call(self, prepared: Prepared, *, timeout: float | None, idempotent: bool | None) -> Response:  # noqa: ASYNC109
-        return await self._caller.call(
-            prepared.method,
-            prepared.url,
-            headers=prepared.headers,
-            body=prepared.body,
-            timeout_s=timeout,
-            idempotent=idempotent,
-        )

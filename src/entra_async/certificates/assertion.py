@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from entra_async.certificates.load import SigningCertificate
+from entra_async.certificates.signing import SigningCertificate
 
 __all__ = ("sign_assertion",)
 

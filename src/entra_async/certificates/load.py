@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from entra_async.certificates.pem import parse_pem
 from entra_async.certificates.pkcs12 import parse_pkcs12
-from entra_async.certificates.signing import SigningCertificate, belongs_to, check, from_objects
+from entra_async.certificates.signing import SigningCertificate, belongs_to, check
 from entra_async.certificates.source import Source, read_source
 from entra_async.errors import ConfigurationError
 
-__all__ = ("SigningCertificate", "from_objects", "load_certificate")
+__all__ = ("CertificateFile", "load_certificate")
 
 
 def load_certificate(
@@ -48,14 +48,51 @@ def load_certificate(
         ConfigurationError: If there is no usable certificate. ``field`` is ``"password"``, or else ``"path"`` or
             ``"data"``, whichever was given.
     """
-    source, content = read_source(path, data)
-    secret = _encode_password(password)
+    return CertificateFile(path=path, data=data, password=password).load(now=now)
+
+
+class CertificateFile:
+    """
+    A file that is read anew each time, so that a renewed certificate is taken up, and decrypted only when it changed.
+
+    Decrypting holds up every thread for tens of milliseconds, since the library keeps Python's lock meanwhile.
+
+    Args:
+        path: See :func:`load_certificate`.
+        data: See :func:`load_certificate`.
+        password: See :func:`load_certificate`.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        data: bytes | None = None,
+        password: str | bytes | None = None,
+    ) -> None:
+        self._path = path
+        self._data = data
+        self._password = password
+        self._last: tuple[bytes, list[PrivateKeyTypes], list[x509.Certificate]] | None = None
+
+    def load(self, *, now: datetime) -> SigningCertificate:
+        """Return what it holds now, checked for use at *now*; see :func:`load_certificate`."""
+        source, content = read_source(self._path, self._data)
+        last = self._last
+        if last is None or last[0] != content:
+            last = self._last = (content, *_parse(content, _encode_password(self._password), source))
+        _, keys, certificates = last
+        return _assemble(keys, certificates, now=now, source=source)
+
+
+def _parse(
+    content: bytes, secret: bytes | None, source: Source
+) -> tuple[list[PrivateKeyTypes], list[x509.Certificate]]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         # Windows PowerShell writes text as UTF-16.
         content = content.decode("utf-16", "replace").encode()
     parse = parse_pem if b"-----BEGIN" in content else parse_pkcs12
-    keys, certificates = parse(content, secret, source)
-    return _assemble(keys, certificates, now=now, source=source)
+    return parse(content, secret, source)
 
 
 def _encode_password(password: object) -> bytes | None:

@@ -19,7 +19,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from entra_async.errors import ConfigurationError
 
@@ -58,16 +57,6 @@ class SigningCertificate:
     def not_after(self) -> datetime:
         """When the certificate expires, in UTC."""
         return self.certificate.not_valid_after_utc
-
-    @property
-    def private_key_pem(self) -> bytes:
-        """The private key as unencrypted PKCS#8 in PEM. A secret: hand it to an engine, never to a log."""
-        return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-    @property
-    def public_pem(self) -> str:
-        """The certificate and then its chain in PEM."""
-        return "".join(link.public_bytes(Encoding.PEM).decode() for link in (self.certificate, *self.chain))
 
     def __repr__(self) -> str:
         return (

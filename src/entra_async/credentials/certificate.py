@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate as X509Certificate
 
-    from entra_async.certificates.load import SigningCertificate
+    from entra_async.certificates.load import CertificateFile
 
 __all__ = ("Certificate",)
 
@@ -77,25 +77,24 @@ class Certificate:
 
     def open(self, context: SignInContext) -> TokenSource:
         """Return a live source of tokens; the Session calls this."""
+        file: CertificateFile | None = None
 
         def credential(token_endpoint: str) -> dict[str, Any]:
             from entra_async.certificates.assertion import sign_assertion
+            from entra_async.certificates.load import CertificateFile
+            from entra_async.certificates.signing import from_objects
 
+            nonlocal file
             now = context.clock.now()
+            moment = datetime.fromtimestamp(now, UTC)
+            if self.certificate is not None and self.private_key is not None:
+                loaded = from_objects(self.private_key, self.certificate, now=moment)
+            else:
+                file = file or CertificateFile(path=self.path, data=self.data, password=self.password)
+                loaded = file.load(now=moment)
             assertion = sign_assertion(
-                self._load(datetime.fromtimestamp(now, UTC)),
-                client_id=self.client_id,
-                audience=token_endpoint,
-                now=now,
-                send_x5c=self.send_x5c,
+                loaded, client_id=self.client_id, audience=token_endpoint, now=now, send_x5c=self.send_x5c
             )
             return {"client_assertion": lambda: assertion}
 
         return AppTokenSource(context, self.client_id, self.tenant_id, credential)
-
-    def _load(self, now: datetime) -> SigningCertificate:
-        from entra_async.certificates.load import from_objects, load_certificate
-
-        if self.certificate is not None and self.private_key is not None:
-            return from_objects(self.private_key, self.certificate, now=now)
-        return load_certificate(path=self.path, data=self.data, password=self.password, now=now)

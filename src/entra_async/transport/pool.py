@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Pool", "translations")
 
-# Most special first. ``True``: the service may have seen the request.
+# Most special first, and a TimeoutError before the OSError it is. ``True``: the service may have seen the request.
 _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, str, str | None], ...]] = (
     (
         aiohttp.ConnectionTimeoutError,
@@ -38,13 +38,6 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, st
         False,
         "No connection came about in time",
         "Check the network and the proxy, or raise Timeouts.connect_s.",
-    ),
-    (
-        aiohttp.ServerTimeoutError,
-        RequestTimeoutError,
-        True,
-        "The answer stalled",
-        "Raise Timeouts.read_s if the service needs longer.",
     ),
     (
         aiohttp.ClientConnectorCertificateError,
@@ -64,13 +57,19 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, st
     (aiohttp.ClientProxyConnectionError, TransportError, False, "The proxy cannot be reached", "Check proxy=."),
     (aiohttp.ClientHttpProxyError, TransportError, False, "The proxy refused the connection", "Check proxy=."),
     (aiohttp.ClientConnectorError, TransportError, False, "The host cannot be reached", None),
+    (
+        TimeoutError,
+        RequestTimeoutError,
+        True,
+        "The answer took too long",
+        "Raise Timeouts.answer_s if the service needs longer.",
+    ),
     (aiohttp.ServerDisconnectedError, TransportError, True, "The server closed the connection without an answer", None),
     (aiohttp.ClientPayloadError, TransportError, True, "The answer broke off", None),
     (aiohttp.ClientOSError, TransportError, True, "The connection was lost", None),
     (aiohttp.ClientResponseError, TransportError, True, "The answer is no HTTP", None),
     (aiohttp.InvalidURL, TransportError, False, "The URL cannot be sent", None),
     (aiohttp.ClientError, TransportError, True, "The connection failed", None),
-    (TimeoutError, RequestTimeoutError, True, "The answer took too long", None),
     (OSError, TransportError, True, "The connection was lost", None),
 )
 
@@ -193,20 +192,21 @@ class Pool:
             within_s -= await self._take_place(request, within_s)
         else:
             await self._places.acquire()
-        started = time.monotonic()
+        started = time.monotonic() if self._listener is not None else 0.0
         status: int | None = None
         try:
-            async with session.request(
+            # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
+            response = await session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
                 timeout=self._limit(within_s),
-            ) as response:
-                body = await response.read()
-                status = response.status
-                return Answer(status, response.headers, body)
+            )
+            body = await response.read()
+            status = response.status
+            return Answer(status, response.headers, body)
         except Exception as error:
             if self._closed:
                 message = "The Session was closed while a request was on its way."
@@ -223,7 +223,7 @@ class Pool:
         limit = self._known_limits.get(within_s)
         if limit is None:
             limit = aiohttp.ClientTimeout(
-                total=max(within_s, _SHORTEST_S), sock_connect=self._timeouts.connect_s, sock_read=self._timeouts.read_s
+                total=max(_SHORTEST_S, min(within_s, self._timeouts.answer_s)), sock_connect=self._timeouts.connect_s
             )
             if len(self._known_limits) < _MOST_LIMITS:
                 self._known_limits[within_s] = limit
