@@ -17,6 +17,7 @@ from typing import Any, final
 
 from entra_async.clouds import Cloud, Endpoint
 from entra_async.errors import ConfigurationError
+from entra_async.rules.scopes import everything_granted
 from entra_async.rules.urls import check_service_url
 
 __all__ = ("Service", "Services")
@@ -66,12 +67,8 @@ class Service:
 
     @property
     def scope(self) -> str:
-        """
-        The scope that stands for everything granted at this service.
-
-        An audience that ends in a slash gives two, so that the token's audience keeps its own.
-        """
-        return f"{self.audience}/.default"
+        """The scope that stands for everything granted at this service."""
+        return everything_granted(self.audience)
 
 
 def _built_in(cloud: Cloud) -> Iterator[Service]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from ssl import SSLContext
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from entra_async.rules.identifiers import check_authority
 from entra_async.services import Service, Services
 from entra_async.telemetry import Listener
 from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
 from entra_async.transport.pool import Pool
 
@@ -252,8 +253,11 @@ class Session:
         provider = self._check_provider(provider, keywords)
         context = SignInContext(
             authority=chosen.authority if authority is None else check_authority(authority),
+            cloud=chosen,
+            pool=self._pool,
             msal=self._msal,
             clock=self._clock,
+            connected=self._get_token_of,
         )
         made: list[Connection] = []
         try:
@@ -274,6 +278,10 @@ class Session:
             if make_default:
                 self._default = made[-1].name
         return made[0] if service is None or isinstance(service, str) else made
+
+    def _get_token_of(self, service: str) -> Callable[..., Awaitable[Token]] | None:
+        connection = self._connections.get(service.lower())
+        return None if connection is None else connection.get_token
 
     def _choose(
         self,

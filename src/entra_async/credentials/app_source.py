@@ -45,7 +45,7 @@ class AppTokenSource:
             enable_cae=enable_cae,
         )
         asked_at = self.context.clock.now()
-        result = await self.context.msal.acquire(
+        result = await self.context.msal.run(
             application, lambda app: app.acquire_token_for_client(list(scopes), claims_challenge=claims)
         )
         return token_from(result, asked_at=asked_at)

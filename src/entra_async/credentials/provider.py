@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from entra_async.clouds import Cloud
 from entra_async.config import Clock
 from entra_async.tokens.source import TokenSource
+from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
+from entra_async.transport.pool import Pool
 
 __all__ = ("Provider", "SignInContext")
 
@@ -19,13 +23,19 @@ class SignInContext:
 
     Attributes:
         authority: Root of the sign-in service, without a tenant.
-        msal: Runs MSAL's flows on the Session's pool.
+        cloud: The cloud signed in to.
+        pool: Where every request goes.
+        msal: Runs MSAL's flows on the pool.
         clock: Where time comes from.
+        connected: Gives ``get_token`` of the Session's connection to a service, or ``None`` while there is none.
     """
 
     authority: str
+    cloud: Cloud
+    pool: Pool
     msal: MsalEngine
     clock: Clock
+    connected: Callable[[str], Callable[..., Awaitable[Token]] | None]
 
 
 @runtime_checkable

@@ -75,7 +75,8 @@ class _Response:
 class _HttpClient:
     """MSAL's ``http_client``: called in its worker thread, it sends on the event loop."""
 
-    def __init__(self, pool: Pool, attempts: Attempts, clock: Clock) -> None:
+    def __init__(self, pool: Pool, attempts: Attempts, clock: Clock, *, idempotent: bool) -> None:
+        self._idempotent = idempotent
         self._pool = pool
         self._attempts = attempts
         self._clock = clock
@@ -104,11 +105,10 @@ class _HttpClient:
 
     async def _exchange(self, request: Request) -> Answer:
         try:
-            # A second token for the same question harms nobody: asking again is as good as asking once.
             answer = await self._attempts.run(
                 lambda left_s: self._pool.send(request, within_s=left_s),
                 request=request,
-                idempotent=True,
+                idempotent=self._idempotent,
                 judge=self._judge,
             )
         except TransportError as error:
@@ -168,22 +168,26 @@ class MsalEngine:
         self._policy = policy
         self._threads: Final = anyio.CapacityLimiter(threads)
 
-    async def acquire(self, application: Application, flow: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    async def run(
+        self, application: Application, flow: Callable[[Any], dict[str, Any]], *, once: bool = False
+    ) -> dict[str, Any]:
         """
-        Run one MSAL flow and return what MSAL returns when it has a token.
+        Run one step of an MSAL flow and return what MSAL returns, unless that is an error.
 
         Args:
             application: Who asks.
             flow: Called in a worker thread with the ``msal`` application; returns MSAL's result.
+            once: ``True`` if the step spends something that is good for one use, such as an authorization code: then
+                a request that may have arrived is not sent again.
 
         Raises:
             AuthenticationError: If the token service refuses, cannot be reached, or answers nonsense.
             ConfigurationError: If the credential cannot be made, or MSAL refuses what it is given.
         """
         attempts = Attempts(policy=self._policy, clock=self._clock)
-        client = _HttpClient(self._pool, attempts, self._clock)
+        client = _HttpClient(self._pool, attempts, self._clock, idempotent=not once)
         result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads)
-        if "access_token" not in result:
+        if "error" in result:
             raise error_for(status=client.status, body=result, attempts=attempts.made)
         return result
 

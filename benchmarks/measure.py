@@ -1,0 +1,136 @@
+"""Turn-by-turn measurement: rates, their medians and the ratio of the two."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """
+    One way to do the work.
+
+    Attributes:
+        name: What the report calls it.
+        work: Does the work once and returns how many units were done.
+        expected: How many that must be; anything else is no measurement.
+    """
+
+    name: str
+    work: Callable[[], Awaitable[int]]
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    What one contender reached, a figure for each round.
+
+    Attributes:
+        name: The contender.
+        rates: Units per second.
+        cpu_s: Processor time in seconds that one unit cost this process: less noisy than the rate on a busy machine.
+        stalls_s: The longest time in seconds that the event loop answered nobody.
+    """
+
+    name: str
+    rates: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    stalls_s: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Median of units per second."""
+        return statistics.median(self.rates)
+
+    @property
+    def cpu_s_per_unit(self) -> float:
+        """Median of the processor time in seconds for one unit."""
+        return statistics.median(self.cpu_s)
+
+    @property
+    def stall_s(self) -> float:
+        """Median over the rounds of the longest stall in seconds."""
+        return statistics.median(self.stalls_s)
+
+    def ratios_to(self, other: Result) -> list[float]:
+        """Return the ratio of the rates, round by round: what slows the machine for a while slows both."""
+        return [mine / theirs for mine, theirs in zip(self.rates, other.rates, strict=True)]
+
+    def ratio_to(self, other: Result) -> float:
+        """Return the median of those ratios."""
+        return statistics.median(self.ratios_to(other))
+
+
+class StallMeter:
+    """
+    Measures for how long at most the event loop was busy in one piece.
+
+    Attributes:
+        longest_s: The longest delay of a timer in seconds.
+    """
+
+    _INTERVAL_S = 0.005
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        """Start measuring."""
+        self._schedule()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop measuring."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _schedule(self) -> None:
+        due = self._loop.time() + self._INTERVAL_S
+        self._handle = self._loop.call_at(due, self._observe, due)
+
+    def _observe(self, due: float) -> None:
+        self.longest_s = max(self.longest_s, self._loop.time() - due)
+        self._schedule()
+
+
+async def compare(contenders: list[Contender], *, rounds: int) -> list[Result]:
+    """
+    Let the contenders take turns and return what each reached, in the order given.
+
+    One round that is not counted comes first, so that connections and tokens are there. The order turns round from
+    one round to the next: whoever comes first finds other caches than whoever comes second.
+
+    Args:
+        contenders: Who takes part.
+        rounds: How many rounds count.
+
+    Raises:
+        RuntimeError: If a contender did not do all of the work.
+    """
+    results = {contender.name: Result(contender.name) for contender in contenders}
+    for number in range(rounds + 1):
+        for contender in contenders if number % 2 else reversed(contenders):
+            gc.collect()
+            with StallMeter() as meter:
+                started, cpu_started = time.perf_counter(), time.process_time()
+                done = await contender.work()
+                elapsed_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
+            if done != contender.expected:
+                message = f"{contender.name} did {done} of {contender.expected} units."
+                raise RuntimeError(message)
+            if number:
+                results[contender.name].rates.append(done / elapsed_s)
+                results[contender.name].cpu_s.append(cpu_s / done)
+                results[contender.name].stalls_s.append(meter.longest_s)
+    return list(results.values())

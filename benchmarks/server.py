@@ -1,0 +1,190 @@
+"""
+A server in a process of its own that sends bytes made beforehand, so that the client is what limits the rate.
+
+It speaks just enough HTTP/1.1 for that: keep-alive, ``Content-Length`` bodies, no pipelining.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+import trustme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+
+HOST: Final = "localhost"
+TENANT_ID: Final = "3b1f0c52-7d5e-4d0a-9d43-0d1c6a5b2e11"
+CLIENT_ID: Final = "8f6f1f43-21f8-4b9d-8f6e-4c2f7f0a9d22"
+ACCESS_TOKEN: Final = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJodHRwczovL2dyYXBoLm1pY3Jvc29mdC5jb20ifQ.c2ln"
+PAGE_SIZE: Final = 999
+
+Responses = dict[str, bytes]
+
+
+def build_user(number: int) -> dict[str, object]:
+    """Return one user with the properties Graph sends when none are selected."""
+    return {
+        "businessPhones": ["+49 89 555 0100"],
+        "displayName": f"Ada Lovelace {number}",
+        "givenName": "Ada",
+        "jobTitle": "Senior Analyst",
+        "mail": f"user{number:07}@contoso.com",
+        "mobilePhone": None,
+        "officeLocation": "18/2111",
+        "preferredLanguage": "en-US",
+        "surname": f"Lovelace {number}",
+        "userPrincipalName": f"user{number:07}@contoso.com",
+        "id": f"87d349ed-44d7-43e1-9a83-{number:012}",
+    }
+
+
+def build_response(value: object) -> bytes:
+    """Return a whole HTTP answer with this JSON body."""
+    body = msgspec.json.encode(value)
+    head = (
+        "HTTP/1.1 200 OK\r\n"
+        "Content-Type: application/json;odata.metadata=minimal;charset=utf-8\r\n"
+        "request-id: 2f9f3c1e-6f3b-4b0c-9a57-6e1f0f0d8a10\r\n"
+        "Date: Mon, 05 Jan 2026 12:00:00 GMT\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def build_responses(base_url: str, users: int) -> Responses:
+    """
+    Return every answer of the server by request target.
+
+    Args:
+        base_url: The server's root, which the links lead back to.
+        users: How many users the directory holds.
+    """
+    authority = f"{base_url}/{TENANT_ID}"
+    metadata = {
+        "token_endpoint": f"{authority}/oauth2/v2.0/token",
+        "authorization_endpoint": f"{authority}/oauth2/v2.0/authorize",
+        "device_authorization_endpoint": f"{authority}/oauth2/v2.0/devicecode",
+        "jwks_uri": f"{authority}/discovery/v2.0/keys",
+        "issuer": f"{authority}/v2.0",
+    }
+    token = {"token_type": "Bearer", "expires_in": 86399, "ext_expires_in": 86399, "access_token": ACCESS_TOKEN}
+    responses = {
+        f"/{TENANT_ID}/v2.0/.well-known/openid-configuration": build_response(metadata),
+        f"/{TENANT_ID}/oauth2/v2.0/token": build_response(token),
+    }
+    user = build_response({"@odata.context": f"{base_url}/v1.0/$metadata#users/$entity", **build_user(0)})
+    responses["/v1.0/small"] = responses["/v1.0/users/0"] = user
+    starts = range(0, users, PAGE_SIZE)
+    for page, start in enumerate(starts):
+        items = [build_user(number) for number in range(start, min(start + PAGE_SIZE, users))]
+        body: dict[str, object] = {"@odata.context": f"{base_url}/v1.0/$metadata#users"}
+        if page + 1 < len(starts):
+            body["@odata.nextLink"] = f"{base_url}/v1.0/users?$top={PAGE_SIZE}&$skiptoken={page + 1}"
+        target = f"/v1.0/users?$top={PAGE_SIZE}&$skiptoken={page}" if page else "/v1.0/users"
+        responses[target] = build_response({**body, "value": items})
+    return responses
+
+
+class PrebuiltProtocol(asyncio.Protocol):
+    """One connection: looks up the target of each request and sends the answer that lies ready."""
+
+    def __init__(self, responses: Responses) -> None:
+        self._responses = responses
+        self._received = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport to answer on."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer once a whole request is there."""
+        assert self._transport is not None
+        self._received += data
+        head_end = self._received.find(b"\r\n\r\n")
+        if head_end < 0:
+            return
+        head = bytes(self._received[:head_end]).decode("latin-1")
+        if len(self._received) < head_end + 4 + content_length(head):
+            return
+        self._received.clear()
+        target = head.split(" ", 2)[1].replace("%24", "$")
+        response = self._responses.get(target)
+        if response is None:
+            response = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        self._transport.write(response)
+
+
+def content_length(head: str) -> int:
+    """Return the size of a request's body in bytes."""
+    for line in head.split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            return int(value)
+    return 0
+
+
+async def _serve(certificate: Path, users: int, ready: Connection) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    responses: Responses = {}
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: PrebuiltProtocol(responses), HOST, 0, ssl=context)
+    base_url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}"
+    responses.update(build_responses(base_url, users))
+    ready.send(base_url)
+    await server.serve_forever()
+
+
+def _run(certificate: Path, users: int, ready: Connection) -> None:
+    # Ctrl+C reaches the whole process group; the parent ends this process.
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(certificate, users, ready))
+
+
+class BenchServer:
+    """
+    The server as seen from the process that measures.
+
+    Attributes:
+        base_url: Root of the sign-in service and of Graph alike.
+        ca_file: PEM file of the authority that signed its certificate.
+        users: How many users the directory holds.
+    """
+
+    def __init__(self, base_url: str, ca_file: Path, users: int) -> None:
+        self.base_url = base_url
+        self.ca_file = ca_file
+        self.users = users
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls, users: int) -> Iterator[Self]:
+        """Run a server with that many users until the block ends."""
+        # A fork would take over the parent's sockets and TLS state.
+        spawn = multiprocessing.get_context("spawn")
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        leaf = authority.issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
+        with tempfile.TemporaryDirectory() as folder:
+            ca_file, certificate = Path(folder) / "ca.pem", Path(folder) / "server.pem"
+            authority.cert_pem.write_to_path(str(ca_file))
+            leaf.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+            receiver, sender = spawn.Pipe(duplex=False)
+            process = spawn.Process(target=_run, args=(certificate, users, sender), daemon=True)
+            process.start()
+            sender.close()
+            try:
+                yield cls(receiver.recv(), ca_file, users)
+            finally:
+                process.terminate()
+                process.join()
