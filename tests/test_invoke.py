@@ -185,6 +185,15 @@ async def test_each_status_has_its_class(graph: Connection, emulator: Emulator) 
         ({"path": "users", "method": "POST", "body": object()}, "body"),
         ({"path": "users", "method": "POST", "body": "text"}, "content_type"),
         ({"path": "users", "parameters": {"VaultName": "x"}}, "parameters"),
+        ({"path": "users", "parameters": "x"}, "parameters"),
+        ({"path": "users", "query": "$top=1"}, "query"),
+        ({"path": "users", "headers": ["X"]}, "headers"),
+        ({"path": "users", "method": "CONNECT"}, "method"),
+        ({"path": "users", "timeout": 0}, "timeout"),
+        ({"path": "users", "timeout": "5"}, "timeout"),
+        ({"path": "users", "method": "POST", "body": {}, "type": "str"}, "type"),
+        ({"path": "users\ud800"}, "path"),
+        ({"path": "users", "method": "POST", "body": "\ud800", "content_type": "text/plain"}, "body"),
     ],
 )
 async def test_bad_arguments_are_refused_before_any_call(

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from entra_async import Session
-from entra_async.errors import EntraError
+from entra_async.errors import ClosedError, EntraError
 from entra_async.testing import Emulator
 
 Use = Callable[[Emulator, Session], Coroutine[Any, Any, None]]
@@ -99,3 +99,31 @@ async def test_nothing_is_left(use: Use, running: Emulator) -> None:
     with anyio.fail_after(5):
         while await anyio.to_thread.run_sync(open_sockets) > before:
             await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_closing_goes_to_its_end_although_it_is_cancelled(native: bool, running: Emulator) -> None:
+    """A Session that is closed in a cancelled task leaves no task, and takes no more calls."""
+    running.faults.add("/*/token", times=None, delay_s=3600)
+    session = running.session()
+
+    async def use() -> None:
+        async with session:
+            await session.connect(running.client_secret)
+
+    if native:
+        task = asyncio.create_task(use())
+        await running.requests.wait_for(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        async with anyio.create_task_group() as group:
+            group.start_soon(use)
+            await running.requests.wait_for(1)
+            group.cancel_scope.cancel()
+    left = {task.get_name() for task in asyncio.all_tasks()}
+
+    assert not {name for name in left if name.startswith("entra_async")}
+    with pytest.raises(ClosedError):
+        await session.connect(running.client_secret)

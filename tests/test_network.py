@@ -13,7 +13,10 @@ import pytest
 
 from entra_async import Connection, Limits, RetryPolicy, Timeouts
 from entra_async.errors import (
+    APIStatusError,
+    AuthenticationError,
     DecodeError,
+    RequestError,
     RequestTimeoutError,
     ServerError,
     ThrottledError,
@@ -74,6 +77,7 @@ async def test_each_fault_is_a_typed_error(
 
     assert rule.hits >= 1
     assert caught.value.url.endswith(f"/v1.0/{ADA}")  # type: ignore[attr-defined]
+    # A 401 is tried once more, with a new token.
     assert caught.value.attempts == rule.hits  # type: ignore[attr-defined]
     assert user["givenName"] == "Ada"
 
@@ -220,6 +224,88 @@ async def test_a_full_queue_says_so(emulator: Emulator) -> None:
         with pytest.raises(RequestTimeoutError, match="all 1 places of the pool"):
             await session.invoke("users")
         group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("status", [300, 302, 304, 307])
+async def test_a_write_that_is_redirected_is_no_success(graph: Connection, emulator: Emulator, status: int) -> None:
+    """A POST answered 3xx did nothing, and says so; nothing is sent to the other place."""
+    emulator.faults.add("/v1.0/users", status=status, headers={"Location": "https://evil.example/users"})
+    with pytest.raises(APIStatusError) as caught:
+        await graph.invoke("users", method="POST", body=NEW)
+
+    assert caught.value.status == status
+
+
+async def test_not_modified_is_no_error_for_those_who_ask(graph: Connection, emulator: Emulator) -> None:
+    """304 is an answer to If-None-Match, and an error without it."""
+    emulator.faults.add("/v1.0/users/*", times=2, status=304)
+    response = await graph.invoke(ADA, headers={"If-None-Match": '"x"'}, raw=True)
+    with pytest.raises(APIStatusError):
+        await graph.invoke(ADA)
+
+    assert response.status == 304
+
+
+async def test_a_refused_token_is_replaced_once(graph: Connection, emulator: Emulator) -> None:
+    """500 calls whose token was revoked: one new token, 500 answers; a second refusal is an error."""
+    emulator.faults.add("/v1.0/users/*", times=500, status=401)
+    emulator.requests.clear()
+    done: list[Any] = []
+
+    async def call() -> None:
+        done.append(await graph.invoke(ADA))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(500):
+            group.start_soon(call)
+    emulator.faults.add("/v1.0/users/*", times=2, status=401)
+    with pytest.raises(UnauthorizedError) as caught:
+        await graph.invoke(ADA)
+
+    assert len(done) == 500
+    assert caught.value.attempts == 2
+    assert len(emulator.token_requests) == 2
+
+
+async def test_a_call_ends_in_time_although_its_token_does_not_come(emulator: Emulator) -> None:
+    """timeout= covers the wait for a token, too."""
+    async with emulator.session() as session:
+        graph = await session.connect(emulator.client_secret)
+        emulator.clock.move(3600)
+        emulator.faults.add("/*/token", delay_s=3600)
+        with pytest.raises(RequestTimeoutError):
+            await graph.invoke(ADA, timeout=0.2)
+
+
+async def test_a_chain_of_redirects_ends_in_time(emulator: Emulator) -> None:
+    """timeout= covers all the hops of a redirect together, and a loop of them ends by itself."""
+    emulator.faults.add("/v1.0/a", times=None, status=302, headers={"Location": "a"}, delay_s=0.15)
+    async with emulator.session() as session:
+        graph = await session.connect(emulator.client_secret)
+        with pytest.raises(RequestTimeoutError):
+            await graph.invoke("a", timeout=0.3)
+        emulator.faults.clear()
+        emulator.faults.add("/v1.0/a", times=None, status=302, headers={"Location": "a"})
+        with pytest.raises(RequestError, match="redirected more than"):
+            await graph.invoke("a")
+
+
+async def test_the_environment_names_a_proxy(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """trust_env=True takes HTTPS_PROXY, honours NO_PROXY, and leaves ~/.netrc alone."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://user:canary@127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        options: dict[str, Any] = {"trust_env": True, "retry": RetryPolicy(max_attempts=1)}
+        async with emulator.session(**options) as session:
+            with pytest.raises(AuthenticationError, match="proxy cannot be reached") as caught:
+                await session.connect(emulator.client_secret)
+        monkeypatch.setenv("no_proxy", "localhost")
+        async with emulator.session(**options) as session:
+            await session.connect(emulator.client_secret)
+
+    assert "canary" not in str(caught.value)
 
 
 async def test_an_unreachable_host(emulator: Emulator, clock: VirtualClock) -> None:

@@ -93,6 +93,15 @@ async def test_keywords_pick_the_provider(emulator: Emulator) -> None:
         ({"provider": SECRET, "service_url": "http://x.example"}, "service_url"),
         ({"provider": SECRET, "resource": "api://x", "service": "Graph"}, "resource"),
         ({"provider": SECRET, "resource": " "}, "resource"),
+        ({"provider": SECRET, "resource": "api://x", "make_default": True}, "make_default"),
+        ({"provider": SECRET, "service": 5}, "service"),
+        ({"provider": SECRET, "service": ""}, "service"),
+        ({"provider": SECRET, "service": ["Graph", 5]}, "service"),
+        ({"provider": SECRET, "service_url": ""}, "service_url"),
+        ({"provider": SECRET, "name": 5}, "name"),
+        ({"provider": SECRET, "parameters": "VaultName=x"}, "parameters"),
+        ({"provider": SECRET, "parameters": {"Colour": "red"}}, "parameters"),
+        ({"provider": SECRET, "service": "AzureKeyVault", "parameters": {"VaultName": "a/b"}}, "parameters"),
         ({"provider": SECRET, "cloud": "moon"}, "cloud"),
         ({"provider": SECRET, "authority": "http://login.example"}, "authority"),
     ],
@@ -118,6 +127,10 @@ async def test_a_wrong_mix_is_refused_before_any_call(emulator: Emulator, keywor
         ({"ssl": False}, "ssl"),
         ({"cloud": "moon"}, "cloud"),
         ({"cloud": None}, "cloud"),
+        ({"limits": 9}, "limits"),
+        ({"timeouts": 5}, "timeouts"),
+        ({"retry": 3}, "retry"),
+        ({"listener": 5}, "listener"),
     ],
 )
 def test_a_session_refuses_what_it_cannot_use(options: dict[str, Any], field: str) -> None:
@@ -277,7 +290,7 @@ async def test_another_event_loop_is_told(emulator: Emulator) -> None:
         graph = await session.connect(emulator.client_secret)
 
         def elsewhere() -> None:
-            for call in (graph.invoke("users"), session.connect(emulator.client_secret)):
+            for call in (graph.invoke("users"), session.connect(emulator.client_secret), session.aclose()):
                 try:
                     asyncio.run(call)
                 except ClosedError as error:
@@ -288,7 +301,7 @@ async def test_another_event_loop_is_told(emulator: Emulator) -> None:
         await anyio.to_thread.run_sync(thread.join)
         user = await graph.invoke("users/ada@contoso.com")
 
-    assert len(caught) == 2
+    assert len(caught) == 3
     assert "another event loop" in str(caught[0])
     assert user["surname"] == "Lovelace"
 
@@ -302,6 +315,43 @@ async def test_a_refused_sign_in_registers_nothing(emulator: Emulator) -> None:
             await session.connect(wrong, service=["Graph", "Endpoint"])
         assert list(session.connections) == ["Graph"]
         assert await session.invoke("users/ada@contoso.com")
+
+
+async def test_a_disconnected_connection_is_of_no_more_use(emulator: Emulator) -> None:
+    """disconnect() forgets the token of that service, and the connection says so; others of the account stay."""
+    async with emulator.session() as session:
+        graph, endpoint = await session.connect(emulator.client_secret, service=["Graph", "Endpoint"])
+        await session.disconnect("graph")
+        for call in (graph.get_token(), graph.invoke("users")):
+            with pytest.raises(ClosedError, match="disconnected"):
+                await call
+        with pytest.raises(ClosedError, match="disconnected"):
+            await anext(graph.stream("users"))
+        machines = await endpoint.invoke("machines")
+        assert graph.token is None
+
+    assert len(machines) == 50
+    assert len(emulator.token_requests) == 2
+
+
+async def test_the_same_token_by_any_name(emulator: Emulator) -> None:
+    """Naming one's own tenant, or empty claims, costs no second token; bad claims and scopes are refused."""
+    async with emulator.session() as session:
+        graph = await session.connect(emulator.client_secret)
+        tokens = {
+            (await graph.get_token()).token,
+            (await graph.get_token(tenant_id=emulator.tenant_id.upper(), claims="")).token,
+            (await graph.get_token_info("https://graph.microsoft.com/.default", options={})).token,
+        }
+        for arguments in ({"claims": "{"}, {"claims": "[]"}, {"claims": 5}):
+            with pytest.raises(ConfigurationError) as caught:
+                await graph.get_token(**arguments)
+            assert caught.value.field == "claims"
+        with pytest.raises(ConfigurationError):
+            await graph.get_token("two scopes")
+
+    assert len(tokens) == 1
+    assert len(emulator.token_requests) == 1
 
 
 async def test_without_async_with(emulator: Emulator) -> None:

@@ -62,6 +62,28 @@ async def test_an_empty_page_is_not_the_end(emulator: Emulator) -> None:
     assert emulator.requests.count(path="/v1.0/users") > 10
 
 
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [
+        ({"value": [{"id": "x"}], "nextLink": ""}, 1),
+        ({"value": [{"id": "x"}], "@odata.nextLink": None}, 1),
+        ({"value": [{"id": "x"}], "totalCount": 5, "@odata.nextLink": "LINK"}, 201),
+        ({"value": [], "nextLink": "LINK"}, 200),
+    ],
+)
+async def test_links_of_every_service(emulator: Emulator, first: dict[str, Any], count: int) -> None:
+    """An empty link is no link, Azure's is followed as Graph's is, and other names beside it lose nothing."""
+    link = f"{emulator.graph_url}/v1.0/users?$top=999"
+    body = {name: link if value == "LINK" else value for name, value in first.items()}
+    async with connected(emulator) as graph:
+        emulator.faults.add("/v1.0/users", status=200, body=body)
+        streamed = [user async for user in graph.stream("users")]
+        emulator.faults.add("/v1.0/users", status=200, body=body)
+        listed = await graph.invoke("users")
+
+    assert len(streamed) == len(listed) == count
+
+
 async def test_a_page_that_links_to_itself_is_an_error(emulator: Emulator) -> None:
     """A link that was followed before ends in an error, not in a loop, after the items before it."""
     link = f"{emulator.graph_url}/v1.0/users?$skiptoken=again"
@@ -181,6 +203,22 @@ async def test_two_services_at_once(emulator: Emulator) -> None:
 
     assert found == {"Graph": 200, "Endpoint": 50}
     assert len(emulator.token_requests) == 2
+
+
+async def test_a_page_on_its_way_ends_with_the_session(emulator: Emulator) -> None:
+    """Closing the Session ends the prefetch of a stream that is still held, even in the middle of a long wait."""
+    emulator.faults.add("/v1.0/users", after=1, times=None, throttle=100)
+    session: Session = emulator.session()
+    graph = await session.connect(emulator.client_secret)
+    users = graph.stream("users", query={"$top": 1})
+    await anext(users)
+    await emulator.requests.wait_for(2, path="/v1.0/users")
+    await session.aclose()
+    left = {task.get_name() for task in asyncio.all_tasks()}
+    with pytest.raises(ClosedError):
+        await anext(users)
+
+    assert "entra_async next page" not in left
 
 
 async def test_closing_the_session_ends_a_stream(emulator: Emulator) -> None:

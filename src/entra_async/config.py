@@ -66,6 +66,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         _check_positive(self.connections, "connections")
+        if not isinstance(self.connections, int):
+            message = f"connections is {self.connections!r}."
+            raise ConfigurationError(message, field="connections", hint="Give a whole number.")
         _check_positive(self.keepalive_s, "keepalive_s")
         _check_positive(self.dns_cache_s, "dns_cache_s")
 
@@ -137,7 +140,7 @@ def check_proxy(proxy: str | None) -> str | None:
     try:
         parts = urlsplit(proxy)
         usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
-        usable = usable and parts.path in ("", "/") and not parts.query and not parts.fragment
+        usable = usable and proxy.isprintable() and parts.path in ("", "/") and not parts.query and not parts.fragment
     except (ValueError, AttributeError, TypeError):
         usable = False
     if not usable:

@@ -8,12 +8,14 @@ from typing import Any, Self, TypedDict, final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.credentials.accounts import Account
-from entra_async.errors import ConfigurationError
+from entra_async.errors import ClosedError, ConfigurationError
+from entra_async.pipeline.authorization import BearerToken
 from entra_async.pipeline.caller import Caller
 from entra_async.pipeline.response import Response
 from entra_async.requests.pages import iter_pages, next_url
-from entra_async.requests.prepare import Prepared, Target, prepare
+from entra_async.requests.prepare import Prepared, Target, check_call, prepare
 from entra_async.rules.decoding import Page
+from entra_async.rules.token_request import check_token_request
 from entra_async.services import Service
 from entra_async.tokens.broker import Broker, TokenKey
 from entra_async.tokens.token import Token
@@ -75,10 +77,18 @@ class Connection:
         self._target = target
         self._key = key
         self._broker = broker
-        self._caller = Caller(pool=pool, get_token=self.get_token, clock=clock, policy=policy)
+        self._pool = pool
+        self._disconnected = False
+        authorization = BearerToken(broker, key, account.source)
+        self._caller = Caller(pool=pool, authorization=authorization, clock=clock, policy=policy)
 
     def __repr__(self) -> str:
         return f"<Connection {self.name!r} to {self.service.url} as {self.account.name}>"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What its tokens are asked for."""
+        return self._key.scopes
 
     @property
     def token(self) -> Token | None:
@@ -104,15 +114,22 @@ class Connection:
 
         Raises:
             AuthenticationError: If there is none to be had.
-            ClosedError: If the Session is closed.
+            ConfigurationError: If a scope or the claims cannot be asked for.
+            ClosedError: If the Session is closed, or the connection is disconnected.
 
         Sources:
             ``azure.core.credentials_async.AsyncTokenCredential``
         """
+        if self._disconnected:
+            message = f"{self.name!r} is disconnected."
+            raise ClosedError(message, hint="Connect again, and use the new connection.")
         key = self._key
-        if scopes or claims is not None or tenant_id is not None or enable_cae:
+        if scopes or claims or tenant_id or enable_cae:
+            check_token_request(scopes, claims)
+            if tenant_id and self.account.is_at_home(tenant_id):
+                tenant_id = None  # the same token, whoever names the tenant
             key = key._replace(
-                scopes=scopes or key.scopes, claims=claims, tenant_id=tenant_id or key.tenant_id, enable_cae=enable_cae
+                scopes=scopes or key.scopes, claims=claims or None, tenant_id=tenant_id or None, enable_cae=enable_cae
             )
         return await self._broker.get(key, self.account.source)
 
@@ -128,6 +145,10 @@ class Connection:
             ``azure.core.credentials_async.AsyncSupportsTokenInfo``
         """
         return await self.get_token(*scopes, **(options or {}))
+
+    def retire(self) -> None:
+        """Give no more tokens and make no more calls; the Session calls this."""
+        self._disconnected = True
 
     async def close(self) -> None:
         """Do nothing: a connection is closed with its Session. Azure's SDKs expect the method."""
@@ -185,6 +206,7 @@ class Connection:
             AuthenticationError: If there is no token.
             ClosedError: If the Session is closed, or open in another event loop.
         """
+        check_call(type, timeout)
         prepared = prepare(
             self._target,
             path,
@@ -195,6 +217,8 @@ class Connection:
             content_type=content_type,
             parameters=parameters,
         )
+        if self._disconnected:
+            await self.get_token()
         response = await self._caller.call(
             prepared.method,
             prepared.url,
@@ -217,7 +241,7 @@ class Connection:
                     items.extend(page.items)
         return items
 
-    async def stream(
+    def stream(
         self,
         path: str,
         *,
@@ -225,10 +249,10 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, str] | None = None,
         type: Any = None,  # noqa: A002 - the name msgspec's users know
-        timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
+        timeout: float | None = None,
     ) -> AsyncGenerator[Any]:
         """
-        Yield every item of a collection, each page once and in order.
+        Give every item of a collection, each page once and in order: ``async for user in graph.stream("users")``.
 
         The next page is fetched while this one is used, and never more than that: memory stays flat over millions of
         items. A loop that is left early leaves no request behind.
@@ -245,11 +269,17 @@ class Connection:
             PagingError: If the answer is no collection, or the pages go round in circles.
             EntraError: Whatever :meth:`invoke` raises.
         """
+        check_call(type, timeout)
         prepared = prepare(self._target, path, query=query, headers=headers, parameters=parameters)
         if self.service.raw_only:
             message = f"The answers of {self.service.name!r} are not decoded, so there are no items to stream."
             raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
-        async with aclosing(self._pages(prepared, prepared.url, type, timeout)) as pages:
+        return self._items(prepared, type, timeout)
+
+    async def _items(self, prepared: Prepared, kind: Any, timeout_s: float | None) -> AsyncGenerator[Any]:
+        if self._disconnected:
+            await self.get_token()
+        async with aclosing(self._pages(prepared, prepared.url, kind, timeout_s)) as pages:
             async for page in pages:
                 for item in page.items:
                     yield item
@@ -257,9 +287,9 @@ class Connection:
     def _pages(
         self, prepared: Prepared, url: str, kind: Any, timeout_s: float | None, seen: set[int] | None = None
     ) -> AsyncGenerator[Page]:
-        follow = Prepared("GET", url, {**prepared.headers})
+        headers = {name: value for name, value in prepared.headers.items() if name.lower() != "content-type"}
 
         async def fetch(link: str) -> Response:
-            return await self._caller.call(follow.method, link, headers=follow.headers, timeout_s=timeout_s)
+            return await self._caller.call("GET", link, headers=headers, timeout_s=timeout_s)
 
-        return iter_pages(fetch, url, kind, seen=seen)
+        return iter_pages(fetch, url, kind, start=self._pool.start, seen=seen)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, Final, final
 
 from entra_async.clouds import Cloud, Endpoint
 from entra_async.errors import ConfigurationError
@@ -62,6 +62,10 @@ class Service:
             message = f"The service {self.name!r} has no audience."
             hint = "Give the Application ID URI that its tokens are made for, such as 'api://contoso-orders'."
             raise ConfigurationError(message, field="audience", hint=hint)
+        for name in ("headers", "query", "parameters"):
+            if not isinstance(getattr(self, name), Mapping):
+                message = f"{name} of the service {self.name!r} is no mapping."
+                raise ConfigurationError(message, field=name, hint="Give a dict, or leave it out.")
         if self.url:
             object.__setattr__(self, "url", check_service_url(self.url, field="service_url"))
 
@@ -119,10 +123,13 @@ class Services(Mapping[str, Service]):
 
     ``Graph`` (the default), ``GraphBeta``, ``Azure``, ``AzureKeyVault``, ``Endpoint`` and ``Security``
     (Defender for Endpoint and Defender XDR, where the cloud has them).
+
+    Attributes:
+        cloud: Whose they are.
     """
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self.cloud: Final = cloud
         self._services = {service.name.lower(): service for service in _built_in(cloud)}
 
     def __getitem__(self, name: str) -> Service:
@@ -149,7 +156,7 @@ class Services(Mapping[str, Service]):
         """
         service = self._services.get(name.lower()) if isinstance(name, str) else None
         if service is None:
-            message = f"There is no service {name!r} in the cloud {self._cloud.name!r}."
+            message = f"There is no service {name!r} in the cloud {self.cloud.name!r}."
             hint = f"Use one of {', '.join(self)}, or add it with session.services.register()."
             raise ConfigurationError(message, field="service", hint=hint)
         return service

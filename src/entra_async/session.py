@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack, final, overload
+
+import anyio
 
 from entra_async.clouds import Cloud, find_cloud
 from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_proxy
 from entra_async.connection import Connection, InvokeOptions, StreamOptions
 from entra_async.credentials.accounts import Account, Accounts
-from entra_async.credentials.parameters import provider_from
+from entra_async.credentials.parameters import choose_provider
 from entra_async.credentials.provider import Provider, SignInContext
-from entra_async.errors import ConfigurationError
+from entra_async.credentials.refresh_tokens import RefreshTokens
+from entra_async.errors import ClosedError, ConfigurationError
 from entra_async.requests.prepare import Target
+from entra_async.requests.targets import choose_targets
 from entra_async.rules.identifiers import check_authority
-from entra_async.services import Service, Services
+from entra_async.services import Services
 from entra_async.telemetry import Listener
 from entra_async.tokens.broker import Broker, TokenKey
 from entra_async.tokens.token import Token
@@ -69,7 +73,7 @@ class Session:
         proxy: URL of an HTTP proxy for every request, sign-ins included.
         ssl: Whom to trust: an ``SSLContext``, or the path of a PEM file with the authorities to trust and no others.
             By default the machine's own. TLS cannot be switched off.
-        trust_env: Take proxies from ``HTTPS_PROXY``, ``NO_PROXY`` and ``~/.netrc``.
+        trust_env: Take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
         limits: How many connections, and how long they are kept.
         timeouts: How long each part of one attempt may take.
         retry: When a request is sent again.
@@ -105,6 +109,17 @@ class Session:
             message = f"ssl is {ssl!r}, which tells nothing about whom to trust."
             hint = "Give an SSLContext or the path of a PEM file, or leave it out. TLS cannot be switched off."
             raise ConfigurationError(message, field="ssl", hint=hint)
+        for name, value, kind in (
+            ("limits", limits, Limits),
+            ("timeouts", timeouts, Timeouts),
+            ("retry", retry, RetryPolicy),
+        ):
+            if value is not None and not isinstance(value, kind):
+                message = f"{name} is a {type(value).__name__}."
+                raise ConfigurationError(message, field=name, hint=f"Give {kind.__name__}(…), or leave it out.")
+        if listener is not None and not callable(listener):
+            message = f"listener is a {type(listener).__name__}, which cannot be called."
+            raise ConfigurationError(message, field="listener", hint="Give a function that takes an Exchange.")
         from entra_async import __version__
 
         self._cloud = find_cloud(cloud)
@@ -125,6 +140,7 @@ class Session:
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)
         self._broker = Broker(clock=self._clock)
         self._accounts = Accounts()
+        self._refresh_tokens = RefreshTokens()
         self._connections: dict[str, Connection] = {}
         self._default = _DEFAULT_SERVICE
 
@@ -139,13 +155,32 @@ class Session:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close everything: questions for tokens, sources, connections. More than once does no harm."""
-        await self._broker.aclose()
+        """
+        Close everything: questions for tokens, sources, connections. More than once does no harm.
+
+        A caller that is cancelled meanwhile is so after everything is closed.
+
+        Raises:
+            ClosedError: If the Session is open in another event loop.
+        """
+        self._pool.check_loop()
+        closing = asyncio.create_task(self._close(), name="entra_async close")
+        with anyio.CancelScope(shield=True):
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError:
+                await asyncio.wait([closing])
+                raise
+
+    async def _close(self) -> None:
         self._connections.clear()
         try:
-            await self._accounts.aclose()
+            await self._broker.aclose()
         finally:
-            await self._pool.aclose()
+            try:
+                await self._accounts.aclose()
+            finally:
+                await self._pool.aclose()
 
     @property
     def services(self) -> Services:
@@ -172,7 +207,9 @@ class Session:
         wanted = self._default if service is None else service
         connection = self._connections.get(wanted.lower()) if isinstance(wanted, str) else None
         if connection is None:
-            self._pool.bind()
+            if self._pool.closed:
+                message = "The Session is closed."
+                raise ClosedError(message, hint="Open a new one: 'async with Session() as session: …'.")
             known = wanted in self._services if isinstance(wanted, str) else False
             message = f"{wanted!r} is not connected." if known else f"There is no connection or service {wanted!r}."
             connected = ", ".join(self.connections) or "nothing"
@@ -237,20 +274,20 @@ class Session:
         """
         self._pool.bind()
         chosen = self._cloud if cloud is None else find_cloud(cloud)
-        if resource is not None:
-            if service is not None:
-                message = "connect() got service and resource."
-                raise ConfigurationError(
-                    message, field="resource", hint="Give one: resource is for what is no service."
-                )
-            if not isinstance(resource, str) or not resource.strip():
-                message = f"resource is {resource!r}, which names nothing."
-                raise ConfigurationError(message, field="resource", hint="Give an Application ID URI.")
-            services = [Service(name=name or resource, url=service_url or "", audience=resource)]
-        else:
-            services = self._choose(service, chosen, service_url=service_url, name=name)
-        targets = [Target(each, parameters or {}) for each in services]
-        provider = self._check_provider(provider, keywords)
+        if resource is not None and make_default:
+            message = "A resource is not registered, so it cannot be the default service."
+            raise ConfigurationError(message, field="make_default", hint="Register a Service for it.")
+        targets = choose_targets(
+            self._services,
+            cloud=chosen,
+            default=self._default,
+            service=service,
+            service_url=service_url,
+            resource=resource,
+            parameters=parameters,
+            name=name,
+        )
+        provider = choose_provider(provider, keywords)
         context = SignInContext(
             authority=chosen.authority if authority is None else check_authority(authority),
             cloud=chosen,
@@ -258,6 +295,7 @@ class Session:
             msal=self._msal,
             clock=self._clock,
             connected=self._get_token_of,
+            refresh_tokens=self._refresh_tokens,
         )
         made: list[Connection] = []
         try:
@@ -283,38 +321,6 @@ class Session:
         connection = self._connections.get(service.lower())
         return None if connection is None else connection.get_token
 
-    def _choose(
-        self,
-        service: str | list[str] | tuple[str, ...] | None,
-        cloud: Cloud,
-        *,
-        service_url: str | None,
-        name: str | None,
-    ) -> list[Service]:
-        names = [service or self._default] if service is None or isinstance(service, str) else list(service)
-        if not names:
-            message = "service is an empty list."
-            raise ConfigurationError(message, field="service", hint=f"Name one or more of {', '.join(self._services)}.")
-        if len(names) > 1 and (name is not None or service_url is not None):
-            field = "name" if name is not None else "service_url"
-            message = f"{field} cannot stand for {len(names)} services."
-            raise ConfigurationError(message, field=field, hint="Connect them one by one.")
-        there = self._services if cloud is self._cloud else Services(cloud)
-        found = [there.find(each) for each in names]
-        return found if service_url is None else [replace(found[0], url=service_url)]
-
-    def _check_provider(self, provider: object, keywords: Mapping[str, Any]) -> Provider:
-        if provider is None:
-            return provider_from(keywords)
-        if keywords:
-            extra = next(iter(keywords))
-            message = f"connect() got a provider and {extra!r}."
-            raise ConfigurationError(message, field=extra, hint="Give a provider, or keywords, not both.")
-        if not isinstance(provider, Provider) or isinstance(provider, type):
-            message = f"connect() cannot sign in with {type(provider).__name__}."
-            raise ConfigurationError(message, field="provider", hint="Give ClientSecret(…) or Certificate(…).")
-        return provider
-
     def _make(self, name: str, target: Target, account: Account) -> Connection:
         key = TokenKey(account.authority, None, account.name, (target.service.scope,))
         return Connection(
@@ -329,8 +335,13 @@ class Session:
         )
 
     async def _release(self, connection: Connection) -> None:
+        name = connection.account.name
         if await self._accounts.release(connection.account):
-            self._broker.forget(connection.account.name)
+            self._broker.forget(name)
+        elif all(
+            other.account.name != name or other.scopes != connection.scopes for other in self._connections.values()
+        ):
+            self._broker.forget(name, connection.scopes)
 
     async def disconnect(self, service: str | None = None) -> None:
         """
@@ -344,6 +355,7 @@ class Session:
         """
         connection = self.connection(service)
         del self._connections[connection.name.lower()]
+        connection.retire()
         if self._default.lower() == connection.name.lower():
             self._default = _DEFAULT_SERVICE
         await self._release(connection)

@@ -87,7 +87,7 @@ async def run_on_emulator(users: int, progress: Progress) -> Job:
     progress.say("Starting a tenant on this machine: Entra ID, Graph and Defender, with their own TLS.")
     job = Job()
     async with Emulator(users=users, machines=500) as emulator:
-        emulator.throttle.limit(25, per_s=0.8, service="graph")
+        emulator.throttle.limit(20, per_s=1.0, service="graph")
         async with emulator.session(listener=job.hear) as session:
             await _crawl(session, {"Graph": emulator.client_secret, "Endpoint": emulator.certificate}, job, progress)
     return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
 from typing import final
@@ -21,13 +22,19 @@ class Account:
         name: Unique in a Session; stands for client and credential in the key of a token.
         authority: Root of the sign-in service.
         source: Gives the tokens.
+        tenant_id: Where it signs in, or ``None`` if the provider does not say.
         users: How many connections hold it.
     """
 
     name: str
     authority: str
     source: TokenSource
+    tenant_id: str | None = None
     users: int = 0
+
+    def is_at_home(self, tenant_id: str) -> bool:
+        """Return whether that is the tenant it signs in to."""
+        return self.tenant_id is not None and tenant_id.lower() == self.tenant_id.lower()
 
 
 @final
@@ -44,7 +51,9 @@ class Accounts:
         account = self._accounts.get(key)
         if account is None:
             name = f"{type(provider).__name__}#{next(self._numbers)}"
-            account = self._accounts[key] = Account(name, context.authority, provider.open(context))
+            account = self._accounts[key] = Account(
+                name, context.authority, provider.open(context), tenant_id=getattr(provider, "tenant_id", None)
+            )
         account.users += 1
         return account
 
@@ -58,7 +67,8 @@ class Accounts:
         return True
 
     async def aclose(self) -> None:
-        """Close every source."""
+        """Close every source; one that cannot be closed does not keep the others open."""
         accounts, self._accounts = self._accounts, {}
-        for account in accounts.values():
-            await account.source.aclose()
+        async with AsyncExitStack() as stack:
+            for account in accounts.values():
+                stack.push_async_callback(account.source.aclose)

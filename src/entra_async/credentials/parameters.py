@@ -15,7 +15,7 @@ from entra_async.credentials.client_secret import ClientSecret
 from entra_async.credentials.provider import Provider
 from entra_async.errors import ConfigurationError
 
-__all__ = ("provider_from",)
+__all__ = ("choose_provider", "provider_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +105,22 @@ def provider_from(keywords: Mapping[str, Any]) -> Provider:
         names = {field: word for word, field in chosen.keywords.items()}
         error.field = names.get(error.field or "", error.field)
         raise
+
+
+def choose_provider(provider: object, keywords: Mapping[str, Any]) -> Provider:
+    """
+    Return the provider that was given, or the one that the keywords describe.
+
+    Raises:
+        ConfigurationError: If both are given, neither is, or the provider is something else.
+    """
+    if provider is None:
+        return provider_from(keywords)
+    extra = next((word for word, value in keywords.items() if value is not None), None)
+    if extra is not None:
+        message = f"connect() got a provider and {extra!r}."
+        raise ConfigurationError(message, field=extra, hint="Give a provider, or keywords, not both.")
+    if not isinstance(provider, Provider) or isinstance(provider, type):
+        message = f"connect() cannot sign in with {type(provider).__name__}."
+        raise ConfigurationError(message, field="provider", hint="Give ClientSecret(…) or Certificate(…).")
+    return provider

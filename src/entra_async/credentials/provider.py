@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from entra_async.clouds import Cloud
 from entra_async.config import Clock
+from entra_async.credentials.refresh_tokens import RefreshTokens
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
@@ -28,6 +29,7 @@ class SignInContext:
         msal: Runs MSAL's flows on the pool.
         clock: Where time comes from.
         connected: Gives ``get_token`` of the Session's connection to a service, or ``None`` while there is none.
+        refresh_tokens: Those that the Session's people brought.
     """
 
     authority: str
@@ -36,6 +38,7 @@ class SignInContext:
     msal: MsalEngine
     clock: Clock
     connected: Callable[[str], Callable[..., Awaitable[Token]] | None]
+    refresh_tokens: RefreshTokens
 
 
 @runtime_checkable

@@ -14,12 +14,12 @@ from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestError
+from entra_async.pipeline.authorization import Authorization
 from entra_async.pipeline.failure import status_error
 from entra_async.pipeline.response import Response
 from entra_async.rules.links import check_link
 from entra_async.rules.retry import is_idempotent
 from entra_async.rules.urls import strip_query
-from entra_async.tokens.token import Token
 from entra_async.transport.attempts import Attempts
 from entra_async.transport.messages import Answer, Request
 from entra_async.transport.pool import Pool
@@ -28,7 +28,12 @@ __all__ = ("Caller",)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
-_BAD: Final = 400
+_FOLLOWING: Final = frozenset({"GET", "HEAD"})
+_GOOD: Final = 200
+_BAD: Final = 300
+_NOT_MODIFIED: Final = 304
+_UNAUTHORIZED: Final = 401
+_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 
 
 class Caller:
@@ -37,16 +42,14 @@ class Caller:
 
     Args:
         pool: Where they go.
-        get_token: Gives the token to attach.
+        authorization: What is attached to each attempt.
         clock: Where time comes from.
         policy: When a request is sent again.
     """
 
-    def __init__(
-        self, *, pool: Pool, get_token: Callable[[], Awaitable[Token]], clock: Clock, policy: RetryPolicy
-    ) -> None:
+    def __init__(self, *, pool: Pool, authorization: Authorization, clock: Clock, policy: RetryPolicy) -> None:
         self._pool = pool
-        self._get_token = get_token
+        self._authorization = authorization
         self._clock = clock
         self._policy = policy
         # A GUID for each request: what they have in common tells the connection in a service's logs.
@@ -64,7 +67,7 @@ class Caller:
         idempotent: bool | None = None,
     ) -> Response:
         """
-        Send one request to the service and return its answer; a status of 400 or more is raised.
+        Send one request to the service and return its answer; what is no success is raised.
 
         Args:
             method: In upper case.
@@ -75,7 +78,7 @@ class Caller:
             idempotent: Whether acting twice is the same as acting once; by default the method tells.
 
         Raises:
-            APIStatusError: If the service answers with an error, after what may be repeated was repeated.
+            APIStatusError: If the service answers with no success, after what may be repeated was repeated.
             TransportError: If no complete answer arrives.
             UnsafeLinkError: If the service redirects to another host.
             AuthenticationError: If there is no token.
@@ -85,23 +88,22 @@ class Caller:
         policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
         attempts = Attempts(policy=policy, clock=self._clock)
         repeatable = is_idempotent(method) if idempotent is None else idempotent
+        secret = ""
 
-        async def send(left_s: float) -> Answer:
-            token = await self._get_token()
-            request.headers["Authorization"] = f"{token.token_type} {token.token}"
-            return await self._pool.send(request, within_s=left_s)
+        async def send() -> Answer:
+            nonlocal secret
+            secret = await self._authorization.attach(request.headers, within_s=attempts.left_s())
+            return await self._pool.send(request, within_s=attempts.left_s())
 
         try:
-            for _ in range(_MAX_REDIRECTS + 1):
+            answer = await attempts.run(send, request=request, idempotent=repeatable)
+            # A refused token may have been revoked; 401 says that nothing was done, so any method may be sent again.
+            if answer.status == _UNAUTHORIZED and self._authorization.refused(secret):
                 answer = await attempts.run(send, request=request, idempotent=repeatable)
-                location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
-                if location is None or method not in {"GET", "HEAD"}:
-                    break
-                request.url = check_link(location, source=request.url)
-            else:
-                message = f"{method} {strip_query(url)} was redirected more than {_MAX_REDIRECTS} times."
-                raise RequestError(message, method=method, url=strip_query(url))
+            if answer.status in _REDIRECTS and method in _FOLLOWING:
+                answer = await self._follow(answer, attempts, send, request)
         except RequestError as error:
+            error.method, error.url = method, strip_query(request.url)
             error.attempts = attempts.made
             error.client_request_id = client_request_id
             raise
@@ -114,6 +116,24 @@ class Caller:
             attempts=attempts.made,
             client_request_id=client_request_id,
         )
-        if response.status >= _BAD:
-            raise status_error(response, now=self._clock.now())
+        if not (_GOOD <= answer.status < _BAD or _is_unchanged(answer, headers)):
+            raise status_error(response, now=self._clock.now(), secret=secret)
         return response
+
+    async def _follow(
+        self, answer: Answer, attempts: Attempts, send: Callable[[], Awaitable[Answer]], request: Request
+    ) -> Answer:
+        for _ in range(_MAX_REDIRECTS):
+            location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
+            if location is None:
+                return answer
+            request.url = check_link(location, source=request.url)
+            answer = await attempts.run(send, request=request, idempotent=True)
+        where = strip_query(request.url)
+        message = f"{request.method} {where} was redirected more than {_MAX_REDIRECTS} times."
+        raise RequestError(message)
+
+
+def _is_unchanged(answer: Answer, headers: Mapping[str, str]) -> bool:
+    # 304 is good news for those who asked for it (RFC 9110, section 13.1).
+    return answer.status == _NOT_MODIFIED and any(name.lower() in _CONDITIONS for name in headers)

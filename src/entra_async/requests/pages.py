@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
-from entra_async.errors import PagingError
+from entra_async.errors import ClosedError, PagingError
 from entra_async.pipeline.response import Response
 from entra_async.rules.decoding import Page
 from entra_async.rules.links import check_link
@@ -22,6 +22,14 @@ from entra_async.rules.urls import strip_query
 __all__ = ("iter_pages", "next_url")
 
 Fetch = Callable[[str], Coroutine[Any, Any, Response]]
+
+
+class Start(Protocol):
+    """How a task is started that somebody else ends, if need be."""
+
+    def __call__(self, work: Coroutine[Any, Any, Response], *, name: str) -> asyncio.Task[Response]:
+        """Start it."""
+        ...
 
 
 def next_url(page: Page, *, source: str, seen: set[int]) -> str | None:
@@ -48,7 +56,9 @@ def next_url(page: Page, *, source: str, seen: set[int]) -> str | None:
     return url
 
 
-async def iter_pages(fetch: Fetch, url: str, kind: Any, *, seen: set[int] | None = None) -> AsyncGenerator[Page]:
+async def iter_pages(
+    fetch: Fetch, url: str, kind: Any, *, start: Start, seen: set[int] | None = None
+) -> AsyncGenerator[Page]:
     """
     Yield every page, while the next one is already on its way: two pages are held at most.
 
@@ -56,6 +66,7 @@ async def iter_pages(fetch: Fetch, url: str, kind: Any, *, seen: set[int] | None
         fetch: Asks one URL.
         url: The first page.
         kind: What each item is decoded into; ``None`` for dicts.
+        start: Starts a task that ends with the Session at the latest.
         seen: Hashes of the URLs asked before.
 
     Raises:
@@ -76,14 +87,25 @@ async def iter_pages(fetch: Fetch, url: str, kind: Any, *, seen: set[int] | None
             if following is None:
                 yield page
                 return
-            ahead = asyncio.create_task(fetch(following), name="entra_async next page")
+            ahead = start(fetch(following), name="entra_async next page")
             yield page
             del page  # let the caller's page go before the next one is decoded
-            response = await ahead
+            response = await _arrive(ahead)
             ahead, url = None, following
     finally:
         if ahead is not None:
             await _abandon(ahead)
+
+
+async def _arrive(task: asyncio.Task[Response]) -> Response:
+    try:
+        return await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if task.cancelled() and (current is None or not current.cancelling()):
+            message = "The Session was closed while a page was on its way."
+            raise ClosedError(message, hint="Close the Session after the last call has ended.") from None
+        raise
 
 
 async def _abandon(task: asyncio.Task[Any]) -> None:

@@ -13,10 +13,11 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.urls import build_url, encode_query, expand
 from entra_async.services import Service
 
-__all__ = ("Prepared", "Target", "prepare")
+__all__ = ("Prepared", "Target", "check_call", "prepare")
 
 # RFC 9110, sections 5.6.2 (token) and 5.5 (field values)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OURS: Final = frozenset({"authorization", "client-request-id", "content-length", "host", "transfer-encoding"})
 
@@ -38,6 +39,8 @@ class Target:
     _base: str | None = field(init=False)
 
     def __post_init__(self) -> None:
+        for name, value in self.service.headers.items():
+            _check_value(_check_name(name), value)
         bodiless = {name: value for name, value in self.service.headers.items() if name.lower() != "content-type"}
         object.__setattr__(self, "headers", {"Accept": "application/json", **bodiless})
         object.__setattr__(self, "_base", None if "%" in self.service.url else self.service.url)
@@ -75,6 +78,35 @@ class Prepared:
     body: bytes | None = field(default=None, repr=False)
 
 
+def check_call(kind: object, timeout_s: object) -> None:
+    """
+    Check what a call takes beside the request itself.
+
+    Args:
+        kind: What the answer is decoded into; ``None`` for dicts and lists.
+        timeout_s: Seconds it may take; ``None`` for the default.
+
+    Raises:
+        ConfigurationError: If nothing can be decoded into *kind*, or the time is not greater than zero.
+    """
+    if timeout_s is not None and (not isinstance(timeout_s, int | float) or not timeout_s > 0):
+        message = f"timeout is {timeout_s!r}."
+        raise ConfigurationError(message, field="timeout", hint="Give a number of seconds greater than zero.")
+    if kind is not None:
+        try:
+            msgspec.json.Decoder(kind)
+        except (TypeError, ValueError, NameError) as error:
+            message = f"type is {kind!r}, which JSON cannot be decoded into."
+            hint = "Give a msgspec Struct, a dataclass, a TypedDict, or a plain type."
+            raise ConfigurationError(message, field="type", hint=hint) from error
+
+
+def _check_mapping(value: object, field_: str) -> None:
+    if value is not None and not isinstance(value, Mapping):
+        message = f"{field_} is a {type(value).__name__}, not a mapping."
+        raise ConfigurationError(message, field=field_, hint="Give a dict of names and values.")
+
+
 def prepare(
     target: Target,
     path: str,
@@ -93,16 +125,19 @@ def prepare(
         ConfigurationError: If one of them cannot be sent; it names the argument and what to do.
     """
     service = target.service
-    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
-        message = f"method is {method!r}, which is no HTTP method."
+    for name, value in (("query", query), ("headers", headers), ("parameters", parameters)):
+        if value is not None:
+            _check_mapping(value, name)
+    if not isinstance(method, str) or method.upper() not in _METHODS:
+        message = f"method is {method!r}, which no service has."
         raise ConfigurationError(message, field="method", hint="Use GET, POST, PATCH, PUT or DELETE.")
     url = build_url(target.base(parameters), path, _join_query(service, path, query))
     sent = dict(target.headers)
     if body is not None:
         sent.update({name: value for name, value in service.headers.items() if name.lower() == "content-type"})
-    for name, value in (headers or {}).items():
-        sent = {other: sent[other] for other in sent if other.lower() != name.lower()}
-        sent[_check_name(name)] = _check_value(name, value)
+    for header, text in (headers or {}).items():
+        sent = {other: sent[other] for other in sent if other.lower() != str(header).lower()}
+        sent[_check_name(header)] = _check_value(header, text)
     content = _encode(body, sent, content_type)
     return Prepared(method.upper(), url, sent, content)
 
@@ -149,7 +184,11 @@ def _encode(body: Any, headers: dict[str, str], content_type: str | None) -> byt
             message = f"body is {type(body).__name__}, sent as it is, but nothing says what it holds."
             hint = "Give content_type=, or a dict or list to send JSON."
             raise ConfigurationError(message, field="content_type", hint=hint)
-        return body.encode() if isinstance(body, str) else bytes(body)
+        try:
+            return body.encode() if isinstance(body, str) else bytes(body)
+        except UnicodeEncodeError:
+            message = "body holds half of a surrogate pair, which has no UTF-8 form."
+            raise ConfigurationError(message, field="body", hint="Pass well-formed Unicode, or bytes.") from None
     try:
         content = msgspec.json.encode(body)
     except (TypeError, ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ JSON objects become plain dicts: a page of 999 users takes a few milliseconds th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import msgspec
 __all__ = ("ErrorBody", "Page", "decode_answer", "decode_json", "is_json", "read_error")
 
 _JSON_SUFFIXES: Final = ("/json", "+json")
+_LONGEST: Final = 600
 _PAGE_NAMES: Final = frozenset({"value", "nextLink", "count"})
 
 
@@ -54,9 +55,9 @@ def decode_answer(body: bytes, kind: Any = None) -> Any:
     """
     Return the JSON value of *body*, or a :class:`Page` if it is a collection.
 
-    A collection is an object whose ``value`` is a list and whose other names are annotations (``@odata.…``),
-    ``nextLink`` or ``count``. An object that merely has a property called ``value``, as a Key Vault secret has,
-    is none.
+    A collection is an object whose ``value`` is a list and that has a link to more, or no names but annotations
+    (``@odata.…``), ``nextLink`` and ``count``. An object that merely has a property called ``value``, as a Key Vault
+    secret has, is none.
 
     Args:
         body: The bytes.
@@ -90,15 +91,21 @@ def _decode(body: bytes | msgspec.Raw, kind: Any) -> Any:
     except UnicodeDecodeError as error:
         message = f"no UTF-8 at byte {error.start}"
         raise msgspec.DecodeError(message) from None
+    except RecursionError:
+        message = "nested too deep"
+        raise msgspec.DecodeError(message) from None
 
 
-def _is_page(names: Iterable[str]) -> bool:
+def _is_page(names: Mapping[str, Any]) -> bool:
+    # What has a link to more is a page whatever else it holds: reading only its first part would lose items.
+    if names.get("@odata.nextLink") or names.get("nextLink"):
+        return True
     return all(name in _PAGE_NAMES or name.startswith("@") for name in names)
 
 
 def _page(marks: Mapping[str, Any], items: list[Any]) -> Page:
     count = marks.get("@odata.count")
-    link = marks.get("@odata.nextLink") or marks.get("nextLink")
+    link = marks.get("@odata.nextLink") or marks.get("nextLink") or None
     return Page(items, next_link=link, count=count if isinstance(count, int) else None)
 
 
@@ -132,7 +139,7 @@ def read_error(body: bytes) -> ErrorBody:
     error = document.get("error") if isinstance(document, Mapping) else None
     if isinstance(error, str):  # OAuth's shape
         described = document.get("error_description")
-        return ErrorBody(code=error, message=described if isinstance(described, str) else None)
+        return ErrorBody(code=error, message=_tidy(described) if isinstance(described, str) else None)
     if not isinstance(error, Mapping):
         return ErrorBody()
     code, message = error.get("code"), error.get("message")
@@ -147,6 +154,12 @@ def read_error(body: bytes) -> ErrorBody:
             request_id = found
     return ErrorBody(
         code=code if isinstance(code, str) and code else None,
-        message=message if isinstance(message, str) and message else None,
+        message=_tidy(message) if isinstance(message, str) and message else None,
         request_id=request_id,
     )
+
+
+def _tidy(text: str) -> str:
+    # A service's words go into messages and logs: on one line, without terminal codes, and not by the kilobyte.
+    line = " ".join("".join(character if character.isprintable() else " " for character in text[:_LONGEST]).split())
+    return f"{line}…" if len(text) > _LONGEST else line

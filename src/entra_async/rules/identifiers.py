@@ -26,7 +26,8 @@ def check_client_id(client_id: object) -> str:
         ConfigurationError: If it is not.
     """
     if not isinstance(client_id, str) or not _GUID.fullmatch(client_id):
-        message = f"client_id is {client_id!r}, which is no GUID."
+        # It is not repeated: a secret may have been given in its place.
+        message = "client_id is no GUID."
         hint = "Use the 'Application (client) ID' that the app registration's overview shows."
         raise ConfigurationError(message, field="client_id", hint=hint)
     return client_id
@@ -46,7 +47,7 @@ def check_tenant_id(tenant_id: object) -> str:
         tenant_id in _ALIASES or _GUID.fullmatch(tenant_id) or _DOMAIN.fullmatch(tenant_id)
     ):
         return tenant_id
-    message = f"tenant_id is {tenant_id!r}, which is neither a GUID nor a domain name."
+    message = "tenant_id is neither a GUID nor a domain name."
     hint = "Use the 'Directory (tenant) ID' of the app registration's overview, or a verified domain of the tenant."
     raise ConfigurationError(message, field="tenant_id", hint=hint)
 
@@ -99,7 +100,7 @@ def check_authority(authority: object) -> str:
         except ValueError:
             usable = False
     if not usable or not isinstance(authority, str):
-        message = f"authority is {authority!r}, which is not the https URL of a sign-in service."
+        message = "authority is not the https URL of a sign-in service."
         hint = "Give scheme and host only, such as 'https://login.microsoftonline.com'; the tenant goes into tenant_id."
         raise ConfigurationError(message, field="authority", hint=hint)
     return authority.rstrip("/")

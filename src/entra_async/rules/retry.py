@@ -172,6 +172,6 @@ def read_retry_after_s(headers: Mapping[str, str], *, now: float) -> float | Non
     for name in _MILLISECONDS:
         text = headers.get(name, "").strip()
         if text.isascii() and text.isdigit():
-            return int(text) / 1000
+            return float(text) / 1000
     value = headers.get("retry-after")
     return None if value is None else parse_retry_after_s(value, now=now)

@@ -7,12 +7,18 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from entra_async.errors import ConfigurationError
+from entra_async.rules.token_request import check_token_request
 
-__all__ = ("everything_granted", "qualify_scopes")
+__all__ = ("everything_granted", "qualify_scopes", "resource_of")
+
+_DEFAULT: Final = "/.default"
+# A resource is put into commands and URLs: no blank, quote or sign that a shell or a query would read otherwise.
+_RESOURCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.:/]{0,500}")
 
 # They belong to no resource; MSAL asks for those that a flow needs.
 _OPENID: Final = frozenset({"openid", "profile", "email", "offline_access"})
@@ -48,15 +54,35 @@ def qualify_scopes(scopes: Iterable[str], *, audience: str) -> tuple[str, ...]:
     if isinstance(scopes, str):
         message = f"scopes is {scopes!r}, one text."
         raise ConfigurationError(message, field="scopes", hint="Give a list of scopes.")
-    qualified: list[str] = []
-    for scope in scopes:
-        if not isinstance(scope, str) or not scope or any(character.isspace() for character in scope):
-            message = f"A scope is {scope!r}."
-            raise ConfigurationError(message, field="scopes", hint="Give each scope as a text without blanks.")
-        if scope not in _OPENID:
-            qualified.append(scope if "/" in scope else f"{audience}/{scope}")
+    given = tuple(scopes)
+    check_token_request(given, None)
+    qualified = (scope if "/" in scope else f"{audience}/{scope}" for scope in given if scope not in _OPENID)
     wanted = tuple(dict.fromkeys(qualified)) or (everything_granted(audience),)
     if len(wanted) > 1 and any(scope.endswith("/.default") for scope in wanted):
         message = ".default stands for all scopes, so no other stands beside it."
         raise ConfigurationError(message, field="scopes", hint="Give .default alone, or the scopes one by one.")
     return wanted
+
+
+def resource_of(scopes: Sequence[str]) -> str:
+    """
+    Return the resource of a ``.default`` scope, for those who are asked by resource instead of by scope.
+
+    Args:
+        scopes: Exactly one, such as ``https://graph.microsoft.com/.default``.
+
+    Raises:
+        ConfigurationError: If it is anything else.
+
+    Example:
+        >>> resource_of(["https://graph.microsoft.com/.default"])
+        'https://graph.microsoft.com'
+    """
+    if len(scopes) == 1 and scopes[0].endswith(_DEFAULT):
+        resource = scopes[0].removesuffix(_DEFAULT)
+        if _RESOURCE.fullmatch(resource):
+            return resource
+    message = (
+        f"The scopes are {', '.join(map(repr, scopes)) or 'none'}; this way to sign in knows whole resources only."
+    )
+    raise ConfigurationError(message, field="scopes", hint="Give one scope that ends in /.default.")

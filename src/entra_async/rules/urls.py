@@ -77,7 +77,8 @@ def check_service_url(url: object, *, field: str) -> str:
         except ValueError:
             usable = False
     if not usable or not isinstance(url, str):
-        message = f"{field} is {url!r}, which is not the https URL of a service."
+        shown = strip_query(url) if isinstance(url, str) else url
+        message = f"{field} is {shown!r}, which is not the https URL of a service."
         hint = (
             "Give scheme, host and path only, such as 'https://graph.microsoft.com/v1.0'. Tokens travel over TLS only."
         )
@@ -146,7 +147,7 @@ def encode_query(query: Mapping[str, object]) -> str:
             message = f"A name in query is {name!r}."
             raise ConfigurationError(message, field="query", hint="Names are texts that are not empty.")
         text = ",".join(_text(name, item) for item in value) if isinstance(value, list | tuple) else _text(name, value)
-        pairs.append(f"{quote(name, safe=_QUERY_SAFE)}={_quote(text)}")
+        pairs.append(f"{_quote(name)}={_quote(text)}")
     return "&".join(pairs)
 
 
@@ -154,7 +155,7 @@ def _quote(text: str) -> str:
     try:
         return quote(text, safe=_QUERY_SAFE)
     except UnicodeEncodeError as error:
-        message = "A value in query holds half of a surrogate pair, which has no UTF-8 form."
+        message = "query holds half of a surrogate pair, which has no UTF-8 form."
         raise ConfigurationError(message, field="query", hint="Pass well-formed Unicode.") from error
 
 
@@ -172,7 +173,7 @@ def _text(name: str, value: object) -> str:
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case date() if not isinstance(value, datetime):
             return value.isoformat()
-    message = f"query[{name!r}] is {value!r}, which has no form in a URL."
+    message = f"query[{name!r}] is a {type(value).__name__}, which has no form in a URL."
     hint = "Use a text, number, boolean, date, datetime with a time zone, UUID, or a list of these; leave out None."
     raise ConfigurationError(message, field="query", hint=hint)
 
@@ -195,6 +196,8 @@ def build_url(base: str, path: object, query: str) -> str:
     if not isinstance(path, str) or not path.strip("/"):
         message = "path is empty." if isinstance(path, str) else f"path is {path!r}, not a str."
         raise ConfigurationError(message, field="path", hint="Give a path relative to the service, such as 'users'.")
+    if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):
+        raise _refusal(ascii(path), "holds half of a surrogate pair")
     relative = _relative(base, path)
     bare, question, own_query = relative.partition("?")
     segments = unquote(bare).replace("\\", "/").split("/")

@@ -78,6 +78,11 @@ class Broker:
         entry = self._entries.get(key)
         return None if entry is None else entry.token
 
+    def find(self, key: TokenKey) -> Token | None:
+        """Return the token held for *key* if it is good for some minutes, without asking for one."""
+        entry = self._entries.get(key)
+        return entry.token if entry is not None and self._now() < entry.usable_until else None
+
     async def get(self, key: TokenKey, source: TokenSource) -> Token:
         """
         Return a token for *key* that is good for some minutes.
@@ -117,7 +122,7 @@ class Broker:
             # Raising one exception in many tasks would grow its traceback with each of them.
             raise copy.copy(flight.error) from flight.error
         if flight.error is not None:
-            raise flight.error
+            raise flight.error.with_traceback(None)
         message = "The Session was closed while a token was asked for."
         raise ClosedError(message, hint="Close the Session after the last call has ended.")
 
@@ -140,9 +145,13 @@ class Broker:
         if self._flights.get(key) is flight:
             del self._flights[key]
 
-    def forget(self, account: str) -> None:
-        """Drop every token of an account."""
-        for key in [key for key in self._entries if key.account == account]:
+    def drop(self, key: TokenKey) -> None:
+        """Forget the token held for *key*: the next caller asks for a new one."""
+        self._entries.pop(key, None)
+
+    def forget(self, account: str, scopes: tuple[str, ...] | None = None) -> None:
+        """Forget every token of an account, or those of one resource."""
+        for key in [key for key in self._entries if key.account == account and scopes in (None, key.scopes)]:
             del self._entries[key]
 
     async def aclose(self) -> None:

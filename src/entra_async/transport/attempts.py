@@ -15,11 +15,12 @@ from entra_async.transport.messages import Answer, Request
 __all__ = ("Attempts",)
 
 _BAD: Final = 400
+_MOMENT_S: Final = 0.001
 
 
 class Attempts:
     """
-    The attempts of one operation.
+    The attempts of one operation; its deadline is counted from now.
 
     Args:
         policy: How many, how long.
@@ -34,11 +35,16 @@ class Attempts:
         self._policy = policy
         self._clock = clock
         self._chance = chance
+        self._started = clock.monotonic()
         self.made = 0
+
+    def left_s(self) -> float:
+        """Return how many seconds of the deadline are left; at least a moment, so that what waits can end by itself."""
+        return max(_MOMENT_S, self._policy.deadline_s - (self._clock.monotonic() - self._started))
 
     async def run(
         self,
-        send: Callable[[float], Awaitable[Answer]],
+        send: Callable[[], Awaitable[Answer]],
         *,
         request: Request,
         idempotent: bool,
@@ -48,7 +54,7 @@ class Attempts:
         Return the last answer, whatever its status: nothing more is to be gained by sending again.
 
         Args:
-            send: Makes one attempt, in at most the seconds it is given.
+            send: Makes one attempt, within :meth:`left_s`.
             request: What is sent: named in errors.
             idempotent: Whether acting twice is the same as acting once.
             judge: Reads an answer; by default its status and ``Retry-After``.
@@ -57,19 +63,19 @@ class Attempts:
             TransportError: If the last attempt brought no complete answer; it carries the number of attempts.
             RequestTimeoutError: If the policy's deadline passed.
         """
-        start = self._clock.monotonic()
-        left_s = self._policy.deadline_s
+        tries = 0
         while True:
             self.made += 1
+            tries += 1
             answer: Answer | None = None
             failure: TransportError | None = None
             try:
-                answer = await send(left_s)
+                answer = await send()
             except TransportError as error:
                 failure = error
             if answer is not None and answer.status < _BAD:
                 return answer
-            elapsed_s = self._clock.monotonic() - start
+            elapsed_s = self._clock.monotonic() - self._started
             if isinstance(failure, RequestTimeoutError) and elapsed_s >= self._policy.deadline_s:
                 raise self._too_late(request)
             if answer is None:
@@ -79,14 +85,13 @@ class Attempts:
             delay_s = decide_delay_s(
                 outcome,
                 idempotent=idempotent,
-                attempt=self.made,
+                attempt=tries,
                 elapsed_s=elapsed_s,
                 chance=self._chance(),
                 policy=self._policy,
             )
             if delay_s is not None:
                 await self._clock.sleep(delay_s)
-                left_s = self._policy.deadline_s - (self._clock.monotonic() - start)
             elif answer is not None:
                 return answer
             elif failure is not None:

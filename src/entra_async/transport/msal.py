@@ -15,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import anyio
 import msgspec
 from anyio import from_thread, to_thread
 
 from entra_async.config import Clock, RetryPolicy
-from entra_async.errors import AuthenticationError, ConfigurationError, TransportError
+from entra_async.errors import AuthenticationError, ConfigurationError, EntraError, TransportError
 from entra_async.rules.aadsts import error_for, is_transient
+from entra_async.rules.decoding import decode_json
 from entra_async.rules.retry import Outcome, read_retry_after_s
 from entra_async.rules.urls import strip_query
 from entra_async.transport.attempts import Attempts
@@ -75,7 +76,8 @@ class _Response:
 class _HttpClient:
     """MSAL's ``http_client``: called in its worker thread, it sends on the event loop."""
 
-    def __init__(self, pool: Pool, attempts: Attempts, clock: Clock, *, idempotent: bool) -> None:
+    def __init__(self, pool: Pool, attempts: Attempts, clock: Clock, *, authority: str, idempotent: bool) -> None:
+        self._authority = authority
         self._idempotent = idempotent
         self._pool = pool
         self._attempts = attempts
@@ -100,13 +102,23 @@ class _HttpClient:
         """Do nothing: the pool belongs to the Session."""
 
     def _ask(self, request: Request) -> _Response:
+        request.url = self._stay(request.url)
         answer = from_thread.run(self._exchange, request)
         return _Response(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
+
+    def _stay(self, url: str) -> str:
+        wanted, own = urlsplit(url), urlsplit(self._authority)
+        if (wanted.scheme, wanted.hostname) != (own.scheme, own.hostname):
+            # WS-Trust: MSAL would take the password to a server that an answer names.
+            message = f"The user's domain is federated: {strip_query(url)} would have to sign the user in."
+            raise AuthenticationError(message, hint="Sign in with Browser or DeviceCode.", attempts=self._attempts.made)
+        # MSAL forgets the port when it asks for the user's realm.
+        return wanted._replace(netloc=own.netloc).geturl()
 
     async def _exchange(self, request: Request) -> Answer:
         try:
             answer = await self._attempts.run(
-                lambda left_s: self._pool.send(request, within_s=left_s),
+                lambda: self._pool.send(request, within_s=self._attempts.left_s()),
                 request=request,
                 idempotent=self._idempotent,
                 judge=self._judge,
@@ -136,8 +148,8 @@ class _HttpClient:
 
 def _decode(answer: Answer) -> dict[str, Any] | None:
     try:
-        body = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = decode_json(answer.body)
+    except msgspec.DecodeError:
         return None
     return body if isinstance(body, dict) else None
 
@@ -185,7 +197,7 @@ class MsalEngine:
             ConfigurationError: If the credential cannot be made, or MSAL refuses what it is given.
         """
         attempts = Attempts(policy=self._policy, clock=self._clock)
-        client = _HttpClient(self._pool, attempts, self._clock, idempotent=not once)
+        client = _HttpClient(self._pool, attempts, self._clock, authority=application.authority, idempotent=not once)
         result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads)
         if "error" in result:
             raise error_for(status=client.status, body=result, attempts=attempts.made)
@@ -196,7 +208,11 @@ def _run(application: Application, client: _HttpClient, flow: Callable[[Any], di
     import msal  # type: ignore[import-untyped]  # here, so that it is loaded in a worker thread and only when needed
 
     credential = application.credential() if application.credential is not None else None
+    # It is the broker that remembers; and MSAL's cache logs the codes and assertions of what it is given.
+    cache = msal.TokenCache()
+    cache.add = lambda *_, **__: None
     settings: dict[str, Any] = {
+        "token_cache": cache,
         "authority": application.authority,
         "instance_discovery": False,
         "http_client": client,
@@ -206,12 +222,23 @@ def _run(application: Application, client: _HttpClient, flow: Callable[[Any], di
         if credential is None:
             app = msal.PublicClientApplication(application.client_id, **settings)
         else:
-            app = msal.ConfidentialClientApplication(application.client_id, client_credential=credential, **settings)
+            # False: MSAL_FORCE_REGION in the environment would move sign-ins to another host than the authority's.
+            app = msal.ConfidentialClientApplication(
+                application.client_id, client_credential=credential, azure_region=False, **settings
+            )
         result: dict[str, Any] = flow(app)
-    except ValueError as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        # What MSAL refuses to send; its texts name the parameter, never its value.
-        message = f"MSAL refused the request: {error}"
-        raise ConfigurationError(message, hint="Check the scopes and claims of the call.") from None
+    except EntraError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        if client.status is None:
+            # What MSAL refuses to send; its texts name the parameter, never its value.
+            message = f"MSAL refused the request: {error}"
+            raise ConfigurationError(message, hint="Check the scopes and claims of the call.") from None
+        message = "The token service's answer is not what an answer of Entra ID looks like."
+        hint = "Check authority=: this may not be a token service of Entra ID."
+        raise AuthenticationError(message, status=client.status, hint=hint) from None
+    if "error" in result and credential and isinstance(credential, str):
+        # Should a token service repeat the secret, it must not get into the error.
+        said = str(result.get("error_description", ""))
+        result = {**result, "error_description": said.replace(credential, "***")}
     return result

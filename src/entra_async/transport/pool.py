@@ -11,7 +11,7 @@ import asyncio
 import os
 import ssl
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 import anyio
@@ -22,11 +22,14 @@ from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
 from entra_async.rules.urls import strip_query
 from entra_async.telemetry import Exchange, Listener
-from entra_async.transport.messages import Answer, Request
+from entra_async.transport.messages import Answer, Direct, Request
+from entra_async.transport.proxies import EnvironmentProxies
 from entra_async.transport.tls import build_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
+
+T = TypeVar("T")
 
 __all__ = ("Pool", "translations")
 
@@ -45,6 +48,13 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, st
         False,
         "The server's certificate is not trusted",
         "Behind a proxy that opens TLS, give its authority with ssl=. Python 3.13 wants VERIFY_X509_STRICT of it.",
+    ),
+    (
+        aiohttp.ServerFingerprintMismatch,
+        TransportError,
+        False,
+        "The server's certificate is not the one expected",
+        "Something else answers in its place, or it was renewed.",
     ),
     (aiohttp.ClientConnectorSSLError, TransportError, False, "TLS could not be agreed on", None),
     (
@@ -82,15 +92,18 @@ def translations() -> Iterator[type[Exception]]:
     return (foreign for foreign, *_ in _TRANSLATIONS)
 
 
-def _translate(error: Exception, request: Request) -> TransportError:
+def _translate(error: Exception, request: Request, *, closed: bool) -> Exception:
+    if closed:
+        message = "The Session was closed while a request was on its way."
+        return ClosedError(message, hint="Close the Session after the last call has ended.")
     for foreign, ours, sent, what, hint in _TRANSLATIONS:
         if isinstance(error, foreign):
             where = strip_query(request.url)
             # Only the errno text of an OSError is known to hold nothing of the request.
-            detail = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-            message = f"{request.method} {where}: {what}{detail}."
+            detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            message = f"{request.method} {where}: {what} ({detail})."
             return ours(message, sent=sent, method=request.method, url=where, hint=hint)
-    raise error
+    return error
 
 
 class Pool:
@@ -102,7 +115,7 @@ class Pool:
         timeouts: How long each part of an attempt may take.
         trust: See :func:`entra_async.transport.tls.build_context`.
         proxy: URL of an HTTP proxy for every request, or ``None``.
-        trust_env: Whether to take proxies from ``HTTPS_PROXY``, ``NO_PROXY`` and ``~/.netrc``.
+        trust_env: Whether to take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
         user_agent: Sent with every request.
         listener: Hears of every attempt that has ended.
     """
@@ -125,12 +138,19 @@ class Pool:
         self._trust = trust
         self._proxy = proxy
         self._trust_env = trust_env
+        self._proxies: EnvironmentProxies | None = None
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Lock | None = None
         self._known_limits: dict[float, aiohttp.ClientTimeout] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._places = asyncio.Semaphore(limits.connections)
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed for good."""
+        return self._closed
 
     def bind(self) -> None:
         """
@@ -142,10 +162,17 @@ class Pool:
         if self._closed:
             message = "The Session is closed."
             raise ClosedError(message, hint="Open a new one: 'async with Session() as session: …'.")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
+        self.check_loop()
+        self._loop = self._loop or asyncio.get_running_loop()
+
+    def check_loop(self) -> None:
+        """
+        Check that the running event loop is the one the pool is tied to, if any.
+
+        Raises:
+            ClosedError: If it is another one.
+        """
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
             message = "The Session is open in another event loop."
             raise ClosedError(message, hint="Use one Session per event loop, and close it in the loop that opened it.")
 
@@ -154,6 +181,8 @@ class Pool:
         async with self._opening:
             if self._session is None:
                 context = await to_thread.run_sync(build_context, self._trust)
+                if self._trust_env and self._proxy is None:
+                    self._proxies = await to_thread.run_sync(EnvironmentProxies)
                 self.bind()  # it may have been closed meanwhile
                 connector = aiohttp.TCPConnector(
                     limit=0,  # the places above are the limit: aiohttp would count the wait for one as connecting
@@ -164,8 +193,6 @@ class Pool:
                 self._session = aiohttp.ClientSession(
                     connector=connector,
                     cookie_jar=aiohttp.DummyCookieJar(),
-                    proxy=self._proxy,
-                    trust_env=self._trust_env,
                     headers={"User-Agent": self._user_agent},
                     skip_auto_headers=("Content-Type",),
                 )
@@ -194,40 +221,59 @@ class Pool:
             await self._places.acquire()
         started = time.monotonic() if self._listener is not None else 0.0
         status: int | None = None
+        url = URL(request.url, encoded=True)
+        trust: bool | aiohttp.Fingerprint = True  # whom the connector trusts
+        timeout = self._limit(within_s)
+        proxy = self._proxy if self._proxies is None else self._proxies.find(url)
+        if request.direct is not None:
+            proxy = None
+            trust, timeout = self._go_directly(request.direct, timeout)
+        failure: Exception | None = None
         try:
             # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
             response = await session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                url,
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
-                timeout=self._limit(within_s),
+                timeout=timeout,
+                ssl=trust,
+                proxy=proxy,
             )
             body = await response.read()
             status = response.status
             return Answer(status, response.headers, body)
-        except Exception as error:
-            if self._closed:
-                message = "The Session was closed while a request was on its way."
-                raise ClosedError(message, hint="Close the Session after the last call has ended.") from error
-            raise _translate(error, request) from error
+        except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
+            failure = _translate(error, request, closed=self._closed)
         finally:
             self._places.release()
             if self._listener is not None:
                 duration_s = time.monotonic() - started
                 self._listener(Exchange(request.method, strip_query(request.url), status, duration_s))
+        # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.
+        raise failure
 
     def _limit(self, within_s: float) -> aiohttp.ClientTimeout:
         # Most calls have the same deadline, and making this object costs more than a look-up.
         limit = self._known_limits.get(within_s)
         if limit is None:
             limit = aiohttp.ClientTimeout(
-                total=max(_SHORTEST_S, min(within_s, self._timeouts.answer_s)), sock_connect=self._timeouts.connect_s
+                total=max(_SHORTEST_S, min(within_s, self._timeouts.answer_s)), connect=self._timeouts.connect_s
             )
             if len(self._known_limits) < _MOST_LIMITS:
                 self._known_limits[within_s] = limit
         return limit
+
+    def _go_directly(
+        self, direct: Direct, timeout: aiohttp.ClientTimeout
+    ) -> tuple[bool | aiohttp.Fingerprint, aiohttp.ClientTimeout]:
+        pin = direct.certificate_sha256
+        if direct.connect_s is not None:
+            timeout = aiohttp.ClientTimeout(
+                total=timeout.total, connect=min(direct.connect_s, self._timeouts.connect_s)
+            )
+        return True if pin is None else aiohttp.Fingerprint(pin), timeout
 
     async def _take_place(self, request: Request, within_s: float) -> float:
         started = time.monotonic()
@@ -242,9 +288,24 @@ class Pool:
             raise RequestTimeoutError(message, sent=False, method=request.method, url=where, hint=hint)
         return time.monotonic() - started
 
+    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Start a task that is cancelled, at the latest, when the pool is closed."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def aclose(self) -> None:
-        """Close every connection; requests on their way end with an error. More than once does no harm."""
+        """
+        Cancel every task, close every connection; requests on their way end with an error.
+
+        More than once does no harm.
+        """
         self._closed = True
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(set(self._tasks))
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -1,0 +1,45 @@
+"""The refresh tokens that a Session holds, so that one sign-in of a person can serve another connection."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+__all__ = ("Holder", "RefreshTokens")
+
+
+class Holder(NamedTuple):
+    """
+    What a refresh token is good for: it is bound to a client, and lives in one sign-in service.
+
+    Attributes:
+        authority: Root of the sign-in service.
+        client_id: The application.
+        tenant_id: Where the person signed in.
+    """
+
+    authority: str
+    client_id: str
+    tenant_id: str
+
+
+@final
+class RefreshTokens:
+    """Every refresh token that some token source of a Session holds now."""
+
+    def __init__(self) -> None:
+        self._held: dict[Holder, dict[object, str]] = {}
+
+    def keep(self, holder: Holder, source: object, refresh_token: str) -> None:
+        """Note what *source* holds now; it replaces what it held before."""
+        tokens = self._held.setdefault(holder, {})
+        tokens.pop(source, None)
+        tokens[source] = refresh_token
+
+    def newest(self, holder: Holder) -> str | None:
+        """Return the refresh token that came last, or ``None``."""
+        tokens = self._held.get(holder)
+        return next(reversed(tokens.values())) if tokens else None
+
+    def drop(self, holder: Holder, source: object) -> None:
+        """Forget what *source* held."""
+        self._held.get(holder, {}).pop(source, None)

@@ -1,0 +1,73 @@
+"""What makes a request one of ours: attached to each attempt, after its URL was checked."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import anyio
+
+from entra_async.errors import RequestTimeoutError
+from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.source import TokenSource
+
+__all__ = ("Authorization", "BearerToken")
+
+
+class Authorization(Protocol):
+    """Attaches what a service wants to see."""
+
+    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+        """
+        Add what is needed to the headers of a request.
+
+        Args:
+            headers: Of the request; changed.
+            within_s: Seconds it may take.
+
+        Returns:
+            The secret that was added: to be given to :meth:`refused`, and never to be shown.
+
+        Raises:
+            AuthenticationError: If there is nothing to attach.
+            RequestTimeoutError: If it takes too long.
+        """
+        ...
+
+    def refused(self, secret: str) -> bool:
+        """Take note that the service answered 401, and return whether another attempt would carry something else."""
+        ...
+
+
+class BearerToken:
+    """
+    A token of the broker's (RFC 6750, section 2.1).
+
+    Args:
+        broker: Holds the tokens.
+        key: Which one.
+        source: Who is asked for it.
+    """
+
+    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource) -> None:
+        self._broker = broker
+        self._key = key
+        self._source = source
+
+    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+        """Add the token; see :class:`Authorization`."""
+        token = self._broker.find(self._key)
+        if token is None:
+            with anyio.move_on_after(within_s):
+                token = await self._broker.get(self._key, self._source)
+        if token is None:
+            message = f"No token came within {within_s:g} s."
+            raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
+        headers["Authorization"] = f"Bearer {token.token}"
+        return token.token
+
+    def refused(self, secret: str) -> bool:
+        """Forget exactly this token, unless another took its place already: the next attempt asks for a new one."""
+        held = self._broker.peek(self._key)
+        if held is not None and held.token == secret:
+            self._broker.drop(self._key)
+        return True

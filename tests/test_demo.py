@@ -1,0 +1,72 @@
+"""The command: the demo does what it says, and says what it did."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from entra_async.cli.demo import Job, run_on_emulator
+from entra_async.cli.demo_view import DemoView
+
+
+class Silence:
+    """Hears how it goes, and counts."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def show(self, job: Job) -> None:
+        assert job.elapsed_s >= 0
+
+
+async def test_the_job_counts_what_happened() -> None:
+    """Every user and machine once, two token requests, throttled answers waited out."""
+    progress = Silence()
+    job = await run_on_emulator(20_000, progress)
+
+    assert job.items == {"Graph": 20_000, "Endpoint": 500}
+    assert job.token_requests == 2
+    assert job.audiences == ["https://graph.microsoft.com", "https://api.securitycenter.microsoft.com"]
+    assert job.throttled > 0
+    assert job.calls == 40 + 1 + job.throttled
+    assert not job.failures
+    assert len(progress.lines) == 3
+
+
+def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table holds the figures, and failures are told."""
+    job = Job(calls=42, token_requests=2, throttled=1, elapsed_s=2.0, longest_stall_s=0.0123)
+    job.items.update(Graph=20_000)
+    job.failures["Endpoint"] = "AADSTS500011: [no such resource]"
+    DemoView().summarize(job)
+    printed = capsys.readouterr().out
+
+    for text in ("20,000", "42", "10,000 items/s", "12.3 ms", "(failed)", "AADSTS500011: [no such resource]"):
+        assert text in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["demo", "--users", "10"], 0, "Token requests"),
+        (["demo", "--tenant-id", "contoso.com"], 2, "needs --client-id, --client-secret too"),
+        (["demo", "--tenant-id", "contoso.com", "--client-id", "x", "--client-secret", "hunter2"], 1, "no GUID"),
+        (["demo", "--users", "0"], 2, "users"),
+        (["--version"], 0, "0."),
+    ],
+)
+def test_the_command(arguments: list[str], code: int, text: str) -> None:
+    """The installed command ends with the right code, and never repeats a secret."""
+    command = [str(Path(sys.executable).parent / "entra-async"), *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=15)
+    printed = done.stdout + done.stderr
+
+    assert done.returncode == code, printed
+    assert text in printed
+    assert "hunter2" not in printed
