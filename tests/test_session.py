@@ -63,7 +63,6 @@ async def test_keywords_pick_the_provider(emulator: Emulator) -> None:
     ("keywords", "field"),
     [
         ({}, "provider"),
-        ({"client_id": GUID, "tenant_id": "contoso.com"}, "provider"),
         ({"client_id": GUID, "client_secret": "x"}, "tenant_id"),
         ({"tenant_id": "contoso.com", "client_secret": "x"}, "client_id"),
         (

@@ -168,7 +168,7 @@ async def test_a_passing_fault_of_the_token_service_is_waited_out(emulator: Emul
         ({"half_body": True}, "could not be asked"),
         ({"status": 200, "body": {"hello": "world"}}, "token"),
         ({"status": 200, "body": {"access_token": "x"}}, "no token, or does not say how long"),
-        ({"status": 200, "body": [1]}, "instead of the JSON"),
+        ({"status": 200, "body": "[1]"}, "instead of the JSON"),
         ({"status": 200, "body": b"[" * 200_000}, "instead of the JSON"),
         ({"status": 200, "body": {**GRANT, "expires_in": None}}, "token service"),
         ({"status": 200, "body": {**GRANT, "expires_in": []}}, "token service"),

@@ -16,30 +16,64 @@ if TYPE_CHECKING:
     from entra_async.config import RetryPolicy as RetryPolicy
     from entra_async.config import Timeouts as Timeouts
     from entra_async.connection import Connection as Connection
+    from entra_async.credentials.browser import Browser as Browser
     from entra_async.credentials.certificate import Certificate as Certificate
     from entra_async.credentials.client_secret import ClientSecret as ClientSecret
+    from entra_async.credentials.custom_headers import CustomHeaders as CustomHeaders
+    from entra_async.credentials.developer_tools import AzureCli as AzureCli
+    from entra_async.credentials.developer_tools import AzureDeveloperCli as AzureDeveloperCli
+    from entra_async.credentials.developer_tools import AzurePowerShell as AzurePowerShell
+    from entra_async.credentials.device_code import DeviceCode as DeviceCode
+    from entra_async.credentials.device_code import DeviceCodePrompt as DeviceCodePrompt
+    from entra_async.credentials.federated import Federated as Federated
+    from entra_async.credentials.federation import FederationProvider as FederationProvider
+    from entra_async.credentials.federation import register_federation_provider as register_federation_provider
+    from entra_async.credentials.key_vault import KeyVault as KeyVault
+    from entra_async.credentials.managed_identity import ManagedIdentity as ManagedIdentity
+    from entra_async.credentials.on_behalf_of import OnBehalfOf as OnBehalfOf
+    from entra_async.credentials.refresh_token import RefreshToken as RefreshToken
+    from entra_async.credentials.static_token import StaticToken as StaticToken
+    from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
     from entra_async.pipeline.response import Response as Response
     from entra_async.services import Service as Service
     from entra_async.session import Session as Session
+    from entra_async.tokens.identity import Identity as Identity
     from entra_async.tokens.token import Token as Token
 
 __version__: Final = "0.1.0"
 
 _HOMES: Final = {
+    "AzureCli": "entra_async.credentials.developer_tools",
+    "AzureDeveloperCli": "entra_async.credentials.developer_tools",
+    "AzurePowerShell": "entra_async.credentials.developer_tools",
+    "Browser": "entra_async.credentials.browser",
     "Certificate": "entra_async.credentials.certificate",
     "ClientSecret": "entra_async.credentials.client_secret",
     "Cloud": "entra_async.clouds",
     "Connection": "entra_async.connection",
+    "CustomHeaders": "entra_async.credentials.custom_headers",
+    "DeviceCode": "entra_async.credentials.device_code",
+    "DeviceCodePrompt": "entra_async.credentials.device_code",
     "Endpoint": "entra_async.clouds",
     "EntraError": "entra_async.errors",
+    "Federated": "entra_async.credentials.federated",
+    "FederationProvider": "entra_async.credentials.federation",
+    "Identity": "entra_async.tokens.identity",
+    "KeyVault": "entra_async.credentials.key_vault",
     "Limits": "entra_async.config",
+    "ManagedIdentity": "entra_async.credentials.managed_identity",
+    "OnBehalfOf": "entra_async.credentials.on_behalf_of",
+    "RefreshToken": "entra_async.credentials.refresh_token",
     "Response": "entra_async.pipeline.response",
     "RetryPolicy": "entra_async.config",
     "Service": "entra_async.services",
     "Session": "entra_async.session",
+    "StaticToken": "entra_async.credentials.static_token",
     "Timeouts": "entra_async.config",
     "Token": "entra_async.tokens.token",
+    "UsernamePassword": "entra_async.credentials.username_password",
+    "register_federation_provider": "entra_async.credentials.federation",
 }
 
 __all__ = (  # noqa: PLE0604 - ruff does not see into the star

@@ -6,6 +6,7 @@ Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/authentication-national-cloud
     https://learn.microsoft.com/en-us/defender-endpoint/gov
     https://learn.microsoft.com/en-us/defender-xdr/usgov
+    https://learn.microsoft.com/en-us/entra/workload-id/workload-identity-federation-considerations (audiences)
     Azure CLI's cloud table for Azure Resource Manager and Key Vault
 """
 
@@ -47,6 +48,7 @@ class Cloud:
         key_vault: Key Vault; the URL holds ``%VAULTNAME%``.
         endpoint: Defender for Endpoint; ``None`` where the cloud has none.
         security: Defender XDR; ``None`` where the cloud has none.
+        token_exchange_audience: What an assertion of another issuer must be made for, to sign an application in.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Cloud:
     key_vault: Endpoint
     endpoint: Endpoint | None
     security: Endpoint | None
+    token_exchange_audience: str = "api://AzureADTokenExchange"
 
 
 _GLOBAL: Final = Cloud(
@@ -75,6 +78,7 @@ _US_GOV: Final = Cloud(
     key_vault=Endpoint("https://%VAULTNAME%.vault.usgovcloudapi.net", "https://vault.usgovcloudapi.net"),
     endpoint=Endpoint("https://api-gov.securitycenter.microsoft.us/api", "https://api-gov.securitycenter.microsoft.us"),
     security=Endpoint("https://api-gov.security.microsoft.us/api", "https://api-gov.security.microsoft.us"),
+    token_exchange_audience="api://AzureADTokenExchangeUSGov",
 )
 _US_GOV_DOD: Final = replace(
     _US_GOV, name="usgovdod", graph=Endpoint("https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us")
@@ -87,6 +91,7 @@ _CHINA: Final = Cloud(
     key_vault=Endpoint("https://%VAULTNAME%.vault.azure.cn", "https://vault.azure.cn"),
     endpoint=None,
     security=None,
+    token_exchange_audience="api://AzureADTokenExchangeChina",
 )
 
 CLOUDS: Final = MappingProxyType({cloud.name: cloud for cloud in (_GLOBAL, _US_GOV, _US_GOV_DOD, _CHINA)})

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, Self, TypedDict, final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.credentials.accounts import Account
 from entra_async.errors import ClosedError, ConfigurationError
-from entra_async.pipeline.authorization import BearerToken
+from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.caller import Caller
 from entra_async.pipeline.response import Response
 from entra_async.requests.pages import iter_pages, next_url
 from entra_async.requests.prepare import Prepared, Target, check_call, prepare
 from entra_async.rules.decoding import Page
+from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
 from entra_async.services import Service
 from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.identity import Identity, identity_of
 from entra_async.tokens.token import Token
 from entra_async.transport.pool import Pool
 
@@ -42,6 +44,7 @@ class InvokeOptions(StreamOptions, total=False):
     content_type: str | None
     paging: bool
     raw: bool
+    required_scopes: Iterable[str] | None
     idempotent: bool | None
 
 
@@ -79,8 +82,11 @@ class Connection:
         self._broker = broker
         self._pool = pool
         self._disconnected = False
-        authorization = BearerToken(broker, key, account.source)
-        self._caller = Caller(pool=pool, authorization=authorization, clock=clock, policy=policy)
+        self._within_s = policy.deadline_s
+        self._authorization: Authorization = (
+            account.source if isinstance(account.source, Authorization) else BearerToken(broker, key, account.source)
+        )
+        self._caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy)
 
     def __repr__(self) -> str:
         return f"<Connection {self.name!r} to {self.service.url} as {self.account.name}>"
@@ -146,6 +152,22 @@ class Connection:
         """
         return await self.get_token(*scopes, **(options or {}))
 
+    async def sign_in(self) -> None:
+        """Make sure that there is something to call with; the Session calls this."""
+        if isinstance(self._authorization, BearerToken):
+            await self.get_token()  # a person has the provider's time, not a request's
+        else:
+            await self._authorization.attach({}, within_s=self._within_s)
+
+    async def whoami(self) -> Identity:
+        """
+        Return who is signed in, from the claims of the token. The token itself is not in it.
+
+        Raises:
+            AuthenticationError: If there is no token to be had.
+        """
+        return identity_of(await self.get_token(), service=self.name, provider=self.account.provider)
+
     def retire(self) -> None:
         """Give no more tokens and make no more calls; the Session calls this."""
         self._disconnected = True
@@ -171,6 +193,7 @@ class Connection:
         parameters: Mapping[str, str] | None = None,
         paging: bool = True,
         raw: bool = False,
+        required_scopes: Iterable[str] | None = None,
         type: Any = None,  # noqa: A002 - the name msgspec's users know
         timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
         idempotent: bool | None = None,
@@ -189,6 +212,7 @@ class Connection:
             parameters: Values for the parameters of the service's URL, such as ``{"VaultName": "contoso"}``.
             paging: ``False`` for the first page only.
             raw: ``True`` for the :class:`Response` instead of its value.
+            required_scopes: Permissions that the call needs: if the token says that it lacks one, nothing is sent.
             type: What the value, or each item, is decoded into: a msgspec Struct, say.
             timeout: Seconds each request may take in all, waits and repetitions included; 300 by default.
             idempotent: ``True`` if a POST or PATCH may be sent again although it may have acted.
@@ -203,7 +227,7 @@ class Connection:
             UnsafeLinkError: If a link leads to another host. Nothing was sent there.
             PagingError: If the pages go round in circles.
             DecodeError: If the answer is not the JSON, or not the *type*, that was asked for.
-            AuthenticationError: If there is no token.
+            AuthenticationError: If there is no token; ``ConsentRequiredError`` if it lacks one of *required_scopes*.
             ClosedError: If the Session is closed, or open in another event loop.
         """
         check_call(type, timeout)
@@ -217,8 +241,8 @@ class Connection:
             content_type=content_type,
             parameters=parameters,
         )
-        if self._disconnected:
-            await self.get_token()
+        if self._disconnected or required_scopes is not None:
+            check_permissions(required_scopes, (await self.get_token()).scopes, service=self.name)
         response = await self._caller.call(
             prepared.method,
             prepared.url,

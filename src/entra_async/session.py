@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from ssl import SSLContext
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack, final, overload
+from typing import Any, Final, Self, Unpack, final, overload
 
 import anyio
 
@@ -16,30 +16,29 @@ from entra_async.clouds import Cloud, find_cloud
 from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_proxy
 from entra_async.connection import Connection, InvokeOptions, StreamOptions
 from entra_async.credentials.accounts import Account, Accounts
+from entra_async.credentials.keywords import Keywords
 from entra_async.credentials.parameters import choose_provider
-from entra_async.credentials.provider import Provider, SignInContext
+from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.refresh_tokens import RefreshTokens
 from entra_async.errors import ClosedError, ConfigurationError
 from entra_async.requests.prepare import Target
 from entra_async.requests.targets import choose_targets
 from entra_async.rules.identifiers import check_authority
+from entra_async.rules.scopes import qualify_scopes
 from entra_async.services import Services
 from entra_async.telemetry import Listener
 from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.identity import Identity
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
 from entra_async.transport.pool import Pool
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.x509 import Certificate as X509Certificate
 
 __all__ = ("Session",)
 
 _DEFAULT_SERVICE: Final = "Graph"
 
 
-class ConnectOptions(TypedDict, total=False):
+class ConnectOptions(Keywords, total=False):
     """What :meth:`Session.connect` takes beside the provider and the service."""
 
     service_url: str | None
@@ -49,15 +48,6 @@ class ConnectOptions(TypedDict, total=False):
     make_default: bool
     cloud: str | Cloud | None
     authority: str | None
-    client_id: str | None
-    tenant_id: str | None
-    client_secret: str | None
-    certificate: X509Certificate | None
-    private_key: RSAPrivateKey | None
-    certificate_path: str | os.PathLike[str] | None
-    certificate_data: bytes | None
-    certificate_password: str | bytes | None
-    send_x5c: bool | None
 
 
 @final
@@ -219,13 +209,13 @@ class Session:
 
     @overload
     async def connect(
-        self, provider: Provider | None = None, *, service: str | None = None, **options: Unpack[ConnectOptions]
+        self, provider: object | None = None, *, service: str | None = None, **options: Unpack[ConnectOptions]
     ) -> Connection: ...
 
     @overload
     async def connect(
         self,
-        provider: Provider | None = None,
+        provider: object | None = None,
         *,
         service: list[str] | tuple[str, ...],
         **options: Unpack[ConnectOptions],
@@ -233,7 +223,7 @@ class Session:
 
     async def connect(
         self,
-        provider: Provider | None = None,
+        provider: object | None = None,
         *,
         service: str | list[str] | tuple[str, ...] | None = None,
         service_url: str | None = None,
@@ -249,10 +239,10 @@ class Session:
         Sign in at once, and register the connection.
 
         Args:
-            provider: What to sign in with, such as ``ClientSecret(…)``. Or give its values as keywords:
-                ``client_id``, ``tenant_id`` and ``client_secret``; or ``client_id``, ``tenant_id`` and
-                ``certificate_path`` with ``certificate_password``, ``certificate_data``, or ``certificate`` with
-                ``private_key``.
+            provider: What to sign in with, such as ``ClientSecret(…)``; a credential of azure-identity or another
+                library; or a callable that gives tokens. Or keywords that pick the parameter set as the PowerShell
+                command does, such as ``client_id``, ``tenant_id`` and ``client_secret``: ``docs/connect.md`` lists
+                them all.
             service: The service, or several; the default service if left out.
             service_url: Another root than the service's own, such as a regional one.
             resource: The Application ID URI of a resource that is no registered service. The connection is not
@@ -287,7 +277,7 @@ class Session:
             parameters=parameters,
             name=name,
         )
-        provider = choose_provider(provider, keywords)
+        chosen_provider = choose_provider(provider, keywords)
         context = SignInContext(
             authority=chosen.authority if authority is None else check_authority(authority),
             cloud=chosen,
@@ -297,12 +287,14 @@ class Session:
             connected=self._get_token_of,
             refresh_tokens=self._refresh_tokens,
         )
+        # Only a person's provider has scopes; an application gets what was granted to it.
+        wanted = getattr(chosen_provider, "scopes", None)
         made: list[Connection] = []
         try:
             for target in targets:
-                account = self._accounts.hold(provider, context)
-                made.append(self._make(name or target.service.name, target, account))
-                await made[-1].get_token()
+                account = self._accounts.hold(chosen_provider, context)
+                made.append(self._make(name or target.service.name, target, account, wanted))
+                await made[-1].sign_in()
         except BaseException:
             for connection in made:
                 await self._release(connection)
@@ -321,8 +313,12 @@ class Session:
         connection = self._connections.get(service.lower())
         return None if connection is None else connection.get_token
 
-    def _make(self, name: str, target: Target, account: Account) -> Connection:
-        key = TokenKey(account.authority, None, account.name, (target.service.scope,))
+    def _make(self, name: str, target: Target, account: Account, wanted: Sequence[str] | None) -> Connection:
+        service = target.service
+        scopes: tuple[str, ...] = (service.scope,)
+        if wanted is not None:
+            scopes = qualify_scopes(wanted or service.default_scopes, audience=service.audience)
+        key = TokenKey(account.authority, None, account.name, scopes)
         return Connection(
             name=name,
             target=target,
@@ -360,6 +356,15 @@ class Session:
             self._default = _DEFAULT_SERVICE
         await self._release(connection)
 
+    async def whoami(self, service: str | None = None) -> Identity:
+        """
+        Return who is signed in: :meth:`Connection.whoami` on the connection of that name, or the default one.
+
+        Args:
+            service: See :meth:`connection`.
+        """
+        return await self.connection(service).whoami()
+
     async def invoke(self, path: str, *, service: str | None = None, **options: Unpack[InvokeOptions]) -> Any:
         """
         Call a service: :meth:`Connection.invoke` on the connection of that name, or the default one.
@@ -367,8 +372,7 @@ class Session:
         Args:
             path: Below the service's root, such as ``"users"``.
             service: See :meth:`connection`.
-            options: ``method``, ``query``, ``body``, ``headers``, ``content_type``, ``parameters``, ``paging``,
-                ``raw``, ``type``, ``timeout``, ``idempotent``, as :meth:`Connection.invoke` describes them.
+            options: Whatever :meth:`Connection.invoke` takes beside the path.
 
         Returns:
             A dict, or a list of every item of a collection.
@@ -386,8 +390,7 @@ class Session:
         Args:
             path: Below the service's root, such as ``"users"``.
             service: See :meth:`connection`.
-            options: ``query``, ``headers``, ``parameters``, ``type``, ``timeout``, as :meth:`Connection.stream`
-                describes them.
+            options: Whatever :meth:`Connection.stream` takes beside the path.
 
         Raises:
             ConfigurationError: If the service is not connected, or an argument cannot be sent.

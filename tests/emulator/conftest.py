@@ -38,12 +38,23 @@ class Answer:
     body: Any
 
 
+class SteppedClock(EmulatorClock):
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stands_at = super().monotonic() - self._moved_s
+
+    def monotonic(self) -> float:
+        return self._stands_at + self._moved_s
+
+
 @dataclass
 class Service:
     """A running service, and everything a test may turn."""
 
     directory: Directory
-    clock: EmulatorClock = field(default_factory=EmulatorClock)
+    clock: EmulatorClock = field(default_factory=SteppedClock)
     behaviour: GraphBehaviour = field(default_factory=GraphBehaviour)
     roles: Collection[str] = ()
     app_only: bool = True

@@ -78,6 +78,11 @@ async def test_filter_works(defender: Service, text: str, passes: Callable[[dict
         ("GET", "/api/machines?$select=id", 400, "ODataError", "The query parameter '$select' is not supported."),
         ("GET", "/api/machines?$filter=agentVersion eq '1'", 400, "ODataError", "named 'agentVersion'"),
         ("GET", "/api/machines?$filter=riskScore eq 1", 400, "ODataError", "'Edm.String' and 'Edm.Int32'"),
+        ("GET", f"/api/machines?$filter=rbacGroupId eq {'9' * 4400}", 400, "ODataError", "for an Edm.Int32"),
+        ("GET", f"/api/machines?$filter=rbacGroupId eq {2**31}", 400, "ODataError", "for an Edm.Int32"),
+        ("GET", f"/api/machines?$filter=rbacGroupId eq -{2**31 - 1}", 404, "NotFound", "No machines were found."),
+        ("GET", f"/api/machines?$filter=rbacGroupId eq -{2**31}", 404, "NotFound", "No machines were found."),
+        ("GET", f"/api/machines?$filter=rbacGroupId eq {'0' * 4400}", 404, "NotFound", "No machines were found."),
         ("GET", "/api/machines?$filter=contains(riskScore,'a')", 400, "ODataError", "The operator 'contains' is not"),
     ],
 )
@@ -110,8 +115,8 @@ async def test_token_and_role_are_checked(defender: Service) -> None:
 
 async def test_over_the_limit_is_429(defender: Service) -> None:
     """The limit is told in Defender's shape, with Retry-After."""
-    defender.throttle.limit(requests=1, per_s=30)
+    defender.throttle.limit(requests=1, per_s=30, retry_after_s=7)
     await defender.get("/api/machines?$top=1")
     answer = await defender.get("/api/machines")
     assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
-    assert answer.headers["Retry-After"] == "30"
+    assert answer.headers["Retry-After"] == "7"

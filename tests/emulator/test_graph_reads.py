@@ -77,6 +77,27 @@ async def test_beta_works_without_dollar_signs(graph: Service) -> None:
     assert (await graph.get("/v1.0/users?select=id")).status == 400
 
 
+@pytest.mark.parametrize("role", ["GroupMember.Read.All", "Group.Read.All"])
+async def test_members_that_may_not_be_read_are_type_and_id(graph: Service, role: str) -> None:
+    """Who may read a group but no users gets each member's type and id, and null for everything else."""
+    group = graph.directory.groups.reader("id")(0)
+    path = f"/v1.0/groups/{group}/members?$top=5"
+    graph.roles = {role, "User.Read.All"}
+    whole = (await graph.get(path)).body["value"]
+    graph.roles = {role}
+    limited = (await graph.get(path)).body["value"]
+    shown = {"@odata.type", "id"}
+    assert [{name: user[name] for name in shown} for user in limited] == [
+        {name: user[name] for name in shown} for user in whole
+    ]
+    assert all(user.keys() == limited[0].keys() for user in whole)
+    assert {value for user in limited for name, value in user.items() if name not in shown} == {None}
+    assert all(user["displayName"] for user in whole)
+    chosen = (await graph.get(f"{path}&$select=displayName")).body["value"]
+    assert [user["displayName"] for user in chosen] == [None] * 5
+    assert (await graph.get(f"/v1.0/groups/{group}/members/$count", eventual=True)).body == "250"
+
+
 async def test_members_tell_their_type(graph: Service) -> None:
     """A group's members are directory objects, so each says that it is a user; the user sees the group, too."""
     group = (await graph.get("/v1.0/groups?$top=2")).body["value"][1]

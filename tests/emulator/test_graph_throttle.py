@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.throttle import Throttle
+from tests.emulator.conftest import SteppedClock
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Service
@@ -31,13 +32,28 @@ async def test_over_the_limit_is_429_until_the_time_is_up(graph: Service) -> Non
     answer = await graph.get("/v1.0/users")
     error = answer.body["error"]
     assert (error["code"], error["message"]) == ("TooManyRequests", "Please retry again later.")
-    assert error["innerError"].keys() == {"code", "date", "message", "request-id", "status"}
+    assert error["innerError"].keys() == {"code", "date", "message", "request-id", "client-request-id", "status"}
     assert (error["innerError"]["code"], error["innerError"]["status"]) == ("429", "429")
     assert answer.headers["x-ms-throttle-scope"].startswith("Tenant_Application/ReadWrite/app-1/")
     assert answer.headers["x-ms-throttle-information"] == "ResourceUnitLimitExceeded"
-    assert answer.headers["Retry-After"] == "10"
-    graph.clock.move(int(answer.headers["Retry-After"]))
+    assert answer.headers["Retry-After"] == "30"  # one token takes 10 seconds, and the two refusals cost one each
+    graph.clock.move(29)
+    assert (await graph.get("/v1.0/users?$top=1")).status == 429
+    graph.clock.move(11)
     assert [(await graph.get("/v1.0/users?$top=1")).status for _ in range(2)] == [200, 429]
+
+
+async def test_refused_requests_cost_as_much_as_others(graph: Service) -> None:
+    """Who asks again at once waits longer each time, up to what refills the bucket twice; who waits as told gets in."""
+    graph.throttle.limit(requests=3, per_s=30)
+    assert [(await graph.get("/v1.0/users?$top=1")).status for _ in range(3)] == [200] * 3
+    waits = [(await graph.get("/v1.0/users")).headers["Retry-After"] for _ in range(5)]
+    assert waits == ["20", "30", "40", "40", "40"]
+    for _ in range(100):  # asking every nine seconds, when one request in ten is allowed, never succeeds
+        graph.clock.move(9)
+        assert (await graph.get("/v1.0/users")).status == 429
+    graph.clock.move(40)
+    assert (await graph.get("/v1.0/users?$top=1")).status == 200
 
 
 async def test_each_app_has_its_own_bucket(graph: Service) -> None:
@@ -77,29 +93,31 @@ async def test_retry_after_takes_every_form(graph: Service, options: dict[str, A
 
 def test_services_can_have_limits_of_their_own() -> None:
     """A limit with a service counts there only; one without counts for every other service."""
-    throttle = Throttle(EmulatorClock())
+    throttle = Throttle(SteppedClock())
     throttle.limit(requests=1, per_s=1000)
     throttle.limit(requests=2, per_s=1000, service="graph")
     assert [throttle.take("graph", "a").allowed for _ in range(3)] == [True, True, False]
     assert [throttle.take("endpoint", "a").allowed for _ in range(2)] == [True, False]
 
 
-@pytest.mark.parametrize(("requests", "per_s", "burst"), [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
-def test_limit_must_let_something_through(requests: int, per_s: float, burst: int) -> None:
-    """A limit of nothing, or in no time, is a mistake."""
-    with pytest.raises(ValueError, match="must be positive"):
-        Throttle(EmulatorClock()).limit(requests, per_s, burst=burst)
-
-
-class SteppedClock(EmulatorClock):
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stands_at = super().monotonic() - self._moved_s
-
-    def monotonic(self) -> float:
-        return self._stands_at + self._moved_s
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"requests": 0}, "must be positive"),
+        ({"per_s": 0}, "must be positive"),
+        ({"per_s": math.nan}, "must be positive"),
+        ({"per_s": math.inf}, "must be positive"),
+        ({"burst": 0}, "must be positive"),
+        ({"burst": 0.5}, "burst must be at least 1"),
+        ({"retry_after_s": -1}, "retry_after_s must be a number of seconds"),
+        ({"retry_after_s": math.nan}, "retry_after_s must be a number of seconds"),
+        ({"retry_after_form": "date"}, "retry_after_form must be one of integer, fraction, absent"),
+    ],
+)
+def test_nonsense_is_no_limit(options: dict[str, Any], message: str) -> None:
+    """A limit of nothing, in no time, or with a wait that cannot be written, is a mistake and says so."""
+    with pytest.raises(ValueError, match=message):
+        Throttle(SteppedClock()).limit(**({"requests": 1, "per_s": 1} | options))
 
 
 @given(

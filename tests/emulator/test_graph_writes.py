@@ -80,6 +80,8 @@ async def test_new_user_needs(graph: Service, name: str) -> None:
         ({"passwordProfile": {"password": "short"}}, "Invalid value specified for property 'passwordProfile'"),
         ({"passwordProfile": {}}, "A value is required for property 'pass"),
         ({"passwordProfile": [PASSWORD]}, "A value is required for property 'password'"),
+        ({"passwordProfile": 5}, "A value is required for property 'password'"),
+        ({"passwordProfile": "the password"}, "A value is required for property 'password'"),
     ],
 )
 async def test_new_user_is_refused(graph: Service, changes: dict[str, Any], message: str) -> None:
@@ -96,6 +98,7 @@ async def test_new_user_is_refused(graph: Service, changes: dict[str, Any], mess
         (b"", "application/json", 400),
         (b"{", "application/json", 400),
         (b"[1]", "application/json", 400),
+        (b'{"city":' * 10_000, "application/json", 400),
         (b'"x"', "application/json", 400),
         (b"{}", "text/plain", 415),
         (b"{}", "application/x-www-form-urlencoded", 415),

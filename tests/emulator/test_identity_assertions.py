@@ -67,7 +67,7 @@ class Signer:
         headers = {name: value for name, value in {**self.header, **(header or {})}.items() if value is not None}
         payload = {name: value for name, value in {**self.claims, **(claims or {})}.items() if value is not None}
         signed = f"{encode(json.dumps(headers).encode())}.{encode(json.dumps(payload).encode())}"
-        scheme = ALGORITHMS.get(headers.get("alg", ""), padding.PKCS1v15())
+        scheme = ALGORITHMS.get(str(headers.get("alg")), padding.PKCS1v15())
         return f"{signed}.{base64url((key or self.key).sign(signed.encode(), scheme, hashes.SHA256()))}"
 
     async def ask(
@@ -154,6 +154,7 @@ async def test_assertion_may_be_used_again(signer: Signer, http: aiohttp.ClientS
         ({"exp": True}, (400, "invalid_request", 50027)),
         ({"exp": 1e300}, (400, "invalid_request", 50027)),
         ({"exp": 1_600_000_000}, (401, "invalid_client", 700024)),
+        ({"nbf": None}, (400, "invalid_request", 50027)),
         ({"nbf": 9_999_999_999}, (401, "invalid_client", 700024)),
         ({"iat": 9_999_999_999}, (401, "invalid_client", 700024)),
     ],
@@ -171,6 +172,12 @@ async def test_wrong_claim_is_refused(
         ({"alg": "none"}, (400, "invalid_request", 5002730)),
         ({"alg": "HS256"}, (400, "invalid_request", 5002730)),
         ({"alg": None}, (400, "invalid_request", 5002730)),
+        ({"alg": []}, (400, "invalid_request", 5002730)),
+        ({"alg": {}}, (400, "invalid_request", 5002730)),
+        ({"alg": 256}, (400, "invalid_request", 5002730)),
+        ({"crit": ["b64"], "b64": False}, (400, "invalid_request", 5002730)),
+        ({"typ": "at+jwt"}, (400, "invalid_request", 5002730)),
+        ({"typ": ["JWT"]}, (400, "invalid_request", 5002730)),
         ({"x5t#S256": None}, (400, "invalid_request", 5002730)),
         ({"x5t#S256": "AAAA"}, (401, "invalid_client", 700027)),
         ({"x5t#S256": 7}, (401, "invalid_client", 700027)),
@@ -182,6 +189,20 @@ async def test_wrong_header_is_refused(
 ) -> None:
     """An algorithm that is not allowed, no thumbprint, or one of an unknown certificate is refused."""
     assert await signer.ask(http, signer.sign(header=header)) == expected
+
+
+async def test_assertion_must_end_after_it_begins(signer: Signer, http: aiohttp.ClientSession) -> None:
+    """An assertion that ends before it begins was never valid, also where the clocks' tolerance covers both."""
+    now = int(signer.emulator.clock.now())
+    assert await signer.ask(http, signer.sign(claims={"nbf": now + 200, "exp": now + 250})) == ACCEPTED
+    refused = await signer.ask(http, signer.sign(claims={"nbf": now + 200, "exp": now + 200}))
+    assert refused == (401, "invalid_client", 700024)
+
+
+async def test_type_may_be_missing_or_small(signer: Signer, http: aiohttp.ClientSession) -> None:
+    """The type is optional, and its letters' case does not matter."""
+    for kind in (None, "jwt"):
+        assert await signer.ask(http, signer.sign(header={"typ": kind})) == ACCEPTED
 
 
 async def test_forged_signature_is_refused(signer: Signer, http: aiohttp.ClientSession) -> None:

@@ -17,9 +17,16 @@ import pytest
 from entra_async.testing import Emulator
 
 
-def traces() -> tuple[set[str], list[str]]:
-    """Return the emulators' folders, and what is open: sockets and files; blocks."""
-    folders = {path.name for path in Path(tempfile.gettempdir()).glob("entra-emulator-*")}
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder for temporary files of this test alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def traces(folder: Path) -> tuple[set[str], list[str]]:
+    """Return what is in the folder, and what is open: sockets, and files in it; blocks."""
+    folders = {path.name for path in folder.iterdir()}
     files = Path("/proc/self/fd")
     if not files.exists():
         return folders, []
@@ -29,7 +36,7 @@ def traces() -> tuple[set[str], list[str]]:
             opened.append((files / number).readlink().as_posix())
         except FileNotFoundError:
             continue  # the listing itself
-    return folders, sorted(name for name in opened if name.startswith(("socket:", "/tmp")))
+    return folders, sorted(name for name in opened if name.startswith(("socket:", folder.as_posix())))
 
 
 async def connect_and_wait(emulator: Emulator) -> None:
@@ -44,9 +51,10 @@ async def connect_and_wait(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("end", ["return", "error", "cancel", "timeout"])
-async def test_nothing_is_left_behind(end: str) -> None:
+async def test_nothing_is_left_behind(end: str, folder: Path) -> None:
     """However the block ends, with a request in the air, its tasks, sockets, ports and files are gone."""
-    folders, opened = await anyio.to_thread.run_sync(traces)
+    folders, opened = await anyio.to_thread.run_sync(traces, folder)
+    assert not folders
     tasks = asyncio.all_tasks()
     port = 0
 
@@ -57,6 +65,7 @@ async def test_nothing_is_left_behind(end: str) -> None:
             client.start_soon(connect_and_wait, emulator)
             await emulator.requests.wait_for(path="/slow")
             assert await anyio.Path(emulator.ca_file).exists()
+            assert emulator.ca_file.is_relative_to(folder)
             if end == "error":
                 raise LookupError(end)
             if end == "cancel":
@@ -76,14 +85,13 @@ async def test_nothing_is_left_behind(end: str) -> None:
     assert asyncio.all_tasks() == tasks
     with pytest.raises(OSError, match="onnect"):
         await anyio.connect_tcp("127.0.0.1", port)
-    after_folders, after_opened = await anyio.to_thread.run_sync(traces)
-    assert after_folders <= folders
+    after_folders, after_opened = await anyio.to_thread.run_sync(traces, folder)
+    assert not after_folders
     assert len(after_opened) <= len(opened)
 
 
-async def test_failed_start_leaves_nothing_behind() -> None:
+async def test_failed_start_leaves_nothing_behind(folder: Path) -> None:
     """An emulator that is cancelled while it starts removes what it had made."""
-    folders, _ = await anyio.to_thread.run_sync(traces)
     tasks = asyncio.all_tasks()
     for turns in range(0, 40, 4):
         emulator = Emulator()
@@ -94,8 +102,8 @@ async def test_failed_start_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await starting
     assert asyncio.all_tasks() == tasks
-    after, _ = await anyio.to_thread.run_sync(traces)
-    assert after <= folders
+    after, _ = await anyio.to_thread.run_sync(traces, folder)
+    assert not after
 
 
 async def test_it_starts_quickly() -> None:
@@ -108,6 +116,21 @@ async def test_it_starts_quickly() -> None:
         assert emulator.requests.count() == 0
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("authority", "graph_url", "endpoint_url", "cloud", "ca_file", "ssl_context", "certificate"),
+        *("certificate_app", "certificate_file"),
+    ],
+)
+def test_nothing_is_there_before_the_block(name: str) -> None:
+    """What exists only while the emulator runs says so when it is asked for too early."""
+    with pytest.raises(RuntimeError, match="Enter the emulator first"):
+        getattr(Emulator(), name)
+    with pytest.raises(RuntimeError, match="Enter the emulator first"):
+        Emulator().session()
+
+
 async def test_emulator_serves_one_block() -> None:
     """Entering the same emulator again is refused."""
     emulator = Emulator()
@@ -115,6 +138,26 @@ async def test_emulator_serves_one_block() -> None:
         pass
     with pytest.raises(RuntimeError, match="one block"):
         await emulator.__aenter__()
+
+
+async def test_domain_is_known_in_any_case_of_letters() -> None:
+    """A domain given with capitals is the tenant's in URLs and in the names of its users, however they are written."""
+    async with (
+        Emulator(domain="Contoso.COM", users=3) as emulator,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=emulator.ssl_context)) as http,
+    ):
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": emulator.app.client_id,
+            "client_secret": emulator.app.secret,
+            "scope": "https://graph.microsoft.com/.default",
+        }
+        for domain in ("Contoso.COM", "contoso.com"):
+            async with http.post(f"{emulator.authority}/{domain}/oauth2/v2.0/token", data=form) as response:
+                assert response.status == 200
+                headers = {"Authorization": f"Bearer {(await response.json())['access_token']}"}
+            async with http.get(f"{emulator.graph_url}/v1.0/users/ada@{domain}", headers=headers) as response:
+                assert response.status == 200
 
 
 async def test_emulators_do_not_trust_each_other(emulator: Emulator, http: aiohttp.ClientSession) -> None:

@@ -45,7 +45,7 @@ REFUSALS: dict[str, tuple[dict[str, str | None], tuple[int, str, int]]] = {
     "named scope": ({"scope": "https://graph.microsoft.com/User.Read"}, (400, "invalid_scope", 1002012)),
     "named scope without resource": ({"scope": "User.Read"}, (400, "invalid_scope", 1002012)),
     "no resource": ({"scope": ".default"}, (400, "invalid_scope", 1002012)),
-    "only OpenID scopes": ({"scope": "openid profile"}, (400, "invalid_scope", 1002012)),
+    "only OpenID scopes": ({"scope": "openid profile"}, (400, "invalid_scope", 700023)),
     ".default and a named scope": (
         {"scope": f"{GRAPH} https://graph.microsoft.com/User.Read"},
         (400, "invalid_scope", 70011),
@@ -53,6 +53,16 @@ REFUSALS: dict[str, tuple[dict[str, str | None], tuple[int, str, int]]] = {
     "two resources": ({"scope": f"{GRAPH} https://vault.azure.net/.default"}, (400, "invalid_scope", 700022)),
     "unknown resource": ({"scope": "https://unknown.example/.default"}, (400, "invalid_resource", 500011)),
     "resource on v2.0": ({"resource": "https://graph.microsoft.com"}, (400, "invalid_request", 901002)),
+    "assertion type without assertion": ({"client_assertion_type": JWT_BEARER}, (400, "invalid_request", 900144)),
+    "code": ({"code": "0.A"}, (400, "invalid_request", 9002313)),
+    "redirect URI": ({"redirect_uri": "https://app.example"}, (400, "invalid_request", 9002313)),
+    "code verifier": ({"code_verifier": "v" * 43}, (400, "invalid_request", 9002313)),
+    "refresh token": ({"refresh_token": "0.A"}, (400, "invalid_request", 9002313)),
+    "device code": ({"device_code": "d"}, (400, "invalid_request", 9002313)),
+    "user name": ({"username": "ada@contoso.com"}, (400, "invalid_request", 9002313)),
+    "password": ({"password": "p"}, (400, "invalid_request", 9002313)),
+    "assertion": ({"assertion": "a.b.c"}, (400, "invalid_request", 9002313)),
+    "on behalf of": ({"requested_token_use": "on_behalf_of"}, (400, "invalid_request", 9002313)),
     "claims are not JSON": ({"claims": "{"}, (400, "invalid_request", 9002313)),
     "claims are not an object": ({"claims": "[]"}, (400, "invalid_request", 9002313)),
 }
@@ -175,10 +185,15 @@ async def test_get_is_refused(emulator: Emulator, http: aiohttp.ClientSession) -
 
 
 async def test_unknown_path_is_not_found(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """A path nothing is served at is 404, at Entra ID and at the services that only exist to be reached."""
-    for root in (emulator.authority, emulator.cloud.azure.url, emulator.cloud.key_vault.url):
-        async with http.get(f"{root}/{emulator.tenant_id}/nothing") as response:
-            assert response.status == 404
+    """A path nothing is served at is 404, at Entra ID and, as JSON, at the services that only exist to be reached."""
+    async with http.get(f"{emulator.authority}/{emulator.tenant_id}/nothing") as response:
+        assert response.status == 404
+    assert emulator.cloud.security is not None
+    for url in (emulator.cloud.azure.url, emulator.cloud.security.url):
+        async with http.post(f"{url}/nothing", json={}) as response:
+            error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (404, "NotFound")
+        assert "does not serve POST" in error["message"]
 
 
 async def test_error_body_has_everything_support_asks_for(emulator: Emulator, http: aiohttp.ClientSession) -> None:

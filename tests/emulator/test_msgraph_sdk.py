@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kiota 1.16 uses its own deprecated names
     from kiota_abstractions.base_request_configuration import RequestConfiguration
     from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
-    from msgraph import GraphRequestAdapter, GraphServiceClient  # type: ignore[attr-defined]  # no __all__
+    from msgraph import GraphRequestAdapter, GraphServiceClient
     from msgraph.generated.models.o_data_errors.o_data_error import ODataError
     from msgraph.generated.users.users_request_builder import UsersRequestBuilder
     from msgraph_core import GraphClientFactory  # type: ignore[import-untyped]  # it ships no types
@@ -65,7 +65,7 @@ async def test_sdk_reads_a_page_and_then_all(emulator: Emulator, http: aiohttp.C
     async with signed_in(emulator, http) as graph:
         query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(select=["id", "displayName"], top=5)
         page = await graph.users.get(RequestConfiguration(query_parameters=query))
-        users = []
+        users: list[Any] = []
         pages = 0
         while page is not None:
             pages += 1

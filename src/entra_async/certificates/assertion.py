@@ -14,11 +14,9 @@ import uuid
 from typing import Any, Final
 
 import msgspec
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from entra_async.certificates.signing import SigningCertificate
+from entra_async.certificates.signer import CertificateSigner
 
 __all__ = ("sign_assertion",)
 
@@ -29,23 +27,27 @@ def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def sign_assertion(
-    certificate: SigningCertificate, *, client_id: str, audience: str, now: float, send_x5c: bool
+async def sign_assertion(
+    signer: CertificateSigner, *, client_id: str, audience: str, now: float, send_x5c: bool
 ) -> str:
     """
     Return a client assertion: a JWT signed with PS256 that names the certificate by its SHA-256 thumbprint.
 
     Args:
-        certificate: Signs.
+        signer: The certificate, whose key signs.
         client_id: The application, issuer and subject of the statement.
         audience: The token endpoint that will read it.
         now: Seconds since the epoch. The statement holds for ten minutes.
         send_x5c: Whether to send the certificate and its chain along, as subject-name-and-issuer trust needs.
+
+    Raises:
+        AuthenticationError: If the key cannot be reached or refuses to sign.
+        ConfigurationError: If what an external signer returns is no such signature.
     """
-    leaf = certificate.certificate.public_bytes(Encoding.DER)
+    leaf = signer.certificate.public_bytes(Encoding.DER)
     header: dict[str, Any] = {"typ": "JWT", "alg": "PS256", "x5t#S256": _encode(hashlib.sha256(leaf).digest())}
     if send_x5c:
-        chain = (leaf, *(link.public_bytes(Encoding.DER) for link in certificate.chain))
+        chain = (leaf, *(link.public_bytes(Encoding.DER) for link in signer.chain))
         header["x5c"] = [base64.b64encode(link).decode() for link in chain]
     claims = {
         "aud": audience,
@@ -57,7 +59,5 @@ def sign_assertion(
         "exp": int(now) + _LIFETIME_S,
     }
     signed = f"{_encode(msgspec.json.encode(header))}.{_encode(msgspec.json.encode(claims))}"
-    signature = certificate.private_key.sign(
-        signed.encode(), padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH), hashes.SHA256()
-    )
+    signature = await signer.sign(hashlib.sha256(signed.encode()).digest())
     return f"{signed}.{_encode(signature)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -77,12 +78,30 @@ class CertificateFile:
 
     def load(self, *, now: datetime) -> SigningCertificate:
         """Return what it holds now, checked for use at *now*; see :func:`load_certificate`."""
+        source, keys, certificates = self._read()
+        return _assemble(keys, certificates, now=now, source=source)
+
+    def entries(self) -> list[tuple[x509.Certificate, PrivateKeyTypes | None, tuple[x509.Certificate, ...]]]:
+        """
+        Return each certificate it holds now, its key if that is there, and the certificates that are not that key's.
+
+        Raises:
+            ConfigurationError: If it cannot be read or opened.
+        """
+        _, keys, certificates = self._read()
+        listed = []
+        for certificate in dict.fromkeys(certificates):
+            key = next((key for key in keys if belongs_to(key, certificate)), None)
+            chain = () if key is None else _chain_of(key, certificates)
+            listed.append((certificate, key, chain))
+        return listed
+
+    def _read(self) -> tuple[Source, Sequence[PrivateKeyTypes], Sequence[x509.Certificate]]:
         source, content = read_source(self._path, self._data)
         last = self._last
         if last is None or last[0] != content:
             last = self._last = (content, *_parse(content, _encode_password(self._password), source))
-        _, keys, certificates = last
-        return _assemble(keys, certificates, now=now, source=source)
+        return source, last[1], last[2]
 
 
 def _parse(
@@ -109,7 +128,7 @@ def _encode_password(password: object) -> bytes | None:
 
 
 def _assemble(
-    keys: list[PrivateKeyTypes], certificates: list[x509.Certificate], *, now: datetime, source: Source
+    keys: Sequence[PrivateKeyTypes], certificates: Sequence[x509.Certificate], *, now: datetime, source: Source
 ) -> SigningCertificate:
     if not keys:
         hint = "Export the certificate together with its private key; a key marked as not exportable cannot be."
@@ -124,5 +143,8 @@ def _assemble(
         key=lambda pair: (pair[1].not_valid_before_utc <= now, pair[1].not_valid_after_utc),
     )
     key = check(private_key, leaf, now=now, key_field=source.field, certificate_field=source.field)
-    chain = tuple(link for link in dict.fromkeys(certificates) if not belongs_to(key, link))
-    return SigningCertificate(key, leaf, chain)
+    return SigningCertificate(key, leaf, _chain_of(key, certificates))
+
+
+def _chain_of(key: PrivateKeyTypes, certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    return tuple(link for link in dict.fromkeys(certificates) if not belongs_to(key, link))

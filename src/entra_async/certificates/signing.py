@@ -16,13 +16,16 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
+from entra_async.certificates.abandon import run_abandonable
 from entra_async.errors import ConfigurationError
 
-__all__ = ("SigningCertificate", "belongs_to", "check", "from_objects")
+__all__ = ("SigningCertificate", "belongs_to", "check", "check_public", "from_objects")
 
 # Entra ID takes no shorter RSA key, and for a client assertion no other kind of key (RS256, PS256).
 _MIN_KEY_BITS: Final = 2048
@@ -57,6 +60,11 @@ class SigningCertificate:
     def not_after(self) -> datetime:
         """When the certificate expires, in UTC."""
         return self.certificate.not_valid_after_utc
+
+    async def sign(self, digest: bytes) -> bytes:
+        """Return the PS256 signature of a SHA-256 digest, as ``CertificateSigner`` demands."""
+        padding = PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH)
+        return await run_abandonable(lambda: self.private_key.sign(digest, padding, Prehashed(SHA256())))
 
     def __repr__(self) -> str:
         return (
@@ -120,16 +128,45 @@ def check(
         message = f"The private key is not an RSA key but a {type(private_key).__name__}."
         hint = "Entra ID takes client assertions signed with RSA only: make an RSA key and a certificate for it."
         raise ConfigurationError(message, field=key_field, hint=hint)
-    if private_key.key_size < _MIN_KEY_BITS:
-        message = f"The RSA key has {private_key.key_size} bits."
-        hint = f"Make a key of {_MIN_KEY_BITS} bits or more, and a certificate for it."
-        raise ConfigurationError(message, field=key_field, hint=hint)
+    _check_size(private_key.key_size, field=key_field)
     if not belongs_to(private_key, certificate):
         message = "The private key does not belong to the certificate."
         hint = "Give the key that the certificate was made with, or the certificate of this key."
         raise ConfigurationError(message, field=key_field, hint=hint)
     _check_validity(certificate, now=now, field=certificate_field)
     return private_key
+
+
+def check_public(certificate: x509.Certificate, *, now: datetime, field: str) -> None:
+    """
+    Check a certificate whose key is elsewhere.
+
+    Args:
+        certificate: The certificate.
+        now: Current time, with a time zone.
+        field: The parameter it came from, for the error.
+
+    Raises:
+        ConfigurationError: If it has no RSA key of 2048 bits or more, or is malformed, expired or not yet valid.
+    """
+    try:
+        key = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError) as error:
+        message = "The certificate's key cannot be read."
+        raise ConfigurationError(message, field=field, hint="Have the certificate issued anew.") from error
+    if not isinstance(key, RSAPublicKey):
+        message = f"The certificate's key is not an RSA key but a {type(key).__name__}."
+        hint = "Entra ID takes client assertions signed with RSA only: make an RSA key and a certificate for it."
+        raise ConfigurationError(message, field=field, hint=hint)
+    _check_size(key.key_size, field=field)
+    _check_validity(certificate, now=now, field=field)
+
+
+def _check_size(bits: int, *, field: str) -> None:
+    if bits < _MIN_KEY_BITS:
+        message = f"The RSA key has {bits} bits."
+        hint = f"Make a key of {_MIN_KEY_BITS} bits or more, and a certificate for it."
+        raise ConfigurationError(message, field=field, hint=hint)
 
 
 def _check_validity(certificate: x509.Certificate, *, now: datetime, field: str) -> None:

@@ -20,6 +20,7 @@ class Account:
 
     Attributes:
         name: Unique in a Session; stands for client and credential in the key of a token.
+        provider: How it signs in: the provider's class.
         authority: Root of the sign-in service.
         source: Gives the tokens.
         tenant_id: Where it signs in, or ``None`` if the provider does not say.
@@ -27,6 +28,7 @@ class Account:
     """
 
     name: str
+    provider: str
     authority: str
     source: TokenSource
     tenant_id: str | None = None
@@ -50,9 +52,10 @@ class Accounts:
         key = provider, context.authority
         account = self._accounts.get(key)
         if account is None:
-            name = f"{type(provider).__name__}#{next(self._numbers)}"
+            kind = type(provider).__name__
+            name = f"{kind}#{next(self._numbers)}"
             account = self._accounts[key] = Account(
-                name, context.authority, provider.open(context), tenant_id=getattr(provider, "tenant_id", None)
+                name, kind, context.authority, provider.open(context), tenant_id=getattr(provider, "tenant_id", None)
             )
         account.users += 1
         return account

@@ -40,7 +40,7 @@ class ClientSecret:
     client_secret: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        check_client_id(self.client_id)
+        object.__setattr__(self, "client_id", check_client_id(self.client_id))
         check_app_tenant_id(self.tenant_id)
         check_secret(self.client_secret, field="client_secret")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import anyio
 
@@ -13,8 +13,9 @@ from entra_async.tokens.source import TokenSource
 __all__ = ("Authorization", "BearerToken")
 
 
+@runtime_checkable
 class Authorization(Protocol):
-    """Attaches what a service wants to see."""
+    """Attaches what a service wants to see. A token source that gives no tokens, but headers, is one itself."""
 
     async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
         """

@@ -15,16 +15,23 @@ _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN: Final = re.compile(
     r"(?=.{4,253}$)([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]"
 )
+# Microsoft Graph Command Line Tools and Azure PowerShell: public clients that every tenant knows.
+_LABELS: Final = {
+    "graph": "14d82eec-204b-4c2f-b7e8-296a70dab67e",
+    "azure": "1950a258-227b-4e31-a9cf-717495945fc2",
+}
 _ALIASES: Final = frozenset({"common", "organizations", "consumers"})
 
 
 def check_client_id(client_id: object) -> str:
     """
-    Return *client_id* if it is a GUID.
+    Return *client_id* if it is a GUID; ``Graph`` and ``Azure``, in any case, stand for applications of Microsoft's.
 
     Raises:
         ConfigurationError: If it is not.
     """
+    if isinstance(client_id, str) and client_id.lower() in _LABELS:
+        return _LABELS[client_id.lower()]
     if not isinstance(client_id, str) or not _GUID.fullmatch(client_id):
         # It is not repeated: a secret may have been given in its place.
         message = "client_id is no GUID."

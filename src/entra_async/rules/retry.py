@@ -3,16 +3,16 @@ Which request may be sent again, and when. Pure: no I/O, no clock, no randomness
 
 A request is sent again only if that cannot act twice. What each outcome allows:
 
-=============================  ==========================  =====================================
-Outcome                        GET HEAD OPTIONS PUT DELETE  POST PATCH (unless marked idempotent)
-=============================  ==========================  =====================================
-not sent                       again                       again
-sent, no complete answer       again                       never
-408, 429                       again                       again: the service did not act
-503, 504 with Retry-After      again                       again: the service asks for it
-500, 502, 503, 504             again                       never
-anything else                  never                       never
-=============================  ==========================  =====================================
+============================  ===========================  =====================================
+Outcome                       GET HEAD OPTIONS PUT DELETE  POST PATCH (unless marked idempotent)
+============================  ===========================  =====================================
+not sent                      again                        again
+sent, no complete answer      again                        never
+408, 429                      again                        again: the service did not act
+503, 504 with Retry-After     again                        again: the service asks for it
+500, 502, 503, 504            again                        never
+anything else                 never                        never
+============================  ===========================  =====================================
 
 Source:
     RFC 9110, sections 9.2.2 (idempotent methods), 10.2.3 (Retry-After), 15.5.9 (408)

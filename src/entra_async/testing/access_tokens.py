@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from entra_async.testing.keys import base64url
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
+    from entra_async.testing.accounts import User
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.signing import SigningKey
     from entra_async.testing.tenant import App, Tenant
@@ -86,6 +87,62 @@ class AccessTokenIssuer:
         Sources:
             https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
         """
+        claims: dict[str, Any] = {
+            "appidacr": client_authentication,
+            "idp": self.issuer,
+            "idtyp": "app",
+            "oid": app.object_id,
+            "sub": app.object_id,
+        }
+        if roles:
+            claims["roles"] = sorted(roles)
+        return self._issue(claims, app, audience=audience, handles_challenges=handles_challenges)
+
+    def issue_user_token(
+        self,
+        user: User,
+        app: App,
+        *,
+        subject: str,
+        client_authentication: str,
+        audience: str,
+        scopes: Sequence[str],
+        mfa: bool,
+        handles_challenges: bool,
+    ) -> IssuedToken:
+        """
+        Return a token for an app that acts for a user.
+
+        Args:
+            user: Who signed in.
+            app: To which app.
+            subject: What the resource knows the user by.
+            client_authentication: How the app proved itself: ``"0"`` not at all, ``"1"`` secret, ``"2"`` certificate.
+            audience: The resource, as it was asked for.
+            scopes: The delegated permissions.
+            mfa: Whether a second factor was passed.
+            handles_challenges: Whether the client declared ``cp1``.
+        """
+        claims: dict[str, Any] = {
+            "acct": 0,
+            "acr": "1",
+            "amr": ["pwd", "mfa"] if mfa else ["pwd"],
+            "app_displayname": app.name,
+            "appidacr": client_authentication,
+            "idtyp": "user",
+            "ipaddr": "127.0.0.1",
+            "name": user.display_name,
+            "oid": user.id,
+            "scp": " ".join(scopes),
+            "sub": subject,
+            "unique_name": user.user_principal_name,
+            "upn": user.user_principal_name,
+        }
+        return self._issue(claims, app, audience=audience, handles_challenges=handles_challenges)
+
+    def _issue(
+        self, particular: Mapping[str, Any], app: App, *, audience: str, handles_challenges: bool
+    ) -> IssuedToken:
         now = int(self.clock.now())
         expires_in = self.lifetimes.cae_access_s if handles_challenges else self.lifetimes.access_s
         claims: dict[str, Any] = {
@@ -95,19 +152,13 @@ class AccessTokenIssuer:
             "nbf": now - _BACKDATED_S,
             "exp": now + expires_in,
             "appid": app.client_id,
-            "appidacr": client_authentication,
-            "idp": self.issuer,
-            "idtyp": "app",
-            "oid": app.object_id,
             "rh": f"0.{base64url(secrets.token_bytes(24))}.",
-            "sub": app.object_id,
             "tid": self.tenant.id,
             # Two tokens of the same second differ by this alone.
             "uti": base64url(secrets.token_bytes(16)),
             "ver": "1.0",
+            **particular,
         }
-        if roles:
-            claims["roles"] = sorted(roles)
         if handles_challenges:
             claims["xms_cc"] = ["cp1"]
         return IssuedToken(

@@ -11,7 +11,9 @@ __all__ = ("CertificateAuthority",)
 
 class CertificateAuthority:
     """
-    A certificate authority of this emulator alone, with one certificate for the loopback names.
+    A certificate authority of this emulator alone, with one certificate for the loopback names and for key vaults.
+
+    A client of Key Vault checks that the vault's name is one of Azure's, so the vault is served under such a name, too.
 
     Everything here reads or writes files, or computes keys: call it in a worker thread.
     """
@@ -29,7 +31,7 @@ class CertificateAuthority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        names = ("localhost", "127.0.0.1", "::1")
+        names = ("localhost", "127.0.0.1", "::1", "*.vault.azure.net")
         self._authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA).configure_cert(context)
         return context
 

@@ -87,7 +87,12 @@ def _decode_object(segment: str) -> dict[str, Any]:
 
 
 def _find_certificate(header: Mapping[str, Any], app: App, *, now: float) -> x509.Certificate:
-    if header.get("alg") not in _PADDINGS:
+    if "crit" in header:  # RFC 7515, section 4.1.11: what is critical and not understood makes the whole JWS invalid
+        raise EntraRefusal(5002730, reason="Unsupported critical header parameter.")
+    if str(header.get("typ", "JWT")).upper() != "JWT":
+        raise EntraRefusal(5002730, reason="The token type is not JWT.")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in _PADDINGS:
         raise EntraRefusal(5002730, reason="Unsupported key for the signing algorithm.")
     named = {name: header[name] for name in _THUMBPRINTS if name in header}
     if not named:
@@ -124,12 +129,15 @@ def _check_claims(claims: Mapping[str, Any], app: App, *, token_url: str, now: f
     if claims["sub"].lower() != app.client_id:
         raise EntraRefusal(700021)
     if claims["aud"] != token_url:
-        raise EntraRefusal(700023)
+        raise EntraRefusal(700023, reason="Client assertion audience claim does not match Realm issuer.")
     end = _time(claims, "exp")
     if end is None:
         raise EntraRefusal(50027, reason="It has no 'exp' claim.")
-    start = max(_time(claims, "nbf") or 0.0, _time(claims, "iat") or 0.0)
-    if end <= now or start > now + _CLOCK_SKEW_S:
+    starts = [moment for moment in (_time(claims, "nbf"), _time(claims, "iat")) if moment is not None]
+    if not starts:  # MSAL sends 'iat' only, azure-identity 'nbf' only
+        raise EntraRefusal(50027, reason="It has neither an 'nbf' nor an 'iat' claim.")
+    start = max(starts)
+    if end <= max(now, start) or start > now + _CLOCK_SKEW_S:
         raise EntraRefusal(700024, now=_iso(now), start=_iso(start), end=_iso(end))
 
 

@@ -11,30 +11,57 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 from entra_async.testing.client_assertion import verify_client_assertion
 from entra_async.testing.entra_errors import EntraRefusal
+from entra_async.testing.federation import is_foreign
 
 if TYPE_CHECKING:
+    from entra_async.testing.federation import Federation
     from entra_async.testing.tenant import App, Tenant
     from entra_async.testing.token_request import TokenRequest
 
-__all__ = ("authenticate_client",)
+__all__ = ("ClientAuthenticator",)
 
 _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def authenticate_client(request: TokenRequest, tenant: Tenant) -> tuple[App, str]:
-    """
-    Return the app that calls, and how it proved itself: ``"0"`` not at all, ``"1"`` by secret, ``"2"`` by certificate.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientAuthenticator:
+    """Knows the apps of a tenant, and whose assertions they may sign in with."""
 
-    Only a public client may come without proof; whether the grant suits it is for the grant to decide.
+    tenant: Tenant
+    federation: Federation
 
-    Raises:
-        EntraRefusal: If the app is unknown or disabled, or its credential is missing, surplus or wrong.
-    """
+    async def __call__(self, request: TokenRequest) -> tuple[App, str]:
+        """
+        Return the app that calls, and how it proved itself: ``"0"`` not at all, ``"1"`` secret, ``"2"`` assertion.
+
+        Only a public client may come without proof; whether the grant suits it is for the grant to decide.
+
+        Raises:
+            EntraRefusal: If the app is unknown or disabled, or its credential is missing, surplus or wrong.
+        """
+        app, secret, assertion = _find_app(request, self.tenant)
+        if secret is not None:
+            _check_secret(secret, app, now=request.now)
+            return app, "1"
+        if assertion is None:
+            return app, "0"
+        if request.required("client_assertion_type") != _JWT_BEARER:
+            raise EntraRefusal(9002313, reason=f"The 'client_assertion_type' must be '{_JWT_BEARER}'.")
+        if is_foreign(assertion):
+            await self.federation.verify(assertion, app, authority=request.authority, now=request.now)
+        else:
+            verify_client_assertion(assertion, app, token_url=request.url, now=request.now)
+        return app, "2"
+
+
+def _find_app(request: TokenRequest, tenant: Tenant) -> tuple[App, str | None, str | None]:
+    """Return the app, and the one credential it offers: a secret or an assertion; a public client offers none."""
     basic = _basic_credentials(request.authorization)
     client_id = request.form.get("client_id") or (basic[0] if basic else request.required("client_id"))
     if basic and basic[0] != client_id:
@@ -46,22 +73,18 @@ def authenticate_client(request: TokenRequest, tenant: Tenant) -> tuple[App, str
         raise EntraRefusal(7000112, client_id=app.client_id)
 
     assertion = request.form.get("client_assertion")
+    if assertion is None and "client_assertion_type" in request.form:
+        raise EntraRefusal(900144, parameter="client_assertion")
     offered = [text for text in (basic and basic[1], request.form.get("client_secret"), assertion) if text]
     if len(offered) > 1:
         raise EntraRefusal(9002313, reason="More than one client credential is given.")
     if app.public_client:
         if offered:
             raise EntraRefusal(700025)
-        return app, "0"
+        return app, None, None
     if not offered:
         raise EntraRefusal(7000218)
-    if assertion is None:
-        _check_secret(offered[0], app, now=request.now)
-        return app, "1"
-    if request.required("client_assertion_type") != _JWT_BEARER:
-        raise EntraRefusal(9002313, reason=f"The 'client_assertion_type' must be '{_JWT_BEARER}'.")
-    verify_client_assertion(assertion, app, token_url=request.url, now=request.now)
-    return app, "2"
+    return app, offered[0] if assertion is None else None, assertion
 
 
 def _check_secret(secret: str, app: App, *, now: float) -> None:

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from entra_async.testing.client_authentication import authenticate_client
 from entra_async.testing.entra_errors import EntraRefusal
-from entra_async.testing.resources import find_resource
 from entra_async.testing.scopes import resource_of_default_scope
 from entra_async.testing.tenant import ALIASES, MSA_TENANT_ID
 
 if TYPE_CHECKING:
     from entra_async.testing.access_tokens import AccessTokenIssuer, IssuedToken
+    from entra_async.testing.client_authentication import ClientAuthenticator
     from entra_async.testing.token_request import TokenRequest
 
 __all__ = ("grant_client_credentials",)
 
 
-def grant_client_credentials(request: TokenRequest, tokens: AccessTokenIssuer) -> dict[str, Any]:
+async def grant_client_credentials(
+    request: TokenRequest, tokens: AccessTokenIssuer, authenticate: ClientAuthenticator
+) -> dict[str, Any]:
     """
     Return the answer to a ``client_credentials`` request: an access token, never a refresh or ID token.
 
@@ -39,13 +40,14 @@ def grant_client_credentials(request: TokenRequest, tokens: AccessTokenIssuer) -
         raise EntraRefusal(9002326, origin=request.origin)
     if request.version == 2 and "resource" in request.form:
         raise EntraRefusal(901002)
+    request.refuse_foreign()
     name = (
         resource_of_default_scope(request.required("scope")) if request.version == 2 else request.required("resource")
     )
-    app, client_authentication = authenticate_client(request, tokens.tenant)
+    app, client_authentication = await authenticate(request)
     if client_authentication == "0":
         raise EntraRefusal(7000218)  # a public client has nothing to sign in as itself with
-    resource = find_resource(name)
+    resource = tokens.tenant.find_resource(name)
     if resource is None:
         raise EntraRefusal(500011, resource=name, tenant=request.tenant)
     token = tokens.issue_app_token(

@@ -24,6 +24,7 @@ from entra_async.testing.odata import QueryError, build_query, parse_number, par
 from entra_async.testing.odata_filter import EdmType, FilterError, Property
 from entra_async.testing.odata_filter_parser import parse_filter
 from entra_async.testing.pages import encode_page, find_page
+from entra_async.testing.request_headers import HeaderError, check_headers
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -107,10 +108,11 @@ class _Defender:
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request."""
         try:
+            check_headers(request)
             access = self._authorize(request, _AUDIENCES)
             self._charge(access)
             response = await self._route(request, access)
-        except (_DefenderError, Unauthorized, QueryError, FilterError) as reason:
+        except (_DefenderError, HeaderError, Unauthorized, QueryError, FilterError) as reason:
             error = _as_defender_error(reason)
             body = {"error": {"code": error.code, "message": error.message, "target": str(uuid.uuid4())}}
             headers = {"Content-Type": _JSON_TYPE, **error.headers}
@@ -190,7 +192,7 @@ def _context(request: web.Request, fragment: str) -> str:
     return f"{_root(request)}/$metadata{fragment}"
 
 
-def _json(body: bytes) -> web.Response:
+def _json(body: bytes | bytearray) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": _JSON_TYPE})
 
 
@@ -198,6 +200,8 @@ def _as_defender_error(reason: Exception) -> _DefenderError:
     match reason:
         case _DefenderError():
             return reason
+        case HeaderError():
+            return _DefenderError(reason.status, reason.code, reason.message)
         case Unauthorized():
             return _DefenderError(401, "Unauthorized", reason.message, {"WWW-Authenticate": "Bearer"})
         case FilterError() | QueryError():

@@ -11,36 +11,48 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
-from aiohttp import web
 from cryptography import x509
 
 from entra_async.clouds import Cloud, Endpoint
 from entra_async.testing.access import AccessTokenVerifier
 from entra_async.testing.access_tokens import AccessTokenIssuer, TokenLifetimes
+from entra_async.testing.accounts import Accounts, User
 from entra_async.testing.certificate_authority import CertificateAuthority
 from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.defender import defender_application
 from entra_async.testing.directory import Directory
+from entra_async.testing.external_issuer import ExternalIssuer
+from entra_async.testing.fake_az import run_developer_tools
 from entra_async.testing.faults import Faults
 from entra_async.testing.graph import graph_application
 from entra_async.testing.graph_reads import GraphBehaviour
 from entra_async.testing.identity import identity_application
+from entra_async.testing.key_vault import key_vault_application
 from entra_async.testing.keys import make_key_pair
 from entra_async.testing.listener import Listener
+from entra_async.testing.managed_identity import run_host
 from entra_async.testing.requests import RecordedRequest, RequestLog
+from entra_async.testing.scripted_browser import ScriptedBrowser
 from entra_async.testing.signing import SigningKey
-from entra_async.testing.tenant import App, Tenant, User
+from entra_async.testing.tenant import App, Tenant
 from entra_async.testing.throttle import Throttle
+from entra_async.testing.to_the_end import to_the_end
+from entra_async.testing.unserved import unserved_application
+from entra_async.testing.vault import Vault
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Coroutine, Mapping
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
     from entra_async import Certificate, ClientSecret
     from entra_async.session import Session
+    from entra_async.testing.fake_az import DeveloperTools
     from entra_async.testing.keys import KeyPair
+    from entra_async.testing.managed_identity import AzureHost, HostKind
+    from entra_async.testing.tenant import AppRegistration
 
 __all__ = ("Emulator",)
 
@@ -62,6 +74,9 @@ class Emulator:
         graph: How Graph pages: page size, empty pages, how long a link lives.
         token_lifetimes: How long tokens live.
         domain: The tenant's verified domain, usable in place of its GUID.
+        vault: The Key Vault: its secrets, and who may read them.
+        browser: Signs people in on the real pages.
+        external_issuer: Another issuer, whose tokens an app with a federated credential may sign in with.
 
     Args:
         users: How many users the directory holds; the first is ``ada@{domain}``.
@@ -98,10 +113,13 @@ class Emulator:
         if token_lifetime_s is not None:
             self.token_lifetimes = TokenLifetimes(access_s=token_lifetime_s, cae_access_s=token_lifetime_s)
         self.domain = domain
+        self.vault = Vault(clock=self.clock)
         self._tenant = Tenant(domain=domain)
         self._directory = Directory(
             domain=domain, tenant_id=self._tenant.id, users=users, groups=groups, machines=machines
         )
+        self._accounts = Accounts(self._directory, self.clock)
+        self._user = self._accounts.give_password(0)
         self._page_delay_s = page_delay_s
         self._listeners: dict[str, Listener] = {}
         self._folder = Path()
@@ -114,9 +132,9 @@ class Emulator:
             raise RuntimeError(message)
         self._running = AsyncExitStack()
         try:
-            await _to_the_end(self._start(self._running))
+            await to_the_end(self._start(self._running))
         except BaseException:
-            await _to_the_end(self._running.aclose())
+            await to_the_end(self._running.aclose())
             raise
         return self
 
@@ -124,17 +142,34 @@ class Emulator:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._running is not None:
-            await _to_the_end(self._running.aclose())
+            await to_the_end(self._running.aclose())
+
+    def _check_entered(self) -> None:
+        if self._running is None:
+            message = "Enter the emulator first: async with Emulator() as emulator."
+            raise RuntimeError(message)
+
+    def _url(self, service: str) -> str:
+        self._check_entered()
+        return self._listeners[service].url
 
     async def _start(self, running: AsyncExitStack) -> None:
         self._folder = Path(await running.enter_async_context(anyio.TemporaryDirectory(prefix="entra-emulator-")))
         in_thread = anyio.to_thread.run_sync
-        authority, key, pair = await asyncio.gather(  # computing them takes long, and holds no lock
-            in_thread(CertificateAuthority), in_thread(SigningKey), in_thread(make_key_pair, "app.emulator")
+        authority, key, foreign_key, pair = await asyncio.gather(  # computing them takes long, and holds no lock
+            in_thread(CertificateAuthority),
+            in_thread(SigningKey),
+            in_thread(SigningKey, "external.issuer"),
+            in_thread(make_key_pair, "app.emulator"),
         )
         self._certificate_app = self._tenant.register_app(certificates=[pair.certificate])
         tls = await in_thread(self._write_files, authority, pair)
         tokens = AccessTokenIssuer(tenant=self._tenant, key=key, clock=self.clock, lifetimes=self.token_lifetimes)
+        self._tokens = tokens
+        self.external_issuer = ExternalIssuer(
+            key=foreign_key, clock=self.clock, url=lambda: self._listeners["external_issuer"].url
+        )
+        self.browser = ScriptedBrowser(authority=lambda: self.authority, user=lambda: self.user, tls=self._ssl_context)
         authorize = AccessTokenVerifier(tenant=self._tenant, key=key, clock=self.clock)
         graph = graph_application(
             directory=self._directory,
@@ -146,14 +181,22 @@ class Emulator:
         endpoint = defender_application(
             directory=self._directory, authorize=authorize, clock=self.clock, throttle=self.throttle
         )
+        key_vault = key_vault_application(
+            vault=self.vault,
+            tenant_id=self._tenant.id,
+            authorize=authorize,
+            clock=self.clock,
+            throttle=self.throttle,
+        )
         applications = {
-            "identity": identity_application(tokens),
+            "identity": identity_application(tokens, self._accounts, self._ssl_context),
+            "external_issuer": self.external_issuer.application(),
             "graph": graph,
             "endpoint": endpoint,
+            "key_vault": key_vault,
             # Reachable and recorded, so that a token that goes there is seen; they serve nothing.
-            "azure": web.Application(),
-            "key_vault": web.Application(),
-            "security": web.Application(),
+            "azure": unserved_application("Azure Resource Manager"),
+            "security": unserved_application("Defender XDR"),
         }
         for service, application in applications.items():
             self._listeners[service] = await running.enter_async_context(
@@ -165,8 +208,10 @@ class Emulator:
                     faults=self.faults,
                     clock=self.clock,
                     delay_s=self._page_delay_s if service in {"graph", "endpoint"} else 0.0,
+                    host=self.vault.host if service == "key_vault" else None,
                 )
             )
+        self.vault.url = self._listeners["key_vault"].url
 
     def _write_files(self, authority: CertificateAuthority, pair: KeyPair) -> ssl.SSLContext:
         self.ca_file.write_bytes(authority.pem)
@@ -182,17 +227,17 @@ class Emulator:
     @property
     def authority(self) -> str:
         """Root of the sign-in service, without a tenant."""
-        return self._listeners["identity"].url
+        return self._url("identity")
 
     @property
     def graph_url(self) -> str:
         """Root of Microsoft Graph, without the version."""
-        return self._listeners["graph"].url
+        return self._url("graph")
 
     @property
     def endpoint_url(self) -> str:
         """Root of Defender for Endpoint, without ``/api``."""
-        return self._listeners["endpoint"].url
+        return self._url("endpoint")
 
     @property
     def cloud(self) -> Cloud:
@@ -201,20 +246,22 @@ class Emulator:
             name="emulator",
             authority=self.authority,
             graph=Endpoint(self.graph_url, "https://graph.microsoft.com"),
-            azure=Endpoint(self._listeners["azure"].url, "https://management.core.windows.net/"),
-            key_vault=Endpoint(self._listeners["key_vault"].url, "https://vault.azure.net"),
+            azure=Endpoint(self._url("azure"), "https://management.core.windows.net/"),
+            key_vault=Endpoint(self._url("key_vault"), "https://vault.azure.net"),
             endpoint=Endpoint(f"{self.endpoint_url}/api", "https://api.securitycenter.microsoft.com"),
-            security=Endpoint(f"{self._listeners['security'].url}/api", "https://api.security.microsoft.com"),
+            security=Endpoint(f"{self._url('security')}/api", "https://api.security.microsoft.com"),
         )
 
     @property
     def ca_file(self) -> Path:
         """The PEM file of the authority that signed the TLS certificate."""
+        self._check_entered()
         return self._folder / "ca.pem"
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
         """A client's TLS context that trusts the emulator and nobody else."""
+        self._check_entered()
         return self._ssl_context
 
     @cached_property
@@ -232,11 +279,13 @@ class Emulator:
     @property
     def certificate_app(self) -> App:
         """The app that :attr:`certificate` signs in as; it has every app role there is."""
+        self._check_entered()
         return self._certificate_app
 
     @property
     def certificate_file(self) -> Path:
         """The PFX file of :attr:`certificate_app`: RSA 2048, self-signed, encrypted."""
+        self._check_entered()
         return self._folder / "app.pfx"
 
     @property
@@ -256,19 +305,67 @@ class Emulator:
             password=self.certificate_password,
         )
 
-    @cached_property
+    @property
     def user(self) -> User:
-        """A user with a password."""
-        return User(
-            id=self._directory.user_id(0),
-            user_principal_name=f"ada@{self.domain}",
-            password=secrets.token_urlsafe(16),
-        )
+        """A user with a password; change it to provoke a refusal."""
+        return self._user
+
+    def add_user(self, name: str) -> User:
+        """
+        Create another user with a password, ``{name}@{domain}``.
+
+        Raises:
+            ValueError: If there is one of that name.
+        """
+        return self._accounts.create(name)
+
+    def revoke_sessions(self, user: User) -> None:
+        """Make every session and refresh token of *user* worthless (50173)."""
+        user.revoke_sessions(now=self.clock.now())
+
+    @cached_property
+    def public_app(self) -> App:
+        """A public client on ``http://localhost`` for people, with consent to what most apps ask for."""
+        return self._tenant.register_public_app()
 
     @property
     def token_requests(self) -> list[RecordedRequest]:
         """What was posted to a token endpoint so far."""
         return self.requests.matching(method="POST", path=_TOKEN_PATH, service="identity")
+
+    def managed_identity(
+        self, kind: HostKind, *, system_assigned: bool = True, user_assigned: Iterable[str] = ()
+    ) -> AbstractAsyncContextManager[AzureHost]:
+        """
+        Run an Azure host with managed identities for one block, on a port of its own, in plain HTTP where Azure's is.
+
+        Args:
+            kind: What it is. Its requests are recorded, and struck by faults, under this name.
+            system_assigned: Whether it has an identity of its own.
+            user_assigned: Names of the identities assigned to it.
+
+        Returns:
+            A context manager for the host; its ``environment`` is what a process on it finds.
+        """
+        self._check_entered()
+        return run_host(
+            kind,
+            tokens=self._tokens,
+            requests=self.requests,
+            faults=self.faults,
+            clock=self.clock,
+            system_assigned=system_assigned,
+            user_assigned=user_assigned,
+        )
+
+    def developer_tools(self) -> AbstractAsyncContextManager[DeveloperTools]:
+        """
+        Return a context manager for a folder with ``az``, ``azd`` and ``pwsh``, to be put on ``PATH`` (not on Windows).
+
+        :attr:`app` is signed in to them.
+        """
+        self._check_entered()
+        return run_developer_tools(tokens=self._tokens, app=self.app)
 
     def session(self, **options: Any) -> Session:
         """
@@ -282,49 +379,20 @@ class Emulator:
         filled: Mapping[str, Any] = {"cloud": self.cloud, "ssl": self.ca_file, "clock": self.clock}
         return Session(**{**filled, **options})
 
-    def register_app(
-        self,
-        *,
-        roles: Collection[str] | None = None,
-        secret: str | None = None,
-        secret_expires_on: float | None = None,
-        certificate_pem: bytes | None = None,
-        public_client: bool = False,
-        disabled: bool = False,
-    ) -> App:
+    def register_app(self, *, certificate_pem: bytes | None = None, **registration: Unpack[AppRegistration]) -> App:
         """
         Register an app in the tenant.
 
         Args:
-            roles: The app roles it is granted; every one there is when not given.
-            secret: Its client secret; a random one when neither this nor a certificate is given.
-            secret_expires_on: Epoch seconds on the emulator's clock from which the secret is refused.
             certificate_pem: Public certificate(s) it may sign in with.
-            public_client: Make it a public client, which has no credential unless *secret* is given.
-            disabled: Switch its sign-in off.
+            registration: Everything else, as :class:`~entra_async.testing.tenant.AppRegistration` lists it.
 
         Returns:
             The app. Changing it while the emulator runs takes effect at once.
 
         Raises:
-            ValueError: If no service here defines one of *roles*, or *certificate_pem* holds no certificate.
+            ValueError: If no service here defines one of the roles or delegated permissions, a redirect URI can't be
+                registered, or *certificate_pem* holds no certificate.
         """
-        return self._tenant.register_app(
-            roles=roles,
-            secret=secret,
-            secret_expires_on=secret_expires_on,
-            certificates=x509.load_pem_x509_certificates(certificate_pem) if certificate_pem else (),
-            public_client=public_client,
-            disabled=disabled,
-        )
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    # Work in a thread goes on when its task is cancelled, and what it makes would be left behind: let it end first.
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-        raise
+        certificates = x509.load_pem_x509_certificates(certificate_pem) if certificate_pem else ()
+        return self._tenant.register_app(certificates=certificates, **registration)

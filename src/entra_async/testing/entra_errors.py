@@ -14,6 +14,8 @@ from typing import Final
 
 from aiohttp import web
 
+from entra_async.testing.person_refusals import PERSON_REFUSALS
+
 __all__ = ("EntraRefusal", "no_store_headers")
 
 # Code → (OAuth error, text).
@@ -62,7 +64,8 @@ _REFUSALS: Final[dict[int, tuple[str, str]]] = {
         "invalid_scope",
         "The input parameter 'scope' isn't valid because it has more than one resource: {scope}.",
     ),
-    700023: ("invalid_client", "Client assertion audience claim does not match Realm issuer."),
+    # One number, two meanings: an assertion for another audience, and a scope without a resource.
+    700023: ("invalid_client", "{reason}"),
     700024: (
         "invalid_client",
         (
@@ -114,6 +117,7 @@ _REFUSALS: Final[dict[int, tuple[str, str]]] = {
             "Request origin: '{origin}'."
         ),
     ),
+    **PERSON_REFUSALS,
 }
 
 # Microsoft's pages name no status; this is what RFC 6749 asks for and what recorded answers show.
@@ -129,11 +133,24 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         status: HTTP status.
         error: OAuth error.
         text: What went wrong, with the details filled in.
+        suberror: A finer class of what would help, or ``None``.
+        claims: JSON to sign in with, or ``None``.
     """
 
-    def __init__(self, code: int, *, error: str | None = None, status: int | None = None, **details: str) -> None:
+    def __init__(
+        self,
+        code: int,
+        *,
+        error: str | None = None,
+        status: int | None = None,
+        suberror: str | None = None,
+        claims: str | None = None,
+        **details: str,
+    ) -> None:
         oauth_error, text = _REFUSALS[code]
         self.code = code
+        self.suberror = suberror
+        self.claims = claims
         self.error = error or oauth_error
         self.status = status or _STATUS.get(self.error, 400)
         self.text = text.format(**details).rstrip()
@@ -147,11 +164,17 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
             request: What is refused; its ``client-request-id``, when a GUID, becomes the correlation id.
             now: Epoch seconds.
         """
+        body = self.body(request, now=now)
+        return web.json_response(body, status=self.status, headers=no_store_headers(str(body["trace_id"])))
+
+    def body(self, request: web.Request, *, now: float) -> dict[str, object]:
+        """Return the fields of the answer; the arguments are those of :meth:`response`."""
         trace_id = str(uuid.uuid4())
-        correlation_id = _guid(request.headers.get("client-request-id", "")) or str(uuid.uuid4())
+        asked_id = request.headers.get("client-request-id") or request.query.get("client-request-id", "")
+        correlation_id = _guid(asked_id) or str(uuid.uuid4())
         timestamp = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         description = f"{self}\r\nTrace ID: {trace_id}\r\nCorrelation ID: {correlation_id}\r\nTimestamp: {timestamp}"
-        body = {
+        body: dict[str, object] = {
             "error": self.error,
             "error_description": description,
             "error_codes": [self.code],
@@ -160,7 +183,11 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
             "correlation_id": correlation_id,
             "error_uri": f"https://{request.host}/error?code={self.code}",
         }
-        return web.json_response(body, status=self.status, headers=no_store_headers(trace_id))
+        if self.suberror is not None:
+            body["suberror"] = self.suberror
+        if self.claims is not None:
+            body["claims"] = self.claims
+        return body
 
 
 def no_store_headers(request_id: str) -> dict[str, str]:

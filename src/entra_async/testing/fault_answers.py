@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import http
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from aiohttp import web
 
 from entra_async.testing.entra_errors import EntraRefusal
+from entra_async.testing.graph_answers import JSON_TYPE, common_headers, error_answer
+from entra_async.testing.graph_errors import GraphError
 
 if TYPE_CHECKING:
     from entra_async.testing.faults import Fault
@@ -46,15 +48,17 @@ def fault_answer(fault: Fault, request: web.Request, *, service: str, now: float
 
 
 def _status_answer(fault: Fault, status: int, request: web.Request, *, service: str, now: float) -> web.Response:
+    headers = common_headers(request) if service == "graph" else {}
     match fault.body:
         case None:
             return _service_error(request, status, service=service, now=now)
         case Mapping():
-            return web.json_response(dict(fault.body), status=status)
+            headers["Content-Type"] = JSON_TYPE if service == "graph" else "application/json; charset=utf-8"
+            return web.Response(body=msgspec.json.encode(dict(fault.body)), status=status, headers=headers)
         case bytes():
-            return web.Response(body=fault.body, status=status)
+            return web.Response(body=fault.body, status=status, headers=headers)
         case _:
-            return web.Response(text=fault.body, status=status)
+            return web.Response(text=fault.body, status=status, headers=headers)
 
 
 def _retry_after(value: float | str) -> str:
@@ -66,21 +70,12 @@ def _service_error(request: web.Request, status: int, *, service: str, now: floa
     throttled = status == http.HTTPStatus.TOO_MANY_REQUESTS
     if service == "identity":
         return EntraRefusal(90055 if throttled else 90033, status=status).response(request, now=now)
-    request_id = str(uuid.uuid4())
-    error: dict[str, Any] = {
-        "code": "TooManyRequests" if throttled else _code(status),
-        "message": "Please retry again later." if throttled else "The service failed on purpose.",
-    }
+    code = "TooManyRequests" if throttled else _code(status)
+    message = "Please retry again later." if throttled else "The service failed on purpose."
     if service == "graph":
-        error["innerError"] = {
-            "code": str(status),
-            "date": dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-            "message": "Please retry after" if throttled else "",
-            "request-id": request_id,
-            "status": str(status),
-        }
-    else:
-        error["target"] = request_id
+        return error_answer(GraphError(status, code, message), common_headers(request), now_s=now)
+    request_id = str(uuid.uuid4())
+    error: dict[str, Any] = {"code": code, "message": message, "target": request_id}
     return web.json_response({"error": error}, status=status, headers={"request-id": request_id})
 
 

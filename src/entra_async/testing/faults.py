@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,7 +99,8 @@ class Faults:
                 such as an HTTP date.
             html: Answer 200 with a web page, as a captive portal does.
             empty: Answer 200 ``application/json`` without a single byte.
-            half_body: Send the real answer's headers and only half of its body, then close the connection.
+            half_body: Send the real answer's headers and only half of its body, then close the connection. An answer
+                without a body, such as a 204, is whole; the connection is closed after it all the same.
             reset: Abort the connection (RST) ``"before"`` the service has seen the request, or ``"after"`` it has
                 acted on it.
             delay_s: Seconds on the emulator's clock to wait before anything else happens.
@@ -107,14 +109,32 @@ class Faults:
             The fault; its ``hits`` count the requests struck.
 
         Raises:
-            ValueError: If there is no effect, or more than one.
+            ValueError: If there is no effect, or more than one, or a value that could never do anything.
         """
+        if not path.startswith(("/", "*", "?", "[")):
+            message = f"A path begins with '/': no request would match {path!r}."
+            raise ValueError(message)
+        if (times is not None and times < 1) or after < 0 or not 0 <= delay_s < math.inf:
+            message = "times must be at least 1, after and delay_s at least 0."
+            raise ValueError(message)
+        if status is not None and not 200 <= status <= 599:
+            message = f"No answer has the status {status}."
+            raise ValueError(message)
+        if isinstance(throttle, int | float) and not 0 <= throttle < math.inf:
+            message = f"throttle must be a number of seconds or a text, not {throttle}."
+            raise ValueError(message)
+        if reset not in {None, "before", "after"}:
+            message = f"reset must be 'before' or 'after', not {reset!r}."
+            raise ValueError(message)
         effects = [status is not None, throttle is not None, html, empty, half_body, reset is not None]
         if sum(effects) > 1 or not (any(effects) or delay_s > 0):
             message = "A fault needs one effect of status, throttle, html, empty, half_body and reset, or a delay_s."
             raise ValueError(message)
         if body is not None and status is None:
             message = "A body needs a status."
+            raise ValueError(message)
+        if headers and (half_body or reset is not None or sum(effects) == 0):
+            message = "Added headers need an answer that is planted: status, throttle, html or empty."
             raise ValueError(message)
         fault = Fault(
             path=path,

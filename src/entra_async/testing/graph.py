@@ -9,22 +9,20 @@ Sources:
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-import msgspec
 from aiohttp import web
 
 from entra_async.testing.access import Access, Authorize, Unauthorized
-from entra_async.testing.graph_call import JSON_TYPE, GraphCall
+from entra_async.testing.graph_answers import common_headers, error_answer
+from entra_async.testing.graph_call import GraphCall
 from entra_async.testing.graph_errors import (
     GraphError,
     bad_request,
-    error_body,
     method_not_allowed,
     not_found,
     throttled,
@@ -46,6 +44,7 @@ from entra_async.testing.graph_schema import (
 from entra_async.testing.graph_writes import read_changes, read_json, read_new_user
 from entra_async.testing.odata import QueryError
 from entra_async.testing.odata_filter import FilterError
+from entra_async.testing.request_headers import HeaderError, check_headers
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -62,9 +61,6 @@ _AUDIENCES: Final = frozenset(
 _VERSIONS: Final = ("v1.0", "beta")
 _KEY_IN_PARENTHESES: Final = re.compile(r"(\w+)\('((?:[^']|'')*)'\)")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_SERVER: Final = (
-    '{"ServerInfo":{"DataCenter":"Emulator","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"EMULATOR"}}'
-)
 
 
 def graph_application(
@@ -127,31 +123,17 @@ class _Graph:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request."""
-        request_id = str(uuid.uuid4())
-        client_request_id = request.headers.get("client-request-id") or request_id
+        common = common_headers(request)
         load: float | None = None
         try:
             version, path = _split(request)
+            check_headers(request, plain_text=path[-1:] == ["$count"])
             access = self._authorize(request, _AUDIENCES)
             load = self._charge(access)
             response = await self._route(request, version, path, access)
-        except (GraphError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
-            error = _as_graph_error(reason)
-            body = error_body(
-                error, now_s=self._clock.now(), request_id=request_id, client_request_id=client_request_id
-            )
-            headers = {"Content-Type": JSON_TYPE, **error.headers}
-            response = web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)
-        response.headers.update(
-            {
-                "request-id": request_id,
-                "client-request-id": client_request_id,
-                "x-ms-ags-diagnostic": _SERVER,
-                "OData-Version": "4.0",
-                "Cache-Control": "no-cache",
-                "Date": formatdate(self._clock.now(), usegmt=True),
-            }
-        )
+        except (GraphError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
+            response = error_answer(_as_graph_error(reason), common, now_s=self._clock.now())
+        response.headers.update({**common, "Date": formatdate(self._clock.now(), usegmt=True)})
         if load is not None:
             response.headers["x-ms-throttle-limit-percentage"] = f"{load:.2f}"
         return response
@@ -168,10 +150,11 @@ class _Graph:
         route: tuple[str, ...] = ()
         key = ""
         for segment in path:
-            if (*route, segment) in self._prefixes:
+            is_key = isinstance(segment, _Key)
+            if not is_key and (*route, segment) in self._prefixes:
                 route = (*route, segment)
-            elif (*route, "*") in self._prefixes and segment and not segment.startswith("$"):
-                route, key = (*route, "*"), segment.removeprefix("'")
+            elif (*route, "*") in self._prefixes and (is_key or (segment and not segment.startswith("$"))):
+                route, key = (*route, "*"), segment
             else:
                 raise unknown_segment(segment)
         handlers = self._routes.get(route)
@@ -262,7 +245,8 @@ class _Graph:
     def _members(self, call: GraphCall) -> Listing:
         call.require(READ_MEMBERS)
         selection = self._directory.members(self._group(call))
-        return Listing(selection=selection, entity=USER, context="directoryObjects", units=3)
+        readable = not call.access.roles.isdisjoint(READ_USERS)
+        return Listing(selection=selection, entity=USER, context="directoryObjects", units=3, readable=readable)
 
     def _member_of(self, call: GraphCall) -> Listing:
         call.require(READ_GROUPS | ({"User.Read"} if call.path[0] == "me" else set()))
@@ -285,9 +269,15 @@ class _Graph:
         return index
 
 
+class _Key(str):
+    """A segment that was written in parentheses: an object's key, even where it reads like a name of the path."""
+
+    __slots__ = ()
+
+
 def _split(request: web.Request) -> tuple[str, list[str]]:
     """
-    Return the version and the path after it, decoded; a key in parentheses is a segment that begins with a quote.
+    Return the version and the path after it, decoded; a key in parentheses is a segment of its own.
 
     Raises:
         GraphError: 400 for an unknown version.
@@ -301,7 +291,7 @@ def _split(request: web.Request) -> tuple[str, list[str]]:
     path: list[str] = []
     for segment in map(unquote, rest):
         keyed = _KEY_IN_PARENTHESES.fullmatch(segment)
-        path += [keyed[1], "'" + keyed[2].replace("''", "'")] if keyed else [segment]
+        path += [keyed[1], _Key(keyed[2].replace("''", "'"))] if keyed else [segment]
     return version, path
 
 
@@ -316,6 +306,8 @@ def _as_graph_error(reason: Exception) -> GraphError:
     match reason:
         case GraphError():
             return reason
+        case HeaderError():
+            return GraphError(reason.status, reason.code, reason.message)
         case Unauthorized():
             return unauthorized(reason.message)
         case QueryError():

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import web
 
+from entra_async.testing.graph_answers import JSON_TYPE
 from entra_async.testing.graph_errors import bad_request, forbidden, unsupported_query
 from entra_async.testing.odata import parse_query
 
 if TYPE_CHECKING:
     from entra_async.testing.access import Access
 
-__all__ = ("JSON_TYPE", "GraphCall", "resource_units")
+__all__ = ("GraphCall", "resource_units")
 
-JSON_TYPE: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 _REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
 
 
@@ -89,7 +89,7 @@ class GraphCall:
         return options
 
     def answer(
-        self, body: bytes | Mapping[str, Any], *, units: int, status: int = 200, location: str | None = None
+        self, body: bytearray | Mapping[str, Any], *, units: int, status: int = 200, location: str | None = None
     ) -> web.Response:
         """
         Return a JSON answer.
@@ -100,7 +100,7 @@ class GraphCall:
             status: The HTTP status.
             location: Where the created object is.
         """
-        encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        encoded = body if isinstance(body, bytearray) else msgspec.json.encode(body)
         headers = {"Content-Type": JSON_TYPE, "x-ms-resource-unit": str(units)}
         if location is not None:
             headers["Location"] = location

@@ -71,14 +71,13 @@ def error_body(error: GraphError, *, now_s: float, request_id: str, client_reque
         request_id: The service's id of the request.
         client_request_id: The client's, which is the service's if the client sent none.
     """
-    ids = {
+    inner = {
         "date": datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "request-id": request_id,
+        "client-request-id": client_request_id,
     }
     if error.status == 429:
-        inner = {"code": "429", **ids, "message": "Please retry after", "status": "429"}
-    else:
-        inner = {**ids, "client-request-id": client_request_id}
+        inner |= {"code": "429", "message": "Please retry after", "status": "429"}
     body: dict[str, Any] = {"code": error.code, "message": error.message, "innerError": inner}
     if error.target is not None:
         detail = {"code": "ObjectConflict", "message": error.message, "target": error.target}

@@ -62,6 +62,8 @@ class Listing:
         context: The end of ``@odata.context``; a collection of mixed types says ``directoryObjects``.
         unique: Properties that name one object, so that a filter on them needs no search.
         units: What a page costs before modifiers.
+        readable: Whether the caller may read such objects. If not, it learns of each no more than type and id:
+            https://learn.microsoft.com/en-us/graph/permissions-overview (inaccessible member objects).
     """
 
     selection: Selection
@@ -69,6 +71,7 @@ class Listing:
     context: str
     unique: frozenset[str] = frozenset()
     units: int = 1
+    readable: bool = True
 
     @property
     def mixed(self) -> bool:
@@ -180,10 +183,12 @@ def _context(name: str, options: Mapping[str, str], names: tuple[str, ...]) -> s
 
 
 def _projector(listing: Listing, names: tuple[str, ...]) -> Callable[[int], Mapping[str, Any]]:
-    project = listing.selection.objects.projector(names)
+    project = listing.selection.objects.projector(names if listing.readable else ("id",))
     if not listing.mixed:
         return project
-    kind = {"@odata.type": f"#{listing.entity.name}"}
+    kind: dict[str, Any] = {"@odata.type": f"#{listing.entity.name}"}
+    if not listing.readable:
+        kind |= dict.fromkeys(("id", *names))
     return lambda index: kind | project(index)
 
 

@@ -53,7 +53,7 @@ async def read_json(request: web.Request) -> dict[str, Any]:
         raise GraphError(415, "BadRequest", message)
     try:
         decoded = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # nested too deeply is no better than malformed
         decoded = None
     if not isinstance(decoded, dict):
         message = (
@@ -79,7 +79,8 @@ def read_new_user(body: Mapping[str, Any], directory: Directory) -> dict[str, An
         if body.get(name) in (None, ""):
             message = f"A value is required for property '{name}' of resource 'User'."
             raise bad_request(message)
-    if "password" not in body["passwordProfile"]:
+    profile = body["passwordProfile"]
+    if not isinstance(profile, dict) or "password" not in profile:
         message = "A value is required for property 'password' of resource 'User'."
         raise bad_request(message)
     return {"businessPhones": [], "userType": "Member"} | read_changes(body, directory, None)

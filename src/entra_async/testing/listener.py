@@ -7,13 +7,15 @@ import socket
 import struct
 import sys
 from contextlib import suppress
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
+from weakref import WeakSet
 
 from aiohttp import web
 
 from entra_async.testing.fault_answers import fault_answer
-from entra_async.testing.requests import RecordedRequest, mask_fields, mask_headers
+from entra_async.testing.requests import RecordedRequest, mask_form, mask_headers, mask_query, mask_raw_query
 
 if TYPE_CHECKING:
     import ssl
@@ -30,23 +32,25 @@ __all__ = ("Listener",)
 
 _SHUTDOWN_S: Final = 0.05
 _HANDSHAKE_S: Final = 10.0
+_PIECE_BYTES: Final = 65_536
 _RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # struct linger, SO_LINGER
 
 
 class Listener:
     """
-    Serves one application at ``https://localhost:PORT`` until the block ends.
+    Serves one application at ``https://localhost:PORT``, or ``http``, until the block ends.
 
     Leaving the block ends requests that are still being answered, and closes every connection.
 
     Args:
         service: Name of the service, for the record and for faults.
         application: What answers.
-        tls: The server's TLS context.
+        tls: The server's TLS context; ``None`` for plain HTTP, as endpoints next door speak it.
         requests: Where arrivals are recorded.
         faults: What goes wrong on purpose.
         clock: The emulator's clock.
         delay_s: Seconds on that clock before each request is answered.
+        host: Another name it is served under, without a port: what a client says that was led here by its resolver.
     """
 
     def __init__(
@@ -54,12 +58,14 @@ class Listener:
         service: str,
         application: web.Application,
         *,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         requests: RequestLog,
         faults: Faults,
         clock: EmulatorClock,
         delay_s: float = 0.0,
+        host: str | None = None,
     ) -> None:
+        self._host = host
         self._service = service
         self._tls = tls
         self._requests = requests
@@ -67,8 +73,10 @@ class Listener:
         self._clock = clock
         self._delay_s = delay_s
         self._answering: set[asyncio.Task[object]] = set()
+        self._misdated: WeakSet[web.StreamResponse] = WeakSet()
         # Outermost, so that what the application's own middlewares refuse is recorded, too.
         application.middlewares.insert(0, self._serve)
+        application.on_response_prepare.append(self._date)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         self._listening: asyncio.Server | None = None
         self._port = 0
@@ -81,7 +89,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Root of the service, without trailing slash."""
-        return f"https://localhost:{self._port}"
+        return f"{'https' if self._tls else 'http'}://localhost:{self._port}"
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -93,8 +101,8 @@ class Listener:
                 "127.0.0.1",
                 0,
                 ssl=self._tls,
-                ssl_handshake_timeout=_HANDSHAKE_S,
-                ssl_shutdown_timeout=_SHUTDOWN_S,
+                ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
+                ssl_shutdown_timeout=_SHUTDOWN_S if self._tls else None,
             )
         except BaseException:
             await self._runner.cleanup()
@@ -138,7 +146,8 @@ class Listener:
             service=self._service,
             method=request.method,
             path=request.path,
-            query=mask_fields(request.query.items()),
+            query=mask_query(request.query.items()),
+            raw_query=mask_raw_query(request.rel_url.raw_query_string),
             headers=mask_headers(request.headers.items()),
             at=self._clock.now(),
         )
@@ -155,16 +164,25 @@ class Listener:
             return web.Response()  # goes nowhere: the connection is gone
         if request.transport is not None:
             record.status = response.status
+        body = _body(response)
+        if isinstance(response, web.Response) and len(body) > _PIECE_BYTES and request.method != "HEAD":
+            # Encrypting megabytes at once would keep everybody else from the event loop.
+            return await _send(request, response, body)
         return response
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        # By now aiohttp has written the real time there. Only a planted answer may give another one than the clock's.
+        if response not in self._misdated:
+            response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
 
     async def _respond(
         self, request: web.Request, handler: Handler, record: RecordedRequest
     ) -> web.StreamResponse | None:
-        if request.host not in {f"localhost:{self._port}", f"127.0.0.1:{self._port}"}:
+        if request.host not in {f"localhost:{self._port}", f"127.0.0.1:{self._port}", self._host}:
             raise web.HTTPMisdirectedRequest(text=f"No service here is named {request.host!r}.")
         if self._service == "identity" and request.content_type == "application/x-www-form-urlencoded":
             form = parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True)
-            record.form = mask_fields(form)
+            record.form = mask_form(form)
         fault = self._faults.strike(record)
         delay_s = self._delay_s + (fault.delay_s if fault else 0.0)
         if delay_s > 0:
@@ -177,6 +195,8 @@ class Listener:
             return None
         planted = fault_answer(fault, request, service=self._service, now=self._clock.now())
         if planted is not None:
+            if "Date" in planted.headers:
+                self._misdated.add(planted)
             return planted
         try:
             response = await handler(request)
@@ -198,14 +218,30 @@ def _reset(request: web.Request) -> None:
 
 
 async def _send_half(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
-    if not isinstance(whole, web.Response) or not isinstance(whole.body, bytes):
+    if not isinstance(whole, web.Response) or not isinstance(whole.body, bytes | bytearray | None):
         message = "Only an answer that is known as a whole can be cut in half."
         raise TypeError(message)
-    half = web.StreamResponse(status=whole.status, headers=whole.headers)
-    half.content_length = len(whole.body)
-    with suppress(ConnectionError):
-        await half.prepare(request)
-        await half.write(whole.body[: len(whole.body) // 2])
+    body = _body(whole)
+    half = await _send(request, whole, body[: 0 if request.method == "HEAD" else len(body) // 2])
     if request.transport is not None:
         request.transport.close()  # after what was written has gone out
     return half
+
+
+def _body(response: web.StreamResponse) -> memoryview:
+    body = response.body if isinstance(response, web.Response) else None
+    return memoryview(body if isinstance(body, bytes | bytearray) else b"")
+
+
+async def _send(request: web.Request, whole: web.Response, body: memoryview) -> web.StreamResponse:
+    """Send the headers of *whole*, and *body* piece by piece, with a turn for everybody else after each."""
+    answer = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
+    answer.cookies.load(whole.cookies)
+    if whole.body is not None:
+        answer.content_length = whole.content_length
+    with suppress(ConnectionError):  # the client went away
+        await answer.prepare(request)
+        for at in range(0, len(body), _PIECE_BYTES):
+            await answer.write(body[at : at + _PIECE_BYTES])
+            await asyncio.sleep(0)
+    return answer

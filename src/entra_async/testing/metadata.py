@@ -92,7 +92,10 @@ class Metadata:
             raise EntraRefusal(900144, parameter="api-version")
         if not endpoint:
             raise EntraRefusal(900144, parameter="authorization_endpoint")
-        parts = urlsplit(endpoint)
+        try:
+            parts = urlsplit(endpoint)
+        except ValueError as error:  # an unclosed bracket, say
+            raise EntraRefusal(50050, parameter="authorization_endpoint") from error
         tenant = parts.path.strip("/").partition("/")[0]
         if parts.scheme != "https" or not parts.hostname or not tenant:
             raise EntraRefusal(50050, parameter="authorization_endpoint")

@@ -42,6 +42,7 @@ _WORDS: Final[Mapping[str, tuple[str, Any]]] = {
     "null": ("null", None),
 }
 _MAX_DEPTH: Final = 100
+_INT32_DIGITS: Final = 10
 
 
 def parse_filter(text: str, properties: Mapping[str, Property], type_name: str) -> Filter:
@@ -192,12 +193,21 @@ class _Parser:
             case "DateTimeOffset":
                 return token.kind, parse_moment(token.text)
             case "Int32":
-                return token.kind, int(token.text)
+                return token.kind, self._int32(token)
             case "Guid" | "Double":
                 return token.kind, token.text
             case "word" if token.text in _WORDS:
                 return _WORDS[token.text]
         raise self._syntax_error(back=1)
+
+    def _int32(self, token: _Token) -> int:
+        # The length first: reading thousands of digits takes long, and Python refuses it.
+        digits = token.text.lstrip("-0") or "0"
+        value = int(f"-{digits}" if token.text[0] == "-" else digits) if len(digits) <= _INT32_DIGITS else None
+        if value is None or not -(2**31) <= value < 2**31:
+            message = f"The value at position {token.at} is too large or too small for an Edm.Int32."
+            raise FilterError(message)
+        return value
 
     def _property(self, name: str) -> Property:
         if name not in self._properties:

@@ -80,9 +80,9 @@ async def count(selection: Selection, test: Test | None) -> int:
 
 async def encode_page(
     head: Mapping[str, Any], indexes: Sequence[int], project: Callable[[int], Mapping[str, Any]]
-) -> bytes:
+) -> bytearray:
     """
-    Return the JSON of a page.
+    Return the JSON of a page, grown in place: joining megabytes at the end would hold up everybody else.
 
     Args:
         head: The members before ``value``, such as ``@odata.context``.
@@ -90,9 +90,10 @@ async def encode_page(
         project: From a number to what the page says of the object.
     """
     turns = _Turns()
-    chunks = []
+    page = bytearray(msgspec.json.encode(head)[:-1] + b',"value":[')
     for at in range(0, len(indexes), _LOOK_AT_CLOCK_EVERY):
         await turns.rest()
         chunk = [project(index) for index in indexes[at : at + _LOOK_AT_CLOCK_EVERY]]
-        chunks.append(msgspec.json.encode(chunk)[1:-1])
-    return msgspec.json.encode(head)[:-1] + b',"value":[' + b",".join(chunks) + b"]}"
+        page += (b"," if at else b"") + msgspec.json.encode(chunk)[1:-1]
+    page += b"]}"
+    return page

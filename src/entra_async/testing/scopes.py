@@ -36,6 +36,13 @@ def resource_of_default_scope(scope: str) -> str:
     named = [name for name in wanted if name.rpartition("/")[2] != ".default"]
     if named and len(named) < len(wanted):
         raise EntraRefusal(70011, scope=scope)
+    if not wanted:
+        # Microsoft's list of errors has 700023 for a scope without a resource (reference-error-codes,
+        # InvalidResourcelessScope), and OpenID Connect's scopes belong to none. In practice 1002012 is seen for some of
+        # these requests, too. The documented code it is here; 1002012 is for a scope that does belong to a resource,
+        # if only because one without a prefix is Graph's, but is not "{resource}/.default".
+        reason = f"The input parameter 'scope' isn't valid because it has no resource: {scope}."
+        raise EntraRefusal(700023, error="invalid_scope", reason=reason)
     resource = next(iter(resources), "")
     if named or not resource:
         raise EntraRefusal(1002012, scope=scope)

@@ -20,10 +20,15 @@ __all__ = ("SigningKey",)
 
 
 class SigningKey:
-    """One RS256 key. Making it is slow: do it in a worker thread."""
+    """
+    One RS256 key. Making it is slow: do it in a worker thread.
 
-    def __init__(self) -> None:
-        self._pair = make_key_pair("accounts.accesscontrol.emulator")
+    Args:
+        name: Whose key it is: another name is another key.
+    """
+
+    def __init__(self, name: str = "accounts.accesscontrol.emulator") -> None:
+        self._pair = make_key_pair(name)
         # Entra ID uses the certificate's SHA-1 thumbprint as the key's id, too.
         self.key_id = thumbprint(self._pair.certificate, hashes.SHA1())  # noqa: S303 -- a name, not a safeguard
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -58,6 +58,9 @@ class Throttle:
     """
     Limits requests per (service, app). A request finds a token in the bucket or is answered 429; it never waits.
 
+    A refused request counts, too, as it does at Microsoft: the bucket goes below empty, down to as much as it can hold,
+    and ``Retry-After`` grows. A client that keeps asking stays locked out; one that waits as told gets through.
+
     Args:
         clock: The emulator's clock: moving it refills the buckets.
     """
@@ -85,15 +88,27 @@ class Throttle:
             per_s: That many seconds.
             service: ``"graph"`` or ``"endpoint"``; ``None`` for every service that has no limit of its own.
             burst: What the bucket holds; *requests* unless given.
-            retry_after_s: Always ask for this many seconds; ``None`` asks for the time until a token is there.
+            retry_after_s: Always ask for this many seconds, enough or not; ``None`` asks for the time until a token is
+                there.
             retry_after_form: How the header is written. An integer is rounded up and at least 1.
 
         Raises:
-            ValueError: If a number is not positive.
+            ValueError: If one of *requests*, *per_s* and *burst* is not a positive number, *retry_after_s* is negative
+                or no number, or *retry_after_form* is unknown.
         """
         capacity = requests if burst is None else burst
-        if requests <= 0 or per_s <= 0 or capacity <= 0:
+        if not all(0 < number < math.inf for number in (requests, per_s, capacity)):
             message = "requests, per_s and burst must be positive."
+            raise ValueError(message)
+        if capacity < 1:
+            message = "burst must be at least 1, or no request is ever answered."
+            raise ValueError(message)
+        if retry_after_s is not None and not 0 <= retry_after_s < math.inf:
+            message = f"retry_after_s must be a number of seconds, not {retry_after_s}."
+            raise ValueError(message)
+        forms = get_args(RetryAfterForm)
+        if retry_after_form not in forms:
+            message = f"retry_after_form must be one of {', '.join(forms)}, not {retry_after_form!r}."
             raise ValueError(message)
         self._limits[service] = _Limit(requests, per_s, capacity, retry_after_s, retry_after_form)
         self._buckets.clear()
@@ -105,7 +120,7 @@ class Throttle:
 
     def take(self, service: str, app_id: str) -> Verdict:
         """
-        Charge one request. A refused request costs nothing.
+        Charge one request, whether or not it is then allowed.
 
         Args:
             service: The service asked.
@@ -121,6 +136,7 @@ class Throttle:
         bucket.at = now
         # A client that waits exactly as long as asked must get through, whatever floating point made of the sum.
         if bucket.level < 1 - 1e-9:
+            bucket.level = max(-limit.burst, bucket.level - 1)
             return Verdict(allowed=False, retry_after=_retry_after(limit, (1 - bucket.level) / rate))
         bucket.level = max(0.0, bucket.level - 1)
         load = 1 - bucket.level / limit.burst

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from entra_async.testing.entra_errors import EntraRefusal
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 __all__ = ("TokenRequest", "read_token_request")
+
+_GRANT_PARAMETERS: Final = (
+    *("code", "redirect_uri", "code_verifier", "refresh_token", "device_code", "username", "password"),
+    *("assertion", "requested_token_use"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,27 @@ class TokenRequest:
         if value is None:
             raise EntraRefusal(900144, parameter=name)
         return value
+
+    def refuse_foreign(self, *own: str) -> None:
+        """
+        Check that no parameter of another grant is among the fields.
+
+        Who sends one has mistaken the flow, or lets a person's secret slip.
+
+        Args:
+            own: The parameters of this grant.
+
+        Raises:
+            EntraRefusal: 9002313 if there is one.
+        """
+        foreign = next((name for name in _GRANT_PARAMETERS if name in self.form and name not in own), None)
+        if foreign is not None:
+            raise EntraRefusal(9002313, reason=f"The grant type '{self.form['grant_type']}' takes no '{foreign}'.")
+
+    @property
+    def authority(self) -> str:
+        """Root of the sign-in service as it was called, without a trailing slash."""
+        return "/".join(self.url.split("/")[:3])
 
     @property
     def handles_challenges(self) -> bool:

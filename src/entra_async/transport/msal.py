@@ -94,7 +94,8 @@ class _HttpClient:
         self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any
     ) -> _Response:
         query = urlencode(params or {})
-        body = data if isinstance(data, str) else urlencode(data or {})
+        # As requests does it, MSAL's usual client: what is None is not sent.
+        body = data if isinstance(data, str) else urlencode({k: v for k, v in (data or {}).items() if v is not None})
         sent = {"Content-Type": _FORM, **(headers or {})}
         return self._ask(Request("POST", f"{url}?{query}" if query else url, sent, body.encode()))
 

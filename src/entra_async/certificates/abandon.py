@@ -1,0 +1,55 @@
+"""
+Blocking work that may never return: a file on a dead share, a key store that waits for a smart card.
+
+A thread cannot be stopped. So the task that waits is freed, and the thread is left behind; it is a daemon, which keeps
+no process from ending. Threads of a pool would: they are waited for at exit, and few stuck ones block all other work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+__all__ = ("run_abandonable",)
+
+T = TypeVar("T")
+
+
+async def run_abandonable(work: Callable[[], T]) -> T:
+    """
+    Return what *work* returns, or raise what it raises; it runs in a daemon thread of its own.
+
+    A task that is cancelled stops waiting at once. What *work* does after that is lost.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(how: Callable[[Any], None], outcome: object) -> None:
+        if not future.done():
+            how(outcome)
+
+    def run() -> None:
+        how: Callable[[Any], None] = future.set_result
+        try:
+            outcome: object = work()
+        except BaseException as error:  # noqa: BLE001 -- it is raised again where the work was asked for
+            how, outcome = future.set_exception, _as_raisable(error)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, how, outcome)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="entra_async certificate", daemon=True).start()
+    return await future
+
+
+def _as_raisable(error: BaseException) -> Exception:
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    # A future takes no StopIteration, and SystemExit is not to end the loop of others.
+    wrapped = RuntimeError(f"The work ended with {type(error).__name__}.")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,29 @@
+"""What an environment is told when it is asked for an assertion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from entra_async.credentials.provider import SignInContext
+
+__all__ = ("FederationRequest",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationRequest:
+    """
+    An assertion is wanted.
+
+    Attributes:
+        audience: What it must be made for (``aud``): the cloud's own, such as ``api://AzureADTokenExchange``.
+        client_id: The application that signs in with it.
+        tenant_id: Where it signs in.
+        detecting: Whether other environments are asked after this one, so that one that is absent must show at once.
+        context: What the Session lends: its pool of connections, its clock, its cloud.
+    """
+
+    audience: str
+    client_id: str
+    tenant_id: str
+    detecting: bool
+    context: SignInContext = field(repr=False)

@@ -1,0 +1,93 @@
+"""Sign in as a person who has signed in before, elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from entra_async.credentials.accounts import Account
+from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.user_source import UserTokenSource
+from entra_async.errors import ConfigurationError
+from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
+from entra_async.rules.person import check_scopes
+from entra_async.tokens.source import TokenSource
+
+__all__ = ("RefreshToken", "SignedIn")
+
+
+class SignedIn(Protocol):
+    """What is signed in: a :class:`entra_async.connection.Connection`."""
+
+    @property
+    def account(self) -> Account:
+        """Who is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """
+    A refresh token of a public client. It is good for every service that the person and the application may use.
+
+    Entra ID answers with a newer one each time, which replaces it. When it is refused, because it was revoked, expired
+    or a policy wants the person, that is an :exc:`~entra_async.errors.InteractionRequiredError`.
+
+    Attributes:
+        client_id: GUID of the application that got it: no other one can use it.
+        tenant_id: GUID of the tenant, one of its domains, or ``organizations``, ``common`` or ``consumers``.
+        refresh_token: The refresh token.
+        scopes: Delegated permissions to ask for; everything granted if empty.
+
+    Raises:
+        ConfigurationError: If a value is missing or malformed. Nothing is sent.
+
+    Sources:
+        https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens
+        RFC 6749, section 6
+    """
+
+    client_id: str
+    tenant_id: str
+    refresh_token: str = field(repr=False)
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "client_id", check_client_id(self.client_id))
+        check_tenant_id(self.tenant_id)
+        check_secret(self.refresh_token, field="refresh_token")
+        object.__setattr__(self, "scopes", check_scopes(self.scopes))
+
+    @classmethod
+    def of(cls, connection: SignedIn, *, scopes: Iterable[str] = ()) -> Self:
+        """
+        Return a provider with the refresh token that *connection* holds now, for use in another Session.
+
+        In the same Session it is not needed: there one sign-in serves every service.
+
+        Args:
+            connection: Signed in with :class:`Browser`, :class:`DeviceCode`, :class:`UsernamePassword` or
+                :class:`RefreshToken`.
+            scopes: Delegated permissions to ask for; everything granted if empty.
+
+        Raises:
+            ConfigurationError: If it holds no refresh token of a public client.
+        """
+        source = connection.account.source
+        held = source.shareable if isinstance(source, UserTokenSource) else None
+        if not isinstance(source, UserTokenSource) or held is None:
+            message = f"{connection!r} holds no refresh token that could be used elsewhere."
+            hint = "Give a connection that a person signed in to with Browser or DeviceCode, and that is still open."
+            raise ConfigurationError(message, field="connection", hint=hint)
+        return cls(client_id=source.client_id, tenant_id=source.tenant_id, refresh_token=held, scopes=tuple(scopes))
+
+    def open(self, context: SignInContext) -> TokenSource:
+        """Return a live source of tokens; the Session calls this."""
+        return UserTokenSource(
+            context,
+            client_id=self.client_id,
+            tenant_id=self.tenant_id,
+            sign_in=None,
+            refresh_token=self.refresh_token,
+        )

@@ -1,0 +1,220 @@
+"""
+The token source of a person: signed in once, for however many services.
+
+The first question asks the person, or whatever stands for one. It brings a refresh token, which is bound to no
+resource, so every other question is answered with it in silence (RFC 6749, section 6), many at a time. Only when
+Entra ID refuses it is the person asked again, and never twice at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, final
+
+import anyio
+
+from entra_async.credentials.grant import token_from
+from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.refresh_tokens import Holder
+from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
+from entra_async.rules.claims import add_capabilities
+from entra_async.rules.identifiers import check_tenant_id
+from entra_async.tokens.token import Token
+from entra_async.transport.msal import Application
+
+__all__ = ("Granted", "Question", "UserTokenSource")
+
+# What else says that only a new sign-in helps: https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
+_SIGN_IN_AGAIN: Final = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
+# A refresh token that another question has renewed meanwhile is tried once; then the person is asked.
+_MAX_REDEMPTIONS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """
+    What a sign-in is to bring.
+
+    Attributes:
+        application: Who asks, and where.
+        scopes: Of one resource.
+        claims: What the service or Entra ID demanded beyond that, as a JSON text.
+    """
+
+    application: Application
+    scopes: tuple[str, ...]
+    claims: str | None
+
+
+class Granted(NamedTuple):
+    """
+    What a sign-in brought.
+
+    Attributes:
+        result: MSAL's result.
+        asked_at: When the token was asked for, in seconds since the epoch; the person may have taken long before.
+    """
+
+    result: dict[str, Any]
+    asked_at: float
+
+
+class _SignIn:
+    """A sign-in that goes on; other questions wait for its end."""
+
+    def __init__(self) -> None:
+        self.done: Final = anyio.Event()
+        self.error: AuthenticationError | None = None
+
+
+@final
+class UserTokenSource:
+    """
+    Asks for tokens of a person.
+
+    Args:
+        context: What the Session lends.
+        client_id: The application.
+        tenant_id: Where the person signs in, unless a question names another tenant.
+        sign_in: Signs the person in; ``None`` if only the refresh token can do it.
+        credential: Gives the application's own for a token endpoint, as MSAL takes it; ``None`` if it has none.
+        is_public: Whether a refresh token is all that another connection needs.
+        refresh_token: One to begin with.
+        reuse: Begin with one that the Session holds for the same client and tenant, if there is one.
+    """
+
+    def __init__(
+        self,
+        context: SignInContext,
+        *,
+        client_id: str,
+        tenant_id: str,
+        sign_in: Callable[[Question], Awaitable[Granted]] | None,
+        credential: Callable[[str], Awaitable[str | dict[str, Any]]] | None = None,
+        is_public: bool = True,
+        refresh_token: str | None = None,
+        reuse: bool = False,
+    ) -> None:
+        self._context = context
+        self._client_id = client_id
+        self._tenant_id = tenant_id
+        self._ask = sign_in
+        self._credential = credential
+        self._is_public = is_public
+        self._reuse = reuse
+        self._holder = Holder(context.authority, client_id.lower(), tenant_id.lower())
+        self._refresh_token: str | None = None
+        self._running: _SignIn | None = None
+        self._keep(refresh_token)
+
+    @property
+    def client_id(self) -> str:
+        """The application that its refresh tokens are bound to."""
+        return self._client_id
+
+    @property
+    def tenant_id(self) -> str:
+        """Where the person signed in."""
+        return self._tenant_id
+
+    @property
+    def shareable(self) -> str | None:
+        """The newest refresh token, a secret, if another connection could use it."""
+        return self._refresh_token if self._is_public else None
+
+    async def get_token(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
+    ) -> Token:
+        """Ask for a token of the person; see :class:`entra_async.tokens.source.TokenSource`."""
+        tenant = check_tenant_id(tenant_id or self._tenant_id)
+        question = Question(await self._application(tenant, enable_cae=enable_cae), scopes, claims)
+        refused: list[str] = []
+        refusal: AuthenticationError | None = None
+        while True:
+            held = self._held()
+            if held is not None and held not in refused and len(refused) < _MAX_REDEMPTIONS:
+                try:
+                    return await self._redeem(question, held)
+                except AuthenticationError as error:
+                    if not _asks_for_sign_in(error):
+                        raise
+                    refusal = error
+                    refused.append(held)
+            elif self._running is None:
+                return await self._sign_in(question, refusal)
+            else:
+                await self._wait(self._running)
+
+    async def _application(self, tenant: str, *, enable_cae: bool) -> Application:
+        application = Application(f"{self._context.authority}/{tenant}", self._client_id, enable_cae=enable_cae)
+        if self._credential is None:
+            return application
+        credential = await self._credential(application.token_endpoint)
+        return replace(application, credential=lambda: credential)
+
+    def _held(self) -> str | None:
+        if self._refresh_token is None and self._reuse:
+            return self._context.refresh_tokens.newest(self._holder)
+        return self._refresh_token
+
+    def _keep(self, refresh_token: object) -> None:
+        if isinstance(refresh_token, str) and refresh_token:
+            self._refresh_token = refresh_token
+            if self._is_public:
+                self._context.refresh_tokens.keep(self._holder, self, refresh_token)
+
+    def _forget(self) -> None:
+        self._refresh_token = None
+        self._context.refresh_tokens.drop(self._holder, self)
+
+    async def _redeem(self, question: Question, refresh_token: str) -> Token:
+        claims = add_capabilities(question.claims, enable_cae=question.application.enable_cae)
+        asked_at = self._context.clock.now()
+        result = await self._context.msal.run(
+            question.application,
+            # MSAL's method knows no claims, but passes on what else there is to send.
+            lambda app: app.acquire_token_by_refresh_token(
+                refresh_token, list(question.scopes), data={"claims": claims}
+            ),
+        )
+        token = token_from(result, asked_at=asked_at)
+        self._keep(result.get("refresh_token") or refresh_token)
+        return token
+
+    async def _sign_in(self, question: Question, refusal: AuthenticationError | None) -> Token:
+        if self._ask is None:
+            if refusal is not None:
+                raise refusal
+            message = "There is no refresh token left."
+            raise InteractionRequiredError(message, hint="Sign in with Browser or DeviceCode.")
+        running = self._running = _SignIn()
+        try:
+            if refusal is not None and refusal.claims is not None:
+                question = replace(question, claims=refusal.claims)
+            granted = await self._ask(question)
+            token = token_from(granted.result, asked_at=granted.asked_at)
+            self._forget()
+            self._keep(granted.result.get("refresh_token"))
+        except AuthenticationError as error:
+            running.error = error
+            raise
+        finally:
+            self._running = None
+            running.done.set()
+        return token
+
+    async def _wait(self, running: _SignIn) -> None:
+        await running.done.wait()
+        # Who declined once should not be asked by every service in turn.
+        if running.error is not None:
+            raise copy.copy(running.error) from running.error
+
+    async def aclose(self) -> None:
+        """Forget the refresh token. It is not revoked: Entra ID lets only its user and administrators do that."""
+        self._forget()
+
+
+def _asks_for_sign_in(error: AuthenticationError) -> bool:
+    return isinstance(error, InteractionRequiredError | ConsentRequiredError) or error.error in _SIGN_IN_AGAIN

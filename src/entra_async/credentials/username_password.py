@@ -1,0 +1,94 @@
+"""Sign in as a person whose password the program knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.user_source import Granted, Question, UserTokenSource
+from entra_async.errors import ConfigurationError
+from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
+from entra_async.rules.person import check_scopes, check_user_name
+from entra_async.tokens.source import TokenSource
+
+__all__ = ("UsernamePassword",)
+
+_NOT_HERE: Final = ("common", "consumers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsernamePassword:
+    """
+    A person's user name and password (the resource owner password credentials grant).
+
+    Deprecated by Microsoft, and left out of OAuth 2.1: the program sees the password, multifactor authentication and
+    conditional access cannot be satisfied, and accounts that are federated, personal or without a password cannot sign
+    in. Use :class:`Browser` or :class:`DeviceCode`; for a job without a person, an application's own identity.
+
+    The password is sent for the first service, and again when the refresh token that it brought is refused.
+
+    Attributes:
+        client_id: GUID of the application, which has to allow public client flows.
+        tenant_id: GUID of the tenant, one of its domains, or ``organizations``.
+        username: The user principal name.
+        password: The password.
+        scopes: Delegated permissions to ask for; everything granted if empty.
+
+    Raises:
+        ConfigurationError: If a value is missing or malformed. Nothing is sent.
+
+    Sources:
+        https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth-ropc
+    """
+
+    client_id: str
+    tenant_id: str
+    username: str
+    password: str = field(repr=False)
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "client_id", check_client_id(self.client_id))
+        _check_tenant_id(self.tenant_id)
+        check_user_name(self.username, field="username")
+        check_secret(self.password, field="password")
+        if self.password != self.password.strip(" "):
+            message = "password begins or ends with a blank, which Entra ID does not support for this flow."
+            raise ConfigurationError(message, field="password", hint="Sign in with Browser, or change the password.")
+        object.__setattr__(self, "scopes", check_scopes(self.scopes))
+
+    def open(self, context: SignInContext) -> TokenSource:
+        """Return a live source of tokens; the Session calls this."""
+
+        async def sign_in(question: Question) -> Granted:
+            _check_tenant_id(question.application.authority.rpartition("/")[2])
+            asked_at = context.clock.now()
+            result = await context.msal.run(
+                question.application,
+                lambda app: app.acquire_token_by_username_password(
+                    self.username, self.password, list(question.scopes), claims_challenge=question.claims
+                ),
+            )
+            return Granted(result, asked_at)
+
+        return UserTokenSource(
+            context,
+            client_id=self.client_id,
+            tenant_id=self.tenant_id,
+            sign_in=sign_in,
+            credential=_no_credential,
+        )
+
+
+async def _no_credential(_: str) -> str:
+    # MSAL warns of this flow in public clients, and a warning cannot be silenced in one thread alone. It does not warn
+    # in an application that has a credential; an empty one is not sent.
+    return ""
+
+
+def _check_tenant_id(tenant_id: object) -> None:
+    if check_tenant_id(tenant_id) in _NOT_HERE:
+        message = f"tenant_id is {tenant_id!r}, but a password is good for work and school accounts only."
+        hint = "Use the tenant's GUID, one of its domains, or 'organizations'."
+        raise ConfigurationError(message, field="tenant_id", hint=hint)

@@ -1,0 +1,70 @@
+"""What the sign-in of a person may be told. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from entra_async.errors import ConfigurationError
+
+__all__ = ("check_callable", "check_scopes", "check_timeout_s", "check_user_name")
+
+
+def check_scopes(scopes: object) -> tuple[str, ...]:
+    """
+    Return *scopes* as a tuple, each as it was written.
+
+    Raises:
+        ConfigurationError: If they are one text, or one of them is empty or holds a blank.
+    """
+    if isinstance(scopes, str) or not isinstance(scopes, Iterable):
+        message = f"scopes is {scopes!r}, which is no list."
+        raise ConfigurationError(message, field="scopes", hint="Give a list of scopes, such as ['User.Read'].")
+    listed = tuple(scopes)
+    for scope in listed:
+        if not isinstance(scope, str) or not scope or any(character.isspace() for character in scope):
+            message = f"A scope is {scope!r}."
+            raise ConfigurationError(message, field="scopes", hint="Give each scope as a text without blanks.")
+    return listed
+
+
+def check_user_name(user_name: object, *, field: str) -> str:
+    r"""
+    Return *user_name* if it may be one: it becomes part of a URL and of a header.
+
+    Raises:
+        ConfigurationError: If it is empty, or holds a blank, a control character, or one of ``/ ? \``.
+    """
+    if (
+        not isinstance(user_name, str)
+        or not user_name
+        or any(character.isspace() or not character.isprintable() or character in "/?\\" for character in user_name)
+    ):
+        message = f"{field} is {user_name!r}, which is no user name."
+        raise ConfigurationError(message, field=field, hint="Give a user principal name, such as 'ada@contoso.com'.")
+    return user_name
+
+
+def check_timeout_s(timeout_s: object) -> float:
+    """
+    Return *timeout_s* if a person can be given so many seconds.
+
+    Raises:
+        ConfigurationError: If it is not a finite number greater than zero.
+    """
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < math.inf:
+        message = f"timeout_s is {timeout_s!r}."
+        raise ConfigurationError(message, field="timeout_s", hint="Give a number of seconds greater than zero.")
+    return timeout_s
+
+
+def check_callable(function: object, *, field: str) -> None:
+    """
+    Do nothing if *function* can be called, or is ``None``.
+
+    Raises:
+        ConfigurationError: If it cannot.
+    """
+    if function is not None and not callable(function):
+        message = f"{field} is a {type(function).__name__}, which cannot be called."
+        raise ConfigurationError(message, field=field, hint="Give a function or a coroutine function.")

@@ -1,0 +1,31 @@
+"""Work that is not left half done when its task is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+__all__ = ("to_the_end",)
+
+
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """
+    Run *work* to its end, and only then let a cancellation through.
+
+    Work in a thread goes on when its task is cancelled, and what it makes would be left behind.
+
+    Args:
+        work: What to run; it gets a task of its own.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+        raise

@@ -1,0 +1,187 @@
+"""
+azure-core on the one pool: the only module that knows azure-core.
+
+azure-core would rather be lent the aiohttp session. Then its requests would pass by the places of the pool, its
+listener and its errors, and its waits by the Session's clock; so it gets a transport instead, and sends like everyone.
+
+Importing azure-core takes a tenth of a second: import this module in a worker thread, when it is first needed.
+
+Sources:
+    https://learn.microsoft.com/en-us/python/api/azure-core/azure.core.pipeline.transport.asynchttptransport
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from azure.core.exceptions import (
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.pipeline.transport import AsyncHttpTransport
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+
+from entra_async.config import Clock
+from entra_async.errors import RequestTimeoutError, TransportError
+from entra_async.transport.messages import Answer, Request
+from entra_async.transport.pool import Pool
+
+__all__ = ("AzureTransport",)
+
+_BAD: Final = 400
+_WITHIN_S: Final = 100.0
+
+
+class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
+    """
+    Sends the requests of an Azure SDK client through the pool; give it as ``transport=``.
+
+    What a client says about proxies and about verifying certificates is passed over: the Session decides that.
+
+    Args:
+        pool: Where every request goes.
+        clock: What the client's waits go by.
+    """
+
+    def __init__(self, *, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def open(self) -> None:
+        """Do nothing: the pool opens when it is first needed."""
+
+    async def close(self) -> None:
+        """Do nothing: the pool belongs to the Session."""
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def sleep(self, duration: float) -> None:
+        """Wait that many seconds, between two attempts of a client's retry policy."""
+        await self._clock.sleep(duration)
+
+    async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
+        """
+        Send *request* once and return the complete answer.
+
+        Args:
+            request: What is sent.
+            options: ``read_timeout`` is how many seconds it may take in all.
+
+        Raises:
+            ServiceRequestError: If it was not sent; azure-core sends it again.
+            ServiceResponseError: If it may have arrived; azure-core sends it again if its method allows that.
+        """
+        within_s = options.get("read_timeout") or _WITHIN_S
+        sent = Request(request.method, request.url, dict(request.headers), _body(request))
+        try:
+            answer = await self._pool.send(sent, within_s=within_s)
+        except RequestTimeoutError as error:
+            raise (ServiceResponseTimeoutError if error.sent else ServiceRequestError)(
+                str(error), error=error
+            ) from error
+        except TransportError as error:
+            raise (ServiceResponseError if error.sent else ServiceRequestError)(str(error), error=error) from error
+        return _Response(request, answer)
+
+
+def _body(request: HttpRequest) -> bytes | None:
+    content = request.content
+    match content:
+        case None | bytes():
+            return content
+        case str():
+            return content.encode()
+        case Mapping() if not getattr(request, "files", None):
+            return urlencode(content).encode()
+        case _:
+            message = "Only text, bytes and forms without files can be sent through the pool."
+            raise TypeError(message)
+
+
+class _Response(AsyncHttpResponse):
+    """An answer in azure-core's shape; it is complete, so there is nothing left to read or to close."""
+
+    def __init__(self, request: HttpRequest, answer: Answer) -> None:
+        self._request = request
+        self._answer = answer
+        self._encoding: str | None = None
+
+    @property
+    def request(self) -> HttpRequest:
+        return self._request
+
+    @property
+    def status_code(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> MutableMapping[str, str]:
+        # azure-core declares them mutable; nothing writes to those of an answer.
+        return self._answer.headers  # type: ignore[return-value]
+
+    @property
+    def reason(self) -> str:
+        try:
+            return HTTPStatus(self._answer.status).phrase
+        except ValueError:
+            return ""
+
+    @property
+    def content_type(self) -> str | None:
+        return self._answer.headers.get("Content-Type")
+
+    @property
+    def is_closed(self) -> bool:
+        return True
+
+    @property
+    def is_stream_consumed(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str | None:
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, value: str | None) -> None:
+        self._encoding = value
+
+    @property
+    def url(self) -> str:
+        return self._request.url
+
+    @property
+    def content(self) -> bytes:
+        return self._answer.body
+
+    def text(self, encoding: str | None = None) -> str:
+        return self._answer.body.decode(encoding or self._encoding or "utf-8-sig", "replace")
+
+    def json(self) -> Any:
+        return json.loads(self._answer.body)
+
+    def raise_for_status(self) -> None:
+        if self._answer.status >= _BAD:
+            raise HttpResponseError(response=self)
+
+    async def read(self) -> bytes:
+        return self._answer.body
+
+    async def iter_bytes(self, **_: Any) -> AsyncIterator[bytes]:
+        yield self._answer.body
+
+    async def iter_raw(self, **_: Any) -> AsyncIterator[bytes]:
+        yield self._answer.body
+
+    async def close(self) -> None:
+        """Do nothing: the pool has the connection back already."""
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

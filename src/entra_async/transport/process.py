@@ -1,0 +1,112 @@
+"""A child process that leaves nothing behind: however the wait for it ends, it is gone, with all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from entra_async.errors import ConfigurationError
+
+__all__ = ("Finished", "run_program")
+
+_REAP_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """
+    How a program ended.
+
+    Attributes:
+        code: Its exit code.
+        output: What it wrote to standard output.
+        complaint: What it wrote to standard error.
+    """
+
+    code: int
+    output: str = field(repr=False)
+    complaint: str = field(repr=False)
+
+
+async def run_program(
+    names: Sequence[str], arguments: Sequence[str], *, environment: Mapping[str, str], within_s: float
+) -> Finished:
+    """
+    Run a program to its end and return what it said. There is no shell, and nothing to read from.
+
+    Args:
+        names: What it may be called, best first; searched for on ``PATH``.
+        arguments: What it is given, as it is.
+        environment: Variables to add to this process's own.
+        within_s: Seconds it may take. Then it is killed, as it is when the caller is cancelled.
+
+    Raises:
+        FileNotFoundError: If there is no such program.
+        OSError: If it cannot be started.
+        TimeoutError: If it took too long.
+        ConfigurationError: If this event loop cannot start programs.
+    """
+    program = await to_thread.run_sync(_find, names)
+    if program is None:
+        raise FileNotFoundError
+    with anyio.fail_after(within_s):
+        # Shielded, since a program whose start is cancelled half-way could not be told to end.
+        with anyio.CancelScope(shield=True):
+            process = await _start(program, arguments, environment)
+        try:
+            output, complaint = await process.communicate()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await _kill(process)
+            raise
+    code = process.returncode if process.returncode is not None else -1
+    return Finished(code, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace"))
+
+
+def _find(names: Sequence[str]) -> str | None:
+    found = (shutil.which(name) for name in names)
+    # A relative entry of PATH would run whatever lies in the current folder.
+    return next((path for path in found if path is not None and Path(path).is_absolute()), None)
+
+
+async def _start(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            # Not the current folder, where somebody may have put what the tool would load.
+            cwd=os.environ.get("SYSTEMROOT", "C:\\") if sys.platform == "win32" else "/",
+            env={**os.environ, **environment},
+            start_new_session=True,  # a process group of its own, which can be killed as a whole
+        )
+    except NotImplementedError as error:
+        message = "This event loop cannot start other programs."
+        raise ConfigurationError(message, hint="On Windows use asyncio's ProactorEventLoop, the default.") from error
+
+
+async def _kill(process: Process) -> None:
+    if sys.platform == "win32":
+        killer = await asyncio.create_subprocess_exec(
+            "taskkill", "/PID", str(process.pid), "/T", "/F", stdout=DEVNULL, stderr=DEVNULL
+        )
+        await killer.wait()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with anyio.move_on_after(_REAP_S):
+        await process.communicate()  # reads both pipes to their end, so that they are closed, and reaps the process
