@@ -53,6 +53,7 @@ nitpick_ignore_regex = [
     # Sphinx does not find the home of what a module imports for type checkers only.
     (r"py:class", r"[A-Z]\w*|x509\.\w+"),
     (r"py:class", r"entra_async\.\w+\.\w+Options"),  # keyword arguments, which each method describes itself
+    (r"py:class", r"entra_async\.credentials\.provider\.SignInContext"),  # what a Session lends; nobody else makes one
     (r"py:class", r"tuple\[str"),  # Sphinx cuts "tuple[str, ...]" at its comma
 ]
 
