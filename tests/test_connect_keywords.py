@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import re
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from entra_async import (
     Browser,
     Certificate,
     ClientSecret,
+    CustomHeaders,
     DeviceCode,
     Federated,
     KeyVault,
@@ -27,12 +29,17 @@ from entra_async import (
     UsernamePassword,
 )
 from entra_async.credentials.parameters import provider_from
-from entra_async.errors import ConfigurationError, ConsentRequiredError
+from entra_async.errors import AuthenticationError, ConfigurationError, ConsentRequiredError
 from entra_async.testing import Emulator
 
 ROOT = Path(__file__).parent.parent
 GUID = "11111111-1111-1111-1111-111111111111"
 APP: dict[str, Any] = {"client_id": GUID, "tenant_id": "contoso.com"}
+
+
+def make_headers() -> dict[str, str]:
+    return {"X-Api-Key": "key"}
+
 
 SETS: list[tuple[dict[str, Any], Any]] = [
     ({"client_id": GUID}, Browser(client_id=GUID)),
@@ -66,6 +73,14 @@ SETS: list[tuple[dict[str, Any], Any]] = [
     ({**APP, "federated": True}, Federated(**APP)),
     ({**APP, "assertion": "a.b.c"}, Federated(**APP, assertion="a.b.c")),
     ({**APP, "federation_provider": "github_actions"}, Federated(**APP, provider="github_actions")),
+    (
+        {**APP, "user_assertion": "a.b.c", "client_secret": "s"},
+        OnBehalfOf(**APP, user_assertion="a.b.c", client_secret="s"),
+    ),
+    ({**APP, "prompt": "login", "port": 8400}, Browser(**APP, prompt="login", port=8400)),
+    ({"azure_developer_cli": True}, AzureDeveloperCli()),
+    ({"azure_powershell": True, "tenant_id": "contoso.com"}, AzurePowerShell(tenant_id="contoso.com")),
+    ({"headers": make_headers}, CustomHeaders(headers=make_headers)),
     ({"az_account": True}, AzureCli()),
     ({"az_account": True, "tenant_id": "contoso.com"}, AzureCli(tenant_id="contoso.com")),
 ]
@@ -195,3 +210,69 @@ def test_the_table_is_complete_and_true() -> None:
     assert len(named) == table.count("\n| ") - 2  # the two headings
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+async def test_one_persons_sign_in_is_not_anothers(emulator: Emulator) -> None:
+    """A refresh token is reused for the person it belongs to only, and for nobody after its connection is gone."""
+    app, bob = emulator.public_app, emulator.add_user("bob")
+    ids: dict[str, Any] = {"client_id": app.client_id, "tenant_id": emulator.tenant_id}
+    async with emulator.session() as session:
+        await session.connect(
+            UsernamePassword(**ids, username=emulator.user.user_principal_name, password=emulator.user.password),
+            name="ada",
+        )
+
+        async def as_bob(url: str) -> None:
+            await emulator.browser.sign_in(url, bob)
+
+        reuse: dict[str, Any] = {**ids, "use_refresh_token": True, "opener": as_bob}
+        again = await session.connect(Browser(**reuse), name="again")
+        other = await session.connect(Browser(**reuse, login_hint=bob.user_principal_name), name="bob")
+        await session.disconnect("ada")
+        await session.disconnect("again")
+        await session.disconnect("bob")
+        asked = await session.connect(Browser(**reuse, prompt="login"), name="asked")
+
+        assert again.token is None
+        assert other.token is None
+        assert (await asked.whoami()).user_name == bob.user_principal_name
+    tokens = [request.form.get("grant_type") for request in emulator.token_requests]
+
+    assert tokens == ["password", "refresh_token", "authorization_code", "authorization_code"]
+
+
+async def test_a_replaced_connection_goes_on_and_leaves_nothing(emulator: Emulator) -> None:
+    """Callers of a backend that share a name keep their own connections; what nobody holds is given up."""
+    async with emulator.session() as session:
+        callers = [emulator.register_app() for _ in range(5)]
+        held = [
+            await session.connect(client_id=app.client_id, tenant_id=emulator.tenant_id, client_secret=app.secret)
+            for app in callers
+        ]
+        identities = [(await connection.whoami()).client_id for connection in held]
+        resource = await session.connect(emulator.client_secret, resource="https://vault.azure.net")
+        kept = session._accounts._accounts
+        assert len(kept) == 6
+        del held, resource
+        gc.collect()
+        left = {account.name for account in session._accounts._accounts.values()}
+
+    assert identities == [app.client_id for app in callers]
+    assert len(left) == 1
+
+
+async def test_no_flow_repeats_what_it_sent(emulator: Emulator) -> None:
+    """A token service that repeats a password, refresh token or assertion does not get it into the error."""
+    canary = "canary-5ecret.b.c"
+    providers: list[Any] = [
+        UsernamePassword(**APP, username="ada@contoso.com", password=canary),
+        RefreshToken(**APP, refresh_token=canary),
+        OnBehalfOf(**APP, user_assertion=canary, client_secret="secret-x"),
+    ]
+    said = {"error": "invalid_grant", "error_description": f"AADSTS50126: no {canary}"}
+    emulator.faults.add("/*/oauth2/v2.0/token", times=None, status=400, body=said)
+    async with emulator.session() as session:
+        for provider in providers:
+            with pytest.raises(AuthenticationError) as caught:
+                await session.connect(provider)
+            assert canary not in f"{caught.value}{caught.value!r}{vars(caught.value)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, Self, TypedDict, final
@@ -32,6 +33,7 @@ class StreamOptions(TypedDict, total=False):
     query: Mapping[str, object] | None
     headers: Mapping[str, str] | None
     parameters: Mapping[str, str] | None
+    required_scopes: Iterable[str] | None
     type: Any
     timeout: float | None
 
@@ -44,7 +46,6 @@ class InvokeOptions(StreamOptions, total=False):
     content_type: str | None
     paging: bool
     raw: bool
-    required_scopes: Iterable[str] | None
     idempotent: bool | None
 
 
@@ -60,6 +61,7 @@ class Connection:
         name: What ``service=`` takes to mean this connection.
         service: The service.
         account: Who is signed in.
+        holding: Lets the account go when nobody holds the connection any more; the Session's.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Connection:
         self.name = name
         self.service: Service = target.service
         self.account = account
+        self.holding: weakref.finalize[Any, Any] | None = None
         self._target = target
         self._key = key
         self._broker = broker
@@ -242,7 +245,7 @@ class Connection:
             parameters=parameters,
         )
         if self._disconnected or required_scopes is not None:
-            check_permissions(required_scopes, (await self.get_token()).scopes, service=self.name)
+            await self._check_permissions(required_scopes)
         response = await self._caller.call(
             prepared.method,
             prepared.url,
@@ -265,6 +268,11 @@ class Connection:
                     items.extend(page.items)
         return items
 
+    async def _check_permissions(self, required: Iterable[str] | None) -> None:
+        if self._disconnected or required is not None:
+            token = await self.get_token()
+            check_permissions(required, token.scopes, readable=bool(token.claims), service=self.name)
+
     def stream(
         self,
         path: str,
@@ -272,6 +280,7 @@ class Connection:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, str] | None = None,
+        required_scopes: Iterable[str] | None = None,
         type: Any = None,  # noqa: A002 - the name msgspec's users know
         timeout: float | None = None,
     ) -> AsyncGenerator[Any]:
@@ -286,6 +295,7 @@ class Connection:
             query: See :meth:`invoke`.
             headers: Sent with every page.
             parameters: See :meth:`invoke`.
+            required_scopes: See :meth:`invoke`.
             type: What each item is decoded into.
             timeout: Seconds each page may take in all; 300 by default.
 
@@ -298,11 +308,12 @@ class Connection:
         if self.service.raw_only:
             message = f"The answers of {self.service.name!r} are not decoded, so there are no items to stream."
             raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
-        return self._items(prepared, type, timeout)
+        return self._items(prepared, type, timeout, required_scopes)
 
-    async def _items(self, prepared: Prepared, kind: Any, timeout_s: float | None) -> AsyncGenerator[Any]:
-        if self._disconnected:
-            await self.get_token()
+    async def _items(
+        self, prepared: Prepared, kind: Any, timeout_s: float | None, required_scopes: Iterable[str] | None
+    ) -> AsyncGenerator[Any]:
+        await self._check_permissions(required_scopes)
         async with aclosing(self._pages(prepared, prepared.url, kind, timeout_s)) as pages:
             async for page in pages:
                 for item in page.items:

@@ -300,18 +300,15 @@ class Session:
                 await self._release(connection)
             raise
         if resource is None:
-            for connection in made:
-                replaced = self._connections.get(connection.name.lower())
-                self._connections[connection.name.lower()] = connection
-                if replaced is not None:
-                    await self._release(replaced)
+            # What is replaced goes on for those who hold it, and lets its account go when they let go of it.
+            self._connections.update({connection.name.lower(): connection for connection in made})
             if make_default:
                 self._default = made[-1].name
         return made[0] if service is None or isinstance(service, str) else made
 
     def _get_token_of(self, service: str) -> Callable[..., Awaitable[Token]] | None:
-        connection = self._connections.get(service.lower())
-        return None if connection is None else connection.get_token
+        found = (each for each in self._connections.values() if each.service.name.lower() == service.lower())
+        return next((connection.get_token for connection in found), None)
 
     def _make(self, name: str, target: Target, account: Account, wanted: Sequence[str] | None) -> Connection:
         service = target.service
@@ -319,7 +316,7 @@ class Session:
         if wanted is not None:
             scopes = qualify_scopes(wanted or service.default_scopes, audience=service.audience)
         key = TokenKey(account.authority, None, account.name, scopes)
-        return Connection(
+        connection = Connection(
             name=name,
             target=target,
             key=key,
@@ -329,8 +326,12 @@ class Session:
             clock=self._clock,
             policy=self._retry,
         )
+        connection.holding = self._accounts.watch(connection, account, self._broker.forget, self._pool.start_soon)
+        return connection
 
     async def _release(self, connection: Connection) -> None:
+        if connection.holding is None or connection.holding.detach() is None:
+            return
         name = connection.account.name
         if await self._accounts.release(connection.account):
             self._broker.forget(name)

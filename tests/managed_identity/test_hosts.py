@@ -158,7 +158,7 @@ async def test_a_workload_without_its_file(content: Any, emulator: Emulator, pod
     if content is not None:
         await pod.write_bytes(content.encode() if isinstance(content, str) else content)
     async with emulator.session() as session:
-        with pytest.raises(CredentialUnavailableError, match="token file") as caught:
+        with pytest.raises(CredentialUnavailableError, match="file") as caught:
             await session.connect(ManagedIdentity())
 
     assert "AZURE_FEDERATED_TOKEN_FILE" in str(caught.value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
-from typing import final
+from typing import Any, final
 
+from entra_async.clouds import Cloud
 from entra_async.credentials.provider import Provider, SignInContext
+from entra_async.errors import ConfigurationError
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("Account", "Accounts")
@@ -44,13 +48,23 @@ class Accounts:
     """Every account of a Session."""
 
     def __init__(self) -> None:
-        self._accounts: dict[tuple[Provider, str], Account] = {}
+        self._accounts: dict[tuple[Provider, str, Cloud], Account] = {}
         self._numbers = count(1)
 
     def hold(self, provider: Provider, context: SignInContext) -> Account:
-        """Return the account of a provider, opened if it is new; :meth:`release` it as often."""
-        key = provider, context.authority
-        account = self._accounts.get(key)
+        """
+        Return the account of a provider, opened if it is new; :meth:`release` it as often.
+
+        Raises:
+            ConfigurationError: If the provider holds something that cannot be compared.
+        """
+        key = provider, context.authority, context.cloud
+        try:
+            account = self._accounts.get(key)
+        except TypeError as error:
+            message = f"{type(provider).__name__} holds something that is not hashable: {error}."
+            hint = "Give a function instead of such an object, or make its class a frozen dataclass."
+            raise ConfigurationError(message, field="provider", hint=hint) from None
         if account is None:
             kind = type(provider).__name__
             name = f"{kind}#{next(self._numbers)}"
@@ -62,12 +76,47 @@ class Accounts:
 
     async def release(self, account: Account) -> bool:
         """Return whether that was its last user; if so, its source is closed."""
+        if not self.let_go(account):
+            return False
+        await account.source.aclose()
+        return True
+
+    def let_go(self, account: Account) -> bool:
+        """Return whether that was its last user; if so, it is forgotten, and its source is the caller's to close."""
         account.users -= 1
         if account.users > 0:
             return False
         self._accounts = {key: other for key, other in self._accounts.items() if other is not account}
-        await account.source.aclose()
         return True
+
+    def watch(
+        self,
+        holder: object,
+        account: Account,
+        forget: Callable[[str], None],
+        start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+    ) -> weakref.finalize[Any, Any]:
+        """
+        Let an account go when nobody holds its holder any more.
+
+        Args:
+            holder: Who uses the account.
+            account: What it uses.
+            forget: Drops the tokens of an account.
+            start_soon: Starts a task, from wherever it is called.
+
+        Returns:
+            What to detach when the account is released by hand.
+        """
+
+        def end() -> None:
+            if self.let_go(account):
+                forget(account.name)
+                start_soon(account.source.aclose)
+
+        watching = weakref.finalize(holder, end)
+        watching.atexit = False
+        return watching
 
     async def aclose(self) -> None:
         """Close every source; one that cannot be closed does not keep the others open."""

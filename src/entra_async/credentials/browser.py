@@ -6,9 +6,9 @@ import hmac
 import math
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 
 import anyio
 
@@ -17,7 +17,13 @@ from entra_async.credentials.companions import run_with
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sign_in_page import failed_page, not_found_page, refused_page, signed_in_page
 from entra_async.credentials.user_source import Granted, Question, UserTokenSource
-from entra_async.errors import ConfigurationError, CredentialUnavailableError, EntraError, InteractionRequiredError
+from entra_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    CredentialUnavailableError,
+    EntraError,
+    InteractionRequiredError,
+)
 from entra_async.rules.identifiers import check_client_id, check_tenant_id
 from entra_async.rules.person import check_callable, check_scopes, check_timeout_s, check_user_name
 from entra_async.rules.redirects import Redirect, check_redirect_uri, choose_port, redirect_to
@@ -30,6 +36,7 @@ __all__ = ("Browser",)
 _MODES: Final = ("auto", "print_link")
 _PROMPTS: Final = ("login", "none", "consent", "select_account", "create")
 _MAX_PORT: Final = 65535
+_GUID_LENGTH: Final = 36
 _LAST_PAGE_S: Final = 2.0
 # The rest of what comes along is of no use, and MSAL need not parse it.
 _ANSWER: Final = ("code", "state", "error", "error_description", "error_uri")
@@ -122,6 +129,7 @@ class Browser:
             tenant_id=self.tenant_id,
             sign_in=sign_in,
             reuse=self.use_refresh_token,
+            user_name=self.login_hint,
         )
 
 
@@ -148,6 +156,7 @@ async def _sign_in(provider: Browser, context: SignInContext, question: Question
                 result = await context.msal.run(
                     question.application, lambda app: app.acquire_token_by_auth_code_flow(flow, answer), once=True
                 )
+                _check_identity(result, question.application.authority)
             except EntraError as error:
                 returning.show(failed_page(error))
                 raise
@@ -168,6 +177,18 @@ async def _sign_in(provider: Browser, context: SignInContext, question: Question
             lambda: _show(provider, flow["auth_uri"]),
             give_up,
         )
+
+
+def _check_identity(result: Mapping[str, Any], authority: str) -> None:
+    # The nonce, which ties the answer to this sign-in, is in the id token: without one there is no telling.
+    claims = result.get("id_token_claims")
+    if not isinstance(claims, Mapping):
+        message = "The token service's answer does not say who signed in."
+        raise AuthenticationError(message, hint="Check authority=: this may not be a token service of Entra ID.")
+    tenant, issued = authority.rpartition("/")[2].lower(), str(claims.get("tid", "")).lower()
+    if len(tenant) == _GUID_LENGTH and "." not in tenant and issued != tenant:
+        message = f"Somebody of tenant {issued!r} signed in, where tenant {tenant!r} was asked for."
+        raise AuthenticationError(message, hint="Sign in with an account of that tenant.")
 
 
 async def _show(provider: Browser, link: str) -> None:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from entra_async.credentials.app_source import AppTokenSource
+from entra_async.credentials.assertion_file import read_assertion_file
 from entra_async.credentials.callback import call
 from entra_async.credentials.federation import find_federation_provider, request_assertion
-from entra_async.credentials.federation_environments import read_assertion_file
 from entra_async.credentials.federation_request import FederationRequest
 from entra_async.credentials.foreign import Foreign
 from entra_async.credentials.provider import Provider, SignInContext

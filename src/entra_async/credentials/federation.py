@@ -161,18 +161,22 @@ async def request_assertion(name: str, request: FederationRequest) -> str:
         AuthenticationError: If the environment refuses, or cannot be asked.
     """
     asked = federation_providers() if name.lower() == "auto" else (find_federation_provider(name),)
+    unavailable: list[str] = []
     for provider in asked:
         what = f"The federation provider {provider.name!r}"
         try:
             assertion = await call(provider.assertion, request, what=what, within_s=provider.timeout_s)
-        except CredentialUnavailableError:
+        except CredentialUnavailableError as error:
             if len(asked) == 1:
                 raise
+            unavailable.append(f"{provider.name}: {error.args[0]}")
             continue
         if assertion is not None:
             return _check(assertion, what)
     names = ", ".join(provider.name for provider in asked)
     message = f"The program does not run in an environment that vouches for it; looked for: {names}."
+    if unavailable:
+        message = f"{message} {' '.join(unavailable)}"
     needs = " ".join(provider.needs for provider in asked if provider.needs)
     raise CredentialUnavailableError(message, hint=needs or "Give assertion=.")
 

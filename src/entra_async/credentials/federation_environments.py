@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from anyio import to_thread
 
 from entra_async.config import RetryPolicy
+from entra_async.credentials.assertion_file import read_assertion_file
 from entra_async.credentials.federation_request import FederationRequest
-from entra_async.errors import AuthenticationError, CredentialUnavailableError, TransportError
+from entra_async.errors import AuthenticationError, TransportError
 from entra_async.rules.managed_identity import WorkloadIdentity, find_host
 from entra_async.rules.scopes import everything_granted
 from entra_async.rules.urls import strip_query
@@ -32,13 +31,11 @@ __all__ = (
     "ask_azure_pipelines",
     "ask_github_actions",
     "ask_managed_identity",
-    "read_assertion_file",
     "read_workload_identity",
 )
 
 _OK: Final = 200
 _POLICY: Final = RetryPolicy(max_attempts=4, deadline_s=50.0)
-_LARGEST_BYTES: Final = 1 << 16
 _PIPELINES_VERSION: Final = "7.1"
 
 
@@ -94,31 +91,6 @@ async def ask_managed_identity(request: FederationRequest) -> str | None:
     endpoint = IdentityEndpoint(request.context, host, None, "client_id", 120.0, in_chain=request.detecting)
     token = await endpoint.get_token(everything_granted(request.audience))
     return token.token
-
-
-async def read_assertion_file(path: str | os.PathLike[str]) -> str:
-    """
-    Return the assertion that a file holds now.
-
-    Raises:
-        CredentialUnavailableError: If it cannot be read, or holds none.
-    """
-    return await to_thread.run_sync(_read, Path(path), abandon_on_cancel=True)
-
-
-def _read(path: Path) -> str:
-    hint = "Check the path, and that what writes it has written: it is read anew for every token."
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_BYTES + 1)
-    except OSError as error:
-        message = f"The assertion's file {str(path)!r} cannot be read: {error.strerror}."
-        raise CredentialUnavailableError(message, hint=hint) from error
-    text = content.decode("latin-1").strip()
-    if not text or len(content) > _LARGEST_BYTES:
-        message = f"The file {str(path)!r} is {'too large for an assertion' if text else 'empty'}."
-        raise CredentialUnavailableError(message, hint=hint)
-    return text
 
 
 async def _ask(asked: Request, request: FederationRequest, *, field: str, what: str) -> str:

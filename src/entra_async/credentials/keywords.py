@@ -49,3 +49,11 @@ class Keywords(TypedDict, total=False):
     federation_provider: str | None
     assertion: Any
     az_account: bool | None
+    azure_developer_cli: bool | None
+    azure_powershell: bool | None
+    prompt: Any
+    port: int | None
+    opener: Callable[[str], object] | None
+    user_assertion: str | None
+    token: str | None
+    headers: Callable[[], Any] | None

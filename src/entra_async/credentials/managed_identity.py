@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import anyio
 
 from entra_async.credentials.app_source import AppTokenSource
+from entra_async.credentials.assertion_file import read_assertion_file
 from entra_async.credentials.developer_tools import AzureCli
 from entra_async.credentials.identity_endpoint import IdentityEndpoint
 from entra_async.credentials.provider import SignInContext
@@ -29,6 +31,9 @@ _TYPES: Final = {
     "resourceid": "resource_id",
     "principalid": "principal_id",
 }
+_TOKEN_FILE_HINT: Final = (
+    "The platform mounts it and sets AZURE_FEDERATED_TOKEN_FILE: check the pod's label and service account."
+)
 _RESOURCE_ID: Final = re.compile(
     r"/subscriptions/[0-9a-f-]{36}/resourcegroups/[^/?#\s]{1,90}"
     r"/providers/microsoft\.managedidentity/userassignedidentities/[\w-]{3,128}",
@@ -108,15 +113,12 @@ class ManagedIdentity:
             raise ConfigurationError(message, field="identity_id", hint="Name the identity with identity_id.")
         authority = check_authority(host.authority) if host.authority else context.authority
 
-        def credential(_: str) -> dict[str, Any]:
-            assertion = _read_assertion(host.token_file)
-            return {"client_assertion": lambda: assertion}  # MSAL wants to call for it
-
-        return AppTokenSource(
+        return _WorkloadSource(
             replace(context, authority=authority),
             check_client_id(client_id),
             check_app_tenant_id(host.tenant_id),
-            credential,
+            host.token_file,
+            self.timeout_s,
         )
 
 
@@ -139,18 +141,31 @@ def _check_identity_id(identity_id: object, kind: str) -> None:
         raise ConfigurationError(message, field="identity_id", hint=hint) from None
 
 
-def _read_assertion(path: str) -> str:
-    """Return what the platform wrote for the workload; runs in a worker thread, for every token anew."""
-    hint = "The platform mounts it and sets AZURE_FEDERATED_TOKEN_FILE: check the pod's label and service account."
-    try:
-        assertion = Path(path).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"The workload identity's token file {path!r} cannot be read."
-        raise CredentialUnavailableError(message, hint=hint) from error
-    if not assertion:
-        message = f"The workload identity's token file {path!r} is empty."
-        raise CredentialUnavailableError(message, hint=hint)
-    return assertion
+@dataclass(frozen=True, slots=True)
+class _WorkloadSource:
+    """A workload's token source: what the platform wrote for it is read for every token anew."""
+
+    context: SignInContext
+    client_id: str
+    tenant_id: str
+    token_file: str
+    timeout_s: float
+
+    async def get_token(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
+    ) -> Token:
+        """Ask for a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        with anyio.move_on_after(self.timeout_s):
+            assertion = await read_assertion_file(self.token_file, hint=_TOKEN_FILE_HINT)
+            source = AppTokenSource(
+                self.context, self.client_id, self.tenant_id, lambda _: {"client_assertion": lambda: assertion}
+            )
+            return await source.get_token(*scopes, claims=claims, tenant_id=tenant_id, enable_cae=enable_cae)
+        message = f"The workload identity gave no token within {self.timeout_s:g} s."
+        raise CredentialUnavailableError(message, hint="Check the pod's label and service account, or raise timeout_s.")
+
+    async def aclose(self) -> None:
+        """Give up nothing: it holds nothing."""
 
 
 class _FirstAvailable:

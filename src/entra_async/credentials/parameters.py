@@ -13,14 +13,17 @@ from typing import Any, Final
 from entra_async.credentials.browser import Browser
 from entra_async.credentials.certificate import Certificate
 from entra_async.credentials.client_secret import ClientSecret
-from entra_async.credentials.developer_tools import AzureCli
+from entra_async.credentials.custom_headers import CustomHeaders
+from entra_async.credentials.developer_tools import AzureCli, AzureDeveloperCli, AzurePowerShell
 from entra_async.credentials.device_code import DeviceCode
 from entra_async.credentials.federated import Federated
 from entra_async.credentials.foreign import Foreign
 from entra_async.credentials.key_vault import KeyVault
 from entra_async.credentials.managed_identity import ManagedIdentity
+from entra_async.credentials.on_behalf_of import OnBehalfOf
 from entra_async.credentials.provider import Provider
 from entra_async.credentials.refresh_token import RefreshToken
+from entra_async.credentials.static_token import StaticToken
 from entra_async.credentials.username_password import UsernamePassword
 from entra_async.errors import ConfigurationError
 
@@ -28,7 +31,9 @@ __all__ = ("choose_provider", "provider_from")
 
 _APP: Final = {"client_id": "client_id", "tenant_id": "tenant_id"}
 _PERSON: Final = {**_APP, "scopes": "scopes"}
-_SWITCHES: Final = frozenset({"browser", "device_code", "identity", "federated", "az_account"})
+_SWITCHES: Final = frozenset(
+    {"browser", "device_code", "identity", "federated", "az_account", "azure_developer_cli", "azure_powershell"}
+)
 _MODES: Final = {"auto": "auto", "printlink": "print_link", "print_link": "print_link"}
 
 
@@ -75,13 +80,23 @@ _BROWSER: Final = _ParameterSet(
         "browser_mode": "browser_mode",
         "redirect_uri": "redirect_uri",
         "login_hint": "login_hint",
+        "prompt": "prompt",
+        "port": "port",
+        "opener": "opener",
         "use_refresh_token": "use_refresh_token",
     },
     required=("client_id",),
-    telling=("browser", "browser_mode", "redirect_uri", "login_hint"),
+    telling=("browser", "browser_mode", "redirect_uri", "login_hint", "opener", "port"),
 )
 
 _SETS: Final = (
+    _ParameterSet(
+        name="OnBehalfOf",
+        build=OnBehalfOf,
+        keywords={**_PERSON, "user_assertion": "user_assertion", "client_secret": "client_secret"},
+        required=("client_id", "tenant_id", "user_assertion", "client_secret"),
+        telling=("user_assertion",),
+    ),
     _ParameterSet(
         name="AppSecret",
         build=ClientSecret,
@@ -123,7 +138,7 @@ _SETS: Final = (
     _ParameterSet(
         name="DeviceCode",
         build=DeviceCode,
-        keywords={**_PERSON, "device_code": "", "use_refresh_token": "use_refresh_token"},
+        keywords={**_PERSON, "device_code": "", "prompt": "prompt", "use_refresh_token": "use_refresh_token"},
         telling=("device_code",),
     ),
     _ParameterSet(
@@ -163,6 +178,34 @@ _SETS: Final = (
         keywords={"az_account": "", "tenant_id": "tenant_id"},
         required=(),
         telling=("az_account",),
+    ),
+    _ParameterSet(
+        name="AzureDeveloperCli",
+        build=AzureDeveloperCli,
+        keywords={"azure_developer_cli": "", "tenant_id": "tenant_id"},
+        required=(),
+        telling=("azure_developer_cli",),
+    ),
+    _ParameterSet(
+        name="AzurePowerShell",
+        build=AzurePowerShell,
+        keywords={"azure_powershell": "", "tenant_id": "tenant_id"},
+        required=(),
+        telling=("azure_powershell",),
+    ),
+    _ParameterSet(
+        name="StaticToken",
+        build=StaticToken,
+        keywords={"token": "token"},
+        required=(),
+        telling=("token",),
+    ),
+    _ParameterSet(
+        name="CustomHeaders",
+        build=CustomHeaders,
+        keywords={"headers": "headers"},
+        required=(),
+        telling=("headers",),
     ),
     _BROWSER,
 )

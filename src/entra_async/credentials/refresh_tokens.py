@@ -24,22 +24,28 @@ class Holder(NamedTuple):
 
 @final
 class RefreshTokens:
-    """Every refresh token that some token source of a Session holds now."""
+    """Every refresh token that some token source of a Session holds now, and whose it is."""
 
     def __init__(self) -> None:
-        self._held: dict[Holder, dict[object, str]] = {}
+        self._held: dict[Holder, dict[object, tuple[str, str | None]]] = {}
 
-    def keep(self, holder: Holder, source: object, refresh_token: str) -> None:
+    def keep(self, holder: Holder, source: object, refresh_token: str, *, user_name: str | None) -> None:
         """Note what *source* holds now; it replaces what it held before."""
         tokens = self._held.setdefault(holder, {})
         tokens.pop(source, None)
-        tokens[source] = refresh_token
+        tokens[source] = refresh_token, user_name
 
-    def newest(self, holder: Holder) -> str | None:
-        """Return the refresh token that came last, or ``None``."""
-        tokens = self._held.get(holder)
-        return next(reversed(tokens.values())) if tokens else None
+    def newest(self, holder: Holder, *, user_name: str | None) -> str | None:
+        """Return the refresh token that came last, of that person if one is named; or ``None``."""
+        tokens = self._held.get(holder, {})
+        for refresh_token, whose in reversed(tokens.values()):
+            if user_name is None or (whose is not None and whose.lower() == user_name.lower()):
+                return refresh_token
+        return None
 
     def drop(self, holder: Holder, source: object) -> None:
         """Forget what *source* held."""
-        self._held.get(holder, {}).pop(source, None)
+        tokens = self._held.get(holder, {})
+        tokens.pop(source, None)
+        if not tokens:
+            self._held.pop(holder, None)

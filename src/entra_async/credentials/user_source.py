@@ -9,7 +9,7 @@ Entra ID refuses it is the person asked again, and never twice at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, final
 
@@ -83,6 +83,7 @@ class UserTokenSource:
         is_public: Whether a refresh token is all that another connection needs.
         refresh_token: One to begin with.
         reuse: Begin with one that the Session holds for the same client and tenant, if there is one.
+        user_name: Whose it must be to be reused; ``None`` for anybody's.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class UserTokenSource:
         is_public: bool = True,
         refresh_token: str | None = None,
         reuse: bool = False,
+        user_name: str | None = None,
     ) -> None:
         self._context = context
         self._client_id = client_id
@@ -107,7 +109,10 @@ class UserTokenSource:
         self._holder = Holder(context.authority, client_id.lower(), tenant_id.lower())
         self._refresh_token: str | None = None
         self._running: _SignIn | None = None
-        self._keep(refresh_token)
+        self._user_name = user_name
+        self._person: str | None = None
+        self._closed = False
+        self._keep({"refresh_token": refresh_token})
 
     @property
     def client_id(self) -> str:
@@ -156,14 +161,27 @@ class UserTokenSource:
 
     def _held(self) -> str | None:
         if self._refresh_token is None and self._reuse:
-            return self._context.refresh_tokens.newest(self._holder)
+            return self._context.refresh_tokens.newest(self._holder, user_name=self._user_name)
         return self._refresh_token
 
-    def _keep(self, refresh_token: object) -> None:
+    def _keep(self, result: Mapping[str, Any]) -> None:
+        if self._closed:
+            return
+        claims = result.get("id_token_claims") or {}
+        self._person = claims.get("oid") or self._person
+        refresh_token = result.get("refresh_token")
         if isinstance(refresh_token, str) and refresh_token:
             self._refresh_token = refresh_token
             if self._is_public:
-                self._context.refresh_tokens.keep(self._holder, self, refresh_token)
+                user_name = claims.get("preferred_username") or self._user_name
+                self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=user_name)
+
+    def _recognise(self, result: Mapping[str, Any]) -> None:
+        # Tokens of two people under one account would mix up their data.
+        person = (result.get("id_token_claims") or {}).get("oid")
+        if self._person is not None and person is not None and person != self._person:
+            message = "Another person signed in than the one this connection belongs to."
+            raise InteractionRequiredError(message, hint="Sign in as the same person, or connect anew.")
 
     def _forget(self) -> None:
         self._refresh_token = None
@@ -179,8 +197,9 @@ class UserTokenSource:
                 refresh_token, list(question.scopes), data={"claims": claims}
             ),
         )
+        self._recognise(result)
         token = token_from(result, asked_at=asked_at)
-        self._keep(result.get("refresh_token") or refresh_token)
+        self._keep({"refresh_token": refresh_token, **result})
         return token
 
     async def _sign_in(self, question: Question, refusal: AuthenticationError | None) -> Token:
@@ -194,9 +213,10 @@ class UserTokenSource:
             if refusal is not None and refusal.claims is not None:
                 question = replace(question, claims=refusal.claims)
             granted = await self._ask(question)
+            self._recognise(granted.result)
             token = token_from(granted.result, asked_at=granted.asked_at)
             self._forget()
-            self._keep(granted.result.get("refresh_token"))
+            self._keep(granted.result)
         except AuthenticationError as error:
             running.error = error
             raise
@@ -213,6 +233,7 @@ class UserTokenSource:
 
     async def aclose(self) -> None:
         """Forget the refresh token. It is not revoked: Entra ID lets only its user and administrators do that."""
+        self._closed = True
         self._forget()
 
 

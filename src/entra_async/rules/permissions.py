@@ -9,13 +9,14 @@ from entra_async.errors import ConfigurationError, ConsentRequiredError
 __all__ = ("check_permissions",)
 
 
-def check_permissions(required: Iterable[str] | None, granted: Iterable[str], *, service: str) -> None:
+def check_permissions(required: Iterable[str] | None, granted: Iterable[str], *, readable: bool, service: str) -> None:
     """
     Check, before a call, that a token holds every permission it needs.
 
     Args:
         required: Names such as ``"User.Read.All"``, in any case; ``None`` for no check.
-        granted: What the token permits. An empty one, as of an opaque token, tells nothing and is not held against it.
+        granted: What the token permits.
+        readable: Whether the token says what it permits; an opaque one does not, and that is not held against it.
         service: For the message.
 
     Raises:
@@ -30,7 +31,7 @@ def check_permissions(required: Iterable[str] | None, granted: Iterable[str], *,
         raise ConfigurationError(message, field="required_scopes", hint="Give a list of permissions.")
     held = {name.lower() for name in granted}
     missing = [name for name in wanted if name.lower() not in held]
-    if held and missing:
+    if readable and missing:
         message = f"The token for {service} does not permit {', '.join(missing)}."
         hint = "Grant it to the application (or the user), consent to it, and connect again."
         raise ConsentRequiredError(message, hint=hint, attempts=0)

@@ -123,8 +123,8 @@ class Broker:
             raise copy.copy(flight.error) from flight.error
         if flight.error is not None:
             raise flight.error.with_traceback(None)
-        message = "The Session was closed while a token was asked for."
-        raise ClosedError(message, hint="Close the Session after the last call has ended.")
+        message = "The Session was closed, or the service disconnected, while a token was asked for."
+        raise ClosedError(message, hint="Close it after the last call has ended.")
 
     async def _fly(self, key: TokenKey, source: TokenSource, flight: _Flight) -> None:
         try:
@@ -150,7 +150,11 @@ class Broker:
         self._entries.pop(key, None)
 
     def forget(self, account: str, scopes: tuple[str, ...] | None = None) -> None:
-        """Forget every token of an account, or those of one resource."""
+        """Forget every token of an account, or those of one resource, also those that are on their way."""
+        for key, flight in list(self._flights.items()):
+            if key.account == account and scopes in (None, key.scopes):
+                self._drop(key, flight)
+                flight.scope.cancel()
         for key in [key for key in self._entries if key.account == account and scopes in (None, key.scopes)]:
             del self._entries[key]
 

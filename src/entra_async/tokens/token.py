@@ -74,12 +74,11 @@ class Token:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What it permits: the application's ``roles``, or the delegated ``scp``; empty if it does not say."""
+        """What it permits: the application's ``roles`` and the delegated ``scp``; empty if it does not say."""
         claims = self.claims
         roles, scp = claims.get("roles"), claims.get("scp")
-        if isinstance(roles, list):
-            return tuple(str(role) for role in roles)
-        return tuple(scp.split()) if isinstance(scp, str) else ()
+        held = [str(role) for role in roles] if isinstance(roles, list) else []
+        return (*held, *(scp.split() if isinstance(scp, str) else ()))
 
     def __repr__(self) -> str:
         return f"Token(audience={self.audience!r}, client_id={self.client_id!r}, expires_on={self.expires_on})"

@@ -34,6 +34,16 @@ from entra_async.transport.pool import Pool
 __all__ = ("Application", "MsalEngine")
 
 _DISCOVERY: Final = "/v2.0/.well-known/openid-configuration"
+_SECRETS: Final = (
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "device_code",
+    "password",
+    "refresh_token",
+)
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -82,6 +92,7 @@ class _HttpClient:
         self._pool = pool
         self._attempts = attempts
         self._clock = clock
+        self._secrets: set[str] = set()
         self.status: int | None = None
 
     def get(self, url: str, params: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> _Response:
@@ -94,6 +105,8 @@ class _HttpClient:
         self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any
     ) -> _Response:
         query = urlencode(params or {})
+        if isinstance(data, Mapping):
+            self._secrets.update(str(data[name]) for name in _SECRETS if data.get(name))
         # As requests does it, MSAL's usual client: what is None is not sent.
         body = data if isinstance(data, str) else urlencode({k: v for k, v in (data or {}).items() if v is not None})
         sent = {"Content-Type": _FORM, **(headers or {})}
@@ -137,8 +150,15 @@ class _HttpClient:
             hint = "Check authority= and proxy=: a proxy, firewall or captive portal may have answered."
             raise AuthenticationError(message, status=answer.status, hint=hint, attempts=self._attempts.made)
         if answer.status >= 500:
-            raise error_for(status=answer.status, body=body, attempts=self._attempts.made)
+            raise error_for(status=answer.status, body=self.mask(body), attempts=self._attempts.made)
         return answer
+
+    def mask(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an error's body without what was sent in secret, should the service repeat it."""
+        said = str(body.get("error_description", ""))
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        return {**body, "error_description": said}
 
     def _judge(self, answer: Answer) -> Outcome:
         wait_s = read_retry_after_s(answer.headers, now=self._clock.now())
@@ -201,7 +221,7 @@ class MsalEngine:
         client = _HttpClient(self._pool, attempts, self._clock, authority=application.authority, idempotent=not once)
         result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads)
         if "error" in result:
-            raise error_for(status=client.status, body=result, attempts=attempts.made)
+            raise error_for(status=client.status, body=client.mask(result), attempts=attempts.made)
         return result
 
 

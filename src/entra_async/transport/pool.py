@@ -27,7 +27,7 @@ from entra_async.transport.proxies import EnvironmentProxies
 from entra_async.transport.tls import build_context
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 T = TypeVar("T")
 
@@ -294,6 +294,13 @@ class Pool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Start a task as :meth:`start` does, from wherever; nothing happens once the pool or its loop is closed."""
+        if self._loop is not None and not self._closed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(
+                lambda: None if self._closed else self.start(work(), name="entra_async end")
+            )
 
     async def aclose(self) -> None:
         """
