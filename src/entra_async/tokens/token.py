@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 import msgspec
+from azure.core.credentials import AccessToken
 
 __all__ = ("Token",)
 
@@ -28,10 +28,11 @@ def _read_claims(token: str) -> Mapping[str, Any]:
     return MappingProxyType(claims) if isinstance(claims, dict) else _NONE
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Token:
+class Token(AccessToken):
     """
-    An access token, in the shape azure-core's ``AccessTokenInfo`` has.
+    An access token: azure-core's ``AccessToken``, with what its ``AccessTokenInfo`` has beside that.
+
+    It is the class itself and not its shape, since msgraph-sdk takes nothing else for a token.
 
     Its claims are read for people and for checks; they are not verified, which only the service the token is
     made for can do. For services that are not one's own Microsoft promises nothing about them, so each may be ``None``.
@@ -46,10 +47,15 @@ class Token:
         https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
     """
 
-    token: str
-    expires_on: int
-    refresh_on: int | None = None
-    token_type: str = "Bearer"
+    refresh_on: int | None
+    token_type: str
+
+    def __new__(cls, token: str, expires_on: int, refresh_on: int | None = None, token_type: str = "Bearer") -> Self:
+        """Make a token."""
+        self = super().__new__(cls, token, expires_on)
+        self.refresh_on = refresh_on
+        self.token_type = token_type
+        return self
 
     @property
     def claims(self) -> Mapping[str, Any]:
