@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from entra_async.errors import ConfigurationError
+from entra_async.rules.token_request import check_token_request
 
 __all__ = ("check_callable", "check_scopes", "check_timeout_s", "check_user_name")
 
@@ -21,10 +22,7 @@ def check_scopes(scopes: object) -> tuple[str, ...]:
         message = f"scopes is {scopes!r}, which is no list."
         raise ConfigurationError(message, field="scopes", hint="Give a list of scopes, such as ['User.Read'].")
     listed = tuple(scopes)
-    for scope in listed:
-        if not isinstance(scope, str) or not scope or any(character.isspace() for character in scope):
-            message = f"A scope is {scope!r}."
-            raise ConfigurationError(message, field="scopes", hint="Give each scope as a text without blanks.")
+    check_token_request(listed, None)
     return listed
 
 
