@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -40,7 +41,7 @@ def running(folder: Path) -> Iterator[str]:
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         file = folder / "DevToolsActivePort"
         while not file.exists() or not file.read_text().strip():
             assert time.monotonic() < deadline, "Chromium did not start"
@@ -62,7 +63,7 @@ class Page:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            answer = await self._socket.receive_json(timeout=10)
+            answer = await self._socket.receive_json(timeout=30)
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -79,9 +80,11 @@ class Page:
     async def see(self, text: str) -> str:
         """Wait until the page shows *text*, and return all it shows."""
         shown = ""
-        with anyio.move_on_after(10):
+        # A page that is still being loaded shows its text before its buttons work.
+        script = "document.body && document.readyState === 'complete' ? document.body.innerText : ''"
+        with anyio.move_on_after(30):
             while text.lower() not in shown.lower():
-                shown = str(await self.run("document.body ? document.body.innerText : ''"))
+                shown = str(await self.run(script))
         assert text.lower() in shown.lower(), f"{text!r} is not on the page: {shown!r}"
         return shown
 
@@ -93,7 +96,12 @@ class Page:
         """Press the button that says *text*."""
         find = f"[...document.querySelectorAll('button')].find(b => b.innerText.trim() === {text!r})"
         assert await self.run(f"!!{find}"), f"no button {text!r}: {await self.run('document.body.innerText')}"
+        await self.run("window.pressed = true")
         await self.run(f"{find}.click()")
+        # The next page is another window object; until then, the old one still shows its text.
+        with anyio.move_on_after(30):
+            while await self.run("window.pressed === true"):
+                await anyio.lowlevel.checkpoint()
 
     async def picture(self, file: Path) -> None:
         """Save what the page looks like."""

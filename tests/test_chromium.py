@@ -1,4 +1,9 @@
-"""A real browser and our pages: sign in, decline, enter a device code. Needs Chromium on the machine."""
+"""
+A real browser and our pages: sign in, decline, enter a device code.
+
+Run it by hand when a page changes, and look at the pictures: ``PICTURES=folder pytest tests/test_chromium.py``. A browser
+on a busy machine is too slow to be part of every run.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,13 @@ from entra_async.errors import AuthenticationError
 from entra_async.testing import Emulator
 from tests import chromium
 
-pytestmark = pytest.mark.skipif(chromium.FOUND is None, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.skipif(
+        chromium.FOUND is None or "PICTURES" not in os.environ,
+        reason="run by hand: set PICTURES to a folder for the pictures, on a machine with Chromium",
+    ),
+    pytest.mark.timeout(90),  # a browser on a busy machine takes its time
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +35,9 @@ def devtools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Give the folder for pictures: one to look at, if PICTURES names it."""
-    return Path(os.environ.get("PICTURES", tmp_path))
+def pictures() -> Path:
+    """Give the folder for pictures."""
+    return Path(os.environ["PICTURES"])
 
 
 async def test_a_person_signs_in(emulator: Emulator, devtools: str, pictures: Path) -> None:
