@@ -1,8 +1,8 @@
 """
 A real browser and our pages: sign in, decline, enter a device code.
 
-Run it by hand when a page changes, and look at the pictures: ``PICTURES=folder pytest tests/test_chromium.py``. A browser
-on a busy machine is too slow to be part of every run.
+Run it by hand when a page changes, and look at the pictures: ``PICTURES=folder pytest tests/test_chromium.py``. A
+browser on a busy machine is too slow to be part of every run.
 """
 
 from __future__ import annotations
