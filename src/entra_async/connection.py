@@ -244,8 +244,7 @@ class Connection:
             content_type=content_type,
             parameters=parameters,
         )
-        if self._disconnected or required_scopes is not None:
-            await self._check_permissions(required_scopes)
+        await self._check_permissions(required_scopes)
         response = await self._caller.call(
             prepared.method,
             prepared.url,
