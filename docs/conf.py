@@ -52,8 +52,9 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(dir(builtins))}|types\.\w+)"),
     # Sphinx does not find the home of what a module imports for type checkers only.
     (r"py:class", r"[A-Z]\w*|x509\.\w+"),
-    (r"py:class", r"entra_async\.\w+\.\w+Options"),  # keyword arguments, which each method describes itself
+    (r"py:class", r"entra_async\.[\w.]+\.\w+Options"),  # keyword arguments, which each method describes itself
     (r"py:class", r"entra_async\.credentials\.provider\.SignInContext"),  # what a Session lends; nobody else makes one
+    (r"py:class", r"entra_async\.tokens\.key\.Terms"),  # what the broker is told of an account
     (r"py:class", r"tuple\[str"),  # Sphinx cuts "tuple[str, ...]" at its comma
 ]
 

@@ -20,7 +20,7 @@ from azure.identity.aio import ClientSecretCredential
 
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
-from entra_async.telemetry import Exchange
+from entra_async.telemetry import Event, Exchange
 from entra_async.testing import Emulator
 from entra_async.transport.pool import Pool
 from tests.virtual_clock import VirtualClock
@@ -39,13 +39,13 @@ async def azure() -> ModuleType:
 
 
 @pytest.fixture
-def exchanges() -> list[Exchange]:
+def exchanges() -> list[Event]:
     """Return what the pool's listener hears."""
     return []
 
 
 @pytest.fixture
-async def pool(emulator: Emulator, exchanges: list[Exchange]) -> AsyncIterator[Pool]:
+async def pool(emulator: Emulator, exchanges: list[Event]) -> AsyncIterator[Pool]:
     """Yield a pool that trusts the emulator."""
     pool = Pool(limits=Limits(), timeouts=Timeouts(), trust=emulator.ca_file, listener=exchanges.append)
     yield pool
@@ -53,7 +53,7 @@ async def pool(emulator: Emulator, exchanges: list[Exchange]) -> AsyncIterator[P
 
 
 async def test_an_azure_client_sends_through_the_pool(
-    emulator: Emulator, azure: ModuleType, pool: Pool, exchanges: list[Exchange]
+    emulator: Emulator, azure: ModuleType, pool: Pool, exchanges: list[Event]
 ) -> None:
     """azure-identity, unmodified, signs in on the pool: its trust holds, and its listener hears of it."""
     transport = azure.AzureTransport(pool=pool, clock=VirtualClock())
@@ -68,7 +68,7 @@ async def test_an_azure_client_sends_through_the_pool(
         token = await credential.get_token("https://graph.microsoft.com/.default")
 
     assert token.token
-    assert [(exchange.method, exchange.status) for exchange in exchanges] == [("POST", 200)]
+    assert [(event.method, event.status) for event in exchanges if isinstance(event, Exchange)] == [("POST", 200)]
     assert emulator.token_requests[0].form["grant_type"] == "client_credentials"
 
 

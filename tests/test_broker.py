@@ -7,7 +7,8 @@ import pytest
 
 from entra_async.errors import AuthenticationError, ClosedError
 from entra_async.testing import Emulator
-from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.broker import Broker
+from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
 from tests.virtual_clock import VirtualClock
 
@@ -105,22 +106,6 @@ async def test_the_first_caller_may_be_cancelled(emulator: Emulator) -> None:
     assert len(emulator.token_requests) == 1
 
 
-async def test_a_held_token_is_given_out_until_shortly_before_its_end(
-    broker: Broker, source: Source, clock: VirtualClock
-) -> None:
-    """A token is asked for again five minutes before it expires, not before."""
-    source.go.set()
-    first = await broker.get(KEY, source)
-    clock.moved_s += 3200
-    again = await broker.get(KEY, source)
-    clock.moved_s += 200
-    renewed = await broker.get(KEY, source)
-
-    assert again is first
-    assert renewed is not first
-    assert len(source.asked) == 2
-
-
 async def test_a_failure_reaches_every_waiter_and_is_forgotten(broker: Broker, source: Source) -> None:
     """Each waiter gets an error of its own, with one cause; the next caller asks anew."""
     source.error = AuthenticationError("no", code="AADSTS7000215")
@@ -203,15 +188,3 @@ async def test_closing_ends_every_wait(broker: Broker, source: Source) -> None:
 
     assert source.cancelled == 1
     assert len(errors) == 2
-
-
-async def test_a_short_lived_token_is_used_for_half_its_life(broker: Broker, clock: VirtualClock) -> None:
-    """A token that lives five minutes is not asked for at every call."""
-    source = Source(clock, life_s=300)
-    source.go.set()
-    for _ in range(3):
-        await broker.get(KEY, source)
-    clock.moved_s += 151
-    await broker.get(KEY, source)
-
-    assert len(source.asked) == 2

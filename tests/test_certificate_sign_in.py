@@ -85,7 +85,7 @@ async def test_a_renewed_file_is_taken_up(first: Pair, second: Pair, tmp_path: P
         await session.connect(Certificate(client_id=app.client_id, tenant_id=emulator.tenant_id, path=file))
         app.certificates.pop(0)
         await file.write_bytes(second.pem())
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         user = await session.invoke("users/ada@contoso.com")
 
     assert user["givenName"] == "Ada"
@@ -127,7 +127,7 @@ async def test_an_unchanged_file_is_not_decrypted_again(first: Pair, tmp_path: P
     app = ids(emulator, certificate)
     async with emulator.session() as session:
         connection = await session.connect(**app, certificate_path=file, certificate_password=PASSWORD)
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         await connection.get_token()
         emulator.clock.move(31 * 24 * 3600)
         with pytest.raises(ConfigurationError, match="expired"):

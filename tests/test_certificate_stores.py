@@ -100,7 +100,7 @@ async def test_the_newest_of_a_name_wins_and_is_taken_up(store: Path, emulator: 
         await session.connect(Certificate(client_id=app.client_id, tenant_id=emulator.tenant_id, name="app"))
         app.certificates.pop(0)
         await put(store, newer)
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         user = await session.invoke("users/ada@contoso.com")
 
     assert user["givenName"] == "Ada"

@@ -83,7 +83,7 @@ async def test_a_callable_is_asked_for_each_token(kind: str, emulator: Emulator,
     async with emulator.session() as session:
         provider = federated(emulator, app, assertion=getattr(issuing, kind))
         await session.connect(provider, service=["Graph", "Endpoint"])
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         user = await session.invoke("users/ada@contoso.com")
 
     assert user["givenName"] == "Ada"
@@ -96,7 +96,7 @@ async def test_many_callers_ask_once(emulator: Emulator, app: App) -> None:
     issuing = Issuing(emulator)
     async with emulator.session() as session:
         connection = await session.connect(federated(emulator, app, assertion=issuing.coroutine))
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         async with anyio.create_task_group() as group:
             for _ in range(50):
                 group.start_soon(connection.get_token)
@@ -109,7 +109,7 @@ async def test_an_assertion_as_text_serves_until_it_expires(emulator: Emulator, 
     assertion = emulator.external_issuer.mint(SUBJECT, lifetime_s=600)
     async with emulator.session() as session:
         connection = await session.connect(federated(emulator, app, assertion=f" {assertion}\n"))
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         with pytest.raises(AuthenticationError, match=r"expired at .*give a callable"):
             await connection.get_token()
 
@@ -122,10 +122,10 @@ async def test_a_file_is_read_for_each_token(tmp_path: Path, emulator: Emulator,
     await file.write_text(emulator.external_issuer.mint(SUBJECT) + "\n")
     async with emulator.session() as session:
         connection = await session.connect(federated(emulator, app, assertion=Path(file)))
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         await file.write_text(emulator.external_issuer.mint(SUBJECT))
         await connection.get_token()
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         for content, text in ((b"", "is empty"), (b"x" * 70_000, "too large"), (None, "cannot be read")):
             await (file.unlink() if content is None else file.write_bytes(content))
             with pytest.raises(CredentialUnavailableError, match=text):

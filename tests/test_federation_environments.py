@@ -202,7 +202,7 @@ async def test_workload_identity(tmp_path: Path, emulator: Emulator, app: App, m
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(file))
     async with emulator.session() as session:
         connection = await session.connect(federated(emulator, app))
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         await file.write_text(emulator.external_issuer.mint(SUBJECT))
         await connection.get_token()
 

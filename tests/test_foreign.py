@@ -128,18 +128,18 @@ async def test_the_newer_protocol_is_preferred() -> None:
     assert (token.token, token.token_type) == ("newer", "pop")
     assert token.refresh_on == token.expires_on - 60
     assert credential.asked == [
-        ((SCOPE,), {}),
+        ((SCOPE,), {"enable_cae": True}),
         ((SCOPE,), {"claims": "{}", "tenant_id": TENANT, "enable_cae": True}),
     ]
 
 
 async def test_the_older_protocol_gets_what_was_asked_and_no_more() -> None:
-    """A credential that knows no options is not given any, unless the caller asked for them."""
+    """A credential hears that challenges are understood, and nothing else that the caller did not ask for."""
     credential = Recorder()
     token = await ask(credential, enable_cae=True)
 
     assert token.token == "opaque"
-    assert credential.asked == [((SCOPE,), {}), ((SCOPE,), {"enable_cae": True})]
+    assert credential.asked == [((SCOPE,), {"enable_cae": True})]
 
 
 async def test_a_connection_is_a_credential_for_another_session(emulator: Emulator) -> None:

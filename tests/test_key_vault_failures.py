@@ -211,7 +211,7 @@ async def test_a_vault_of_another_tenant(emulator: Emulator, app: App) -> None:
         await session.connect(provider(emulator, app))
         assert [request.path.split("/")[1] for request in emulator.token_requests][:2] == [emulator.tenant_id, other]
         planted.times = None
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         with pytest.raises(AuthenticationError) as caught:
             await session.connection().get_token()
 

@@ -116,7 +116,7 @@ async def test_one_caller_and_several_services(emulator: Emulator, api: App) -> 
     before = len(emulator.token_requests)
     async with emulator.session() as session:
         graph, _ = await session.connect(provider, service=["Graph", "Azure"])
-        emulator.clock.move(3 * 3600)
+        emulator.clock.move(29 * 3600)
         await graph.get_token()
     grants = [request.form["grant_type"].rpartition(":")[2] for request in emulator.token_requests[before:]]
 
@@ -158,7 +158,7 @@ async def test_claims_of_a_policy_come_back(emulator: Emulator, api: App) -> Non
 
 async def expired(emulator: Emulator, api: App) -> OnBehalfOf:
     assertion = await call(emulator, api)
-    emulator.clock.move(3 * 3600)
+    emulator.clock.move(29 * 3600)
     return behalf(emulator, api, assertion)
 
 

@@ -125,7 +125,7 @@ async def test_a_token_answer_with_retry_after_is_not_replayed(emulator: Emulato
     async with emulator.session() as session:
         connection = await session.connect(emulator.client_secret)
         first = await connection.get_token()
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         second = await connection.get_token()
 
     assert first.token != second.token

@@ -83,7 +83,7 @@ async def test_a_newer_certificate_is_taken_up(windows: FakeWindows, emulator: E
         )
         app.certificates.pop(0)
         windows.current_user.append(entry(newer))
-        emulator.clock.move(3600)
+        emulator.clock.move(29 * 3600)
         await connection.get_token()
 
     assert len(emulator.token_requests) == 2

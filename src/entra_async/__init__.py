@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from entra_async.services import Service as Service
     from entra_async.session import Session as Session
     from entra_async.tokens.identity import Identity as Identity
+    from entra_async.tokens.numbers import TokenNumbers as TokenNumbers
+    from entra_async.tokens.sealing import key_from_environment as key_from_environment
+    from entra_async.tokens.sealing import key_from_keyring as key_from_keyring
+    from entra_async.tokens.sqlite_store import SQLiteStore as SQLiteStore
+    from entra_async.tokens.store import MemoryStore as MemoryStore
+    from entra_async.tokens.store import TokenStore as TokenStore
     from entra_async.tokens.token import Token as Token
 
 __version__: Final = "0.1.0"
@@ -63,16 +69,22 @@ _HOMES: Final = {
     "KeyVault": "entra_async.credentials.key_vault",
     "Limits": "entra_async.config",
     "ManagedIdentity": "entra_async.credentials.managed_identity",
+    "MemoryStore": "entra_async.tokens.store",
     "OnBehalfOf": "entra_async.credentials.on_behalf_of",
     "RefreshToken": "entra_async.credentials.refresh_token",
     "Response": "entra_async.pipeline.response",
     "RetryPolicy": "entra_async.config",
+    "SQLiteStore": "entra_async.tokens.sqlite_store",
     "Service": "entra_async.services",
     "Session": "entra_async.session",
     "StaticToken": "entra_async.credentials.static_token",
     "Timeouts": "entra_async.config",
     "Token": "entra_async.tokens.token",
+    "TokenNumbers": "entra_async.tokens.numbers",
+    "TokenStore": "entra_async.tokens.store",
     "UsernamePassword": "entra_async.credentials.username_password",
+    "key_from_environment": "entra_async.tokens.sealing",
+    "key_from_keyring": "entra_async.tokens.sealing",
     "register_federation_provider": "entra_async.credentials.federation",
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -48,13 +50,14 @@ def _check_positive(value: float, field: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    How much the one pool of a Session may hold.
+    How much a Session may hold.
 
     Attributes:
         connections: Requests on the wire at once, over all hosts; more wait for a place.
         keepalive_s: Seconds an unused connection is kept. Shorter than what the services' front ends
             keep (about 120 s), so that a request rarely meets a connection that is just being closed.
         dns_cache_s: Seconds an address is remembered.
+        tokens: Access tokens held in memory at once; beyond that the expired go first, then the least used.
 
     Raises:
         ConfigurationError: If a value is not greater than zero.
@@ -63,12 +66,15 @@ class Limits:
     connections: int = 100
     keepalive_s: float = 60.0
     dns_cache_s: float = 300.0
+    tokens: int = 10_000
 
     def __post_init__(self) -> None:
-        _check_positive(self.connections, "connections")
-        if not isinstance(self.connections, int):
-            message = f"connections is {self.connections!r}."
-            raise ConfigurationError(message, field="connections", hint="Give a whole number.")
+        for field in ("connections", "tokens"):
+            value = getattr(self, field)
+            _check_positive(value, field)
+            if not isinstance(value, int):
+                message = f"{field} is {value!r}."
+                raise ConfigurationError(message, field=field, hint="Give a whole number.")
         _check_positive(self.keepalive_s, "keepalive_s")
         _check_positive(self.dns_cache_s, "dns_cache_s")
 
@@ -123,6 +129,33 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for field in ("max_attempts", "base_delay_s", "max_delay_s", "max_retry_after_s", "deadline_s"):
             _check_positive(getattr(self, field), field)
+
+
+def check_kinds(
+    *,
+    ssl: object,
+    limits: object,
+    timeouts: object,
+    retry: object,
+) -> None:
+    """
+    Check that a Session was given what it can use; what is left out is ``None``.
+
+    Raises:
+        ConfigurationError: If not.
+    """
+    if not isinstance(ssl, SSLContext | str | os.PathLike | None):
+        message = f"ssl is {ssl!r}, which tells nothing about whom to trust."
+        hint = "Give an SSLContext or the path of a PEM file, or leave it out. TLS cannot be switched off."
+        raise ConfigurationError(message, field="ssl", hint=hint)
+    for name, value, kind in (
+        ("limits", limits, Limits),
+        ("timeouts", timeouts, Timeouts),
+        ("retry", retry, RetryPolicy),
+    ):
+        if value is not None and not isinstance(value, kind):
+            message = f"{name} is a {type(value).__name__}."
+            raise ConfigurationError(message, field=name, hint=f"Give {kind.__name__}(…), or leave it out.")
 
 
 _PROXY_SCHEMES: Final = ("http", "https")

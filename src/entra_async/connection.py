@@ -19,8 +19,9 @@ from entra_async.rules.decoding import Page
 from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
 from entra_async.services import Service
-from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity, identity_of
+from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
 from entra_async.transport.pool import Pool
 
@@ -87,7 +88,9 @@ class Connection:
         self._disconnected = False
         self._within_s = policy.deadline_s
         self._authorization: Authorization = (
-            account.source if isinstance(account.source, Authorization) else BearerToken(broker, key, account.source)
+            account.source
+            if isinstance(account.source, Authorization)
+            else BearerToken(broker, key, account.source, account.terms)
         )
         self._caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy)
 
@@ -119,7 +122,8 @@ class Connection:
             scopes: Of one resource; by default the service's own.
             claims: What a service demanded beyond that, as a JSON text.
             tenant_id: Another tenant than the one signed in to.
-            enable_cae: Whether the caller can handle continuous access evaluation.
+            enable_cae: Whether the caller can handle continuous access evaluation: for other scopes than the service's
+                own, whose token always is of that kind, since one token serves everybody who calls the service.
 
         Raises:
             AuthenticationError: If there is none to be had.
@@ -133,14 +137,18 @@ class Connection:
             message = f"{self.name!r} is disconnected."
             raise ClosedError(message, hint="Connect again, and use the new connection.")
         key = self._key
-        if scopes or claims or tenant_id or enable_cae:
+        if (scopes and scopes != key.scopes) or claims or tenant_id:
             check_token_request(scopes, claims)
             if tenant_id and self.account.is_at_home(tenant_id):
                 tenant_id = None  # the same token, whoever names the tenant
             key = key._replace(
-                scopes=scopes or key.scopes, claims=claims or None, tenant_id=tenant_id or None, enable_cae=enable_cae
+                scopes=scopes or key.scopes,
+                claims=claims or None,
+                tenant_id=tenant_id or None,
+                enable_cae=enable_cae or not scopes or scopes == key.scopes,
             )
-        return await self._broker.get(key, self.account.source)
+        token = self._broker.find(key)  # saves the commonest case a coroutine
+        return token or await self._broker.get(key, self.account.source, self.account.terms)
 
     async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Token:
         """

@@ -9,7 +9,9 @@ Every error this package raises, in one tree.
     ├── AuthenticationError                     the token service refused, or could not be asked
     │   ├── CredentialUnavailableError          this way to sign in does not exist here
     │   ├── InteractionRequiredError            a person must act: MFA, policy, expired sign-in
-    │   └── ConsentRequiredError                a permission was not granted
+    │   ├── ConsentRequiredError                a permission was not granted
+    │   └── TokenMismatchError                  the token is of another tenant, application or service
+    ├── StoreError                              the token store cannot be used
     └── RequestError                            a call was made and gave no usable answer
         ├── TransportError(ConnectionError)     no complete answer arrived
         │   └── RequestTimeoutError(TimeoutError)
@@ -54,7 +56,9 @@ __all__ = (
     "RequestError",
     "RequestTimeoutError",
     "ServerError",
+    "StoreError",
     "ThrottledError",
+    "TokenMismatchError",
     "TransportError",
     "UnauthorizedError",
     "UnsafeLinkError",
@@ -169,6 +173,18 @@ class InteractionRequiredError(AuthenticationError):
 
 class ConsentRequiredError(AuthenticationError):
     """The user or an administrator has not granted the permission asked for."""
+
+
+class TokenMismatchError(AuthenticationError):
+    """The token that came is of another tenant, application or service than was asked for; it was thrown away."""
+
+
+class StoreError(EntraError):
+    """
+    The token store cannot be used: its file is broken, foreign, open to others, or sealed with another key.
+
+    Raised where a store is used by hand. A Session goes on without its store, and tells its listener.
+    """
 
 
 class RequestError(EntraError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import Any, Final, Self, Unpack, final, overload
@@ -13,10 +14,10 @@ from typing import Any, Final, Self, Unpack, final, overload
 import anyio
 
 from entra_async.clouds import Cloud, find_cloud
-from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_proxy
+from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_kinds, check_proxy
 from entra_async.connection import Connection, InvokeOptions, StreamOptions
 from entra_async.credentials.accounts import Account, Accounts
-from entra_async.credentials.keywords import Keywords
+from entra_async.credentials.keywords import ConnectOptions
 from entra_async.credentials.parameters import choose_provider
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.refresh_tokens import RefreshTokens
@@ -26,9 +27,13 @@ from entra_async.requests.targets import choose_targets
 from entra_async.rules.identifiers import check_authority
 from entra_async.rules.scopes import qualify_scopes
 from entra_async.services import Services
-from entra_async.telemetry import Listener
-from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.telemetry import Listener, combine
+from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity
+from entra_async.tokens.key import TokenKey
+from entra_async.tokens.numbers import TokenNumbers
+from entra_async.tokens.shared import SharedTokens
+from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
 from entra_async.transport.pool import Pool
@@ -36,18 +41,6 @@ from entra_async.transport.pool import Pool
 __all__ = ("Session",)
 
 _DEFAULT_SERVICE: Final = "Graph"
-
-
-class ConnectOptions(Keywords, total=False):
-    """What :meth:`Session.connect` takes beside the provider and the service."""
-
-    service_url: str | None
-    resource: str | None
-    parameters: Mapping[str, str] | None
-    name: str | None
-    make_default: bool
-    cloud: str | Cloud | None
-    authority: str | None
 
 
 @final
@@ -68,7 +61,10 @@ class Session:
         timeouts: How long each part of one attempt may take.
         retry: When a request is sent again.
         clock: Where time comes from; tests pass their own.
-        listener: Called with an :class:`entra_async.telemetry.Exchange` after each attempt of each request.
+        listener: Called with each :data:`entra_async.telemetry.Event`: an attempt of a request, a question for a
+            token, a token that was refused, a use of the store. Several may be given.
+        store: Where tokens outlive the Session and are shared with other processes, such as ``SQLiteStore(…)``.
+            By default they are held in memory only. The Session closes it.
 
     Raises:
         ConfigurationError: If a value cannot be used.
@@ -93,23 +89,10 @@ class Session:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
-        listener: Listener | None = None,
+        listener: Listener | Iterable[Listener] | None = None,
+        store: TokenStore | None = None,
     ) -> None:
-        if not isinstance(ssl, SSLContext | str | os.PathLike | None):
-            message = f"ssl is {ssl!r}, which tells nothing about whom to trust."
-            hint = "Give an SSLContext or the path of a PEM file, or leave it out. TLS cannot be switched off."
-            raise ConfigurationError(message, field="ssl", hint=hint)
-        for name, value, kind in (
-            ("limits", limits, Limits),
-            ("timeouts", timeouts, Timeouts),
-            ("retry", retry, RetryPolicy),
-        ):
-            if value is not None and not isinstance(value, kind):
-                message = f"{name} is a {type(value).__name__}."
-                raise ConfigurationError(message, field=name, hint=f"Give {kind.__name__}(…), or leave it out.")
-        if listener is not None and not callable(listener):
-            message = f"listener is a {type(listener).__name__}, which cannot be called."
-            raise ConfigurationError(message, field="listener", hint="Give a function that takes an Exchange.")
+        check_kinds(ssl=ssl, limits=limits, timeouts=timeouts, retry=retry)
         from entra_async import __version__
 
         self._cloud = find_cloud(cloud)
@@ -117,18 +100,21 @@ class Session:
         self._clock: Clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
         limits = limits or Limits()
+        hears = combine(listener)
+        self._store = store
+        self._shared = None if store is None else SharedTokens(store, self._clock, listener=hears)
         self._pool = Pool(
             limits=limits,
             timeouts=timeouts or Timeouts(),
             trust=ssl,
             proxy=check_proxy(proxy),
             trust_env=trust_env,
-            listener=listener,
+            listener=hears,
             user_agent=f"entra-async/{__version__} Python/{platform.python_version()}",
         )
         # Each question holds a thread while its request holds a connection: one limit for both.
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)
-        self._broker = Broker(clock=self._clock)
+        self._broker = Broker(clock=self._clock, limit=limits.tokens, listener=hears, shared=self._shared)
         self._accounts = Accounts()
         self._refresh_tokens = RefreshTokens()
         self._connections: dict[str, Connection] = {}
@@ -164,18 +150,22 @@ class Session:
 
     async def _close(self) -> None:
         self._connections.clear()
-        try:
-            await self._broker.aclose()
-        finally:
-            try:
-                await self._accounts.aclose()
-            finally:
-                await self._pool.aclose()
+        async with AsyncExitStack() as stack:
+            if self._store is not None:
+                stack.push_async_callback(self._store.aclose)
+            stack.push_async_callback(self._pool.aclose)
+            stack.push_async_callback(self._accounts.aclose)
+            stack.push_async_callback(self._broker.aclose)
 
     @property
     def services(self) -> Services:
         """The services that can be signed in to: add one's own with ``register()``, change one with ``replace()``."""
         return self._services
+
+    @property
+    def token_numbers(self) -> TokenNumbers:
+        """What was counted of tokens so far: hits, misses, questions, refusals."""
+        return self._broker.numbers
 
     @property
     def connections(self) -> Mapping[str, Connection]:
@@ -286,6 +276,7 @@ class Session:
             clock=self._clock,
             connected=self._get_token_of,
             refresh_tokens=self._refresh_tokens,
+            shared=self._shared,
         )
         # Only a person's provider has scopes; an application gets what was granted to it.
         wanted = getattr(chosen_provider, "scopes", None)
@@ -315,7 +306,8 @@ class Session:
         scopes: tuple[str, ...] = (service.scope,)
         if wanted is not None:
             scopes = qualify_scopes(wanted or service.default_scopes, audience=service.audience)
-        key = TokenKey(account.authority, None, account.name, scopes)
+        # Its own calls handle the challenge of a token that was revoked early (continuous access evaluation).
+        key = TokenKey(account.authority, None, account.name, scopes, enable_cae=True)
         connection = Connection(
             name=name,
             target=target,
@@ -329,11 +321,11 @@ class Session:
         connection.holding = self._accounts.watch(connection, account, self._broker.forget, self._pool.start_soon)
         return connection
 
-    async def _release(self, connection: Connection) -> None:
+    async def _release(self, connection: Connection, *, sign_out: bool = False) -> None:
         if connection.holding is None or connection.holding.detach() is None:
             return
         name = connection.account.name
-        if await self._accounts.release(connection.account):
+        if await self._accounts.release(connection.account, sign_out=sign_out):
             self._broker.forget(name)
         elif all(
             other.account.name != name or other.scopes != connection.scopes for other in self._connections.values()
@@ -342,7 +334,7 @@ class Session:
 
     async def disconnect(self, service: str | None = None) -> None:
         """
-        Forget a connection and its tokens. Nothing is revoked: Entra ID has no way to take back an access token.
+        Forget a connection and its tokens, also in the store. Nothing is revoked: Entra ID cannot take tokens back.
 
         Args:
             service: See :meth:`connection`.
@@ -355,7 +347,8 @@ class Session:
         connection.retire()
         if self._default.lower() == connection.name.lower():
             self._default = _DEFAULT_SERVICE
-        await self._release(connection)
+        await self._broker.unshare(connection.account.name, connection.scopes)
+        await self._release(connection, sign_out=True)
 
     async def whoami(self, service: str | None = None) -> Identity:
         """

@@ -1,17 +1,23 @@
-"""What a Session tells about its work, to whoever listens."""
+"""What a Session tells about its work, to whoever listens. No event holds a secret."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
-__all__ = ("Exchange", "Listener")
+from entra_async.errors import ConfigurationError
+
+__all__ = ("Event", "Exchange", "Listener", "StoreUsed", "TokenAsked", "TokenRefused", "combine", "notify")
+
+_LOGGER: Final = logging.getLogger("entra_async")
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """
-    One attempt of one request has ended. It holds no secret: no query, header or body.
+    One attempt of one request has ended. It holds no query, header or body.
 
     Attributes:
         method: HTTP method.
@@ -26,5 +32,102 @@ class Exchange:
     duration_s: float
 
 
-Listener = Callable[[Exchange], None]
-"""Called on the event loop after each attempt. It must return at once; what it raises ends the request."""
+@dataclass(frozen=True, slots=True)
+class TokenAsked:
+    """
+    A question for a token has ended. Tokens handed out from memory are counted only: ``Session.token_numbers``.
+
+    Attributes:
+        account: Who signs in: provider and number, such as ``"ClientSecret#1"``.
+        tenant_id: The tenant, or ``None`` if the provider does not say.
+        scopes: What the token was asked for.
+        reason: ``"missing"``, ``"ahead"`` of its end, ``"expiring"`` in its last moments, or ``"refused"``.
+        duration_s: Seconds it took.
+        waiters: How many callers waited for it; 0 for one ahead, usually.
+        origin: ``"service"`` if the token service was asked, ``"store"`` if the store had it.
+        error: Class and code of the error, such as ``"AuthenticationError AADSTS7000215"``; ``None`` if a token came.
+        retry_in_s: Seconds until a token that is still good is asked for again, after an error.
+    """
+
+    account: str
+    tenant_id: str | None
+    scopes: tuple[str, ...]
+    reason: Literal["missing", "ahead", "expiring", "refused"]
+    duration_s: float
+    waiters: int
+    origin: Literal["service", "store"]
+    error: str | None
+    retry_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """
+    A service answered 401 to a token.
+
+    Attributes:
+        account: See :class:`TokenAsked`.
+        scopes: What the token was for.
+        claims: Whether the service said what it wants (a claims challenge).
+        first: ``False`` if another request had reported that token already.
+    """
+
+    account: str
+    scopes: tuple[str, ...]
+    claims: bool
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUsed:
+    """
+    The token store was used.
+
+    Attributes:
+        operation: ``"read"``, ``"write"``, ``"delete"``, ``"lease"`` or ``"release"``.
+        duration_s: Seconds it took.
+        error: What went wrong, in words; ``None`` if nothing did. The work went on without the store.
+    """
+
+    operation: Literal["read", "write", "delete", "lease", "release"]
+    duration_s: float
+    error: str | None
+
+
+Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed
+"""Whatever a listener hears of."""
+
+Listener: TypeAlias = Callable[[Event], None]
+"""Called on the event loop. It must return at once; what it raises is logged and does no harm."""
+
+
+def notify(listener: Listener, event: Event) -> None:
+    """Tell *listener*; what it raises is logged and goes no further, since no call should fail for being counted."""
+    try:
+        listener(event)
+    except Exception:
+        _LOGGER.exception("A listener of entra_async failed at a %s.", type(event).__name__)
+
+
+def combine(listeners: Listener | Iterable[Listener] | None) -> Listener | None:
+    """
+    Return one listener that tells all of them, or ``None`` if there is none.
+
+    Raises:
+        ConfigurationError: If one of them cannot be called.
+    """
+    if listeners is None or callable(listeners):
+        return listeners
+    told = tuple(listeners) if isinstance(listeners, Iterable) else (listeners,)
+    for listener in told:
+        if not callable(listener):
+            message = f"listener is a {type(listener).__name__}, which cannot be called."
+            raise ConfigurationError(message, field="listener", hint="Give a function that takes an Event.")
+    if len(told) < 2:
+        return told[0] if told else None
+
+    def tell(event: Event) -> None:
+        for listener in told:
+            notify(listener, event)
+
+    return tell

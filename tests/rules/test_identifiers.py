@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import ConfigurationError
-from entra_async.rules.expiry import usable_until
 from entra_async.rules.identifiers import (
     check_app_tenant_id,
     check_authority,
@@ -89,15 +88,3 @@ def test_secrets_never_show(secret: str) -> None:
     else:
         with pytest.raises(ConfigurationError, match="client_secret is empty"):
             check_secret(secret, field="client_secret")
-
-
-@given(st.floats(0, 1e10), st.floats(-1e6, 1e6))
-def test_tokens_are_handed_out_while_they_live(now: float, life_s: float) -> None:
-    """A token is given out before it expires, with five minutes to spare where it lives long enough."""
-    until = usable_until(expires_on=now + life_s, now=now)
-
-    assert until <= now + life_s
-    if life_s > 1:
-        assert until > now
-    if life_s > 600:
-        assert until == pytest.approx(now + life_s - 300)

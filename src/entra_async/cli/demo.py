@@ -16,7 +16,7 @@ from entra_async.credentials.client_secret import ClientSecret
 from entra_async.credentials.provider import Provider
 from entra_async.errors import EntraError
 from entra_async.session import Session
-from entra_async.telemetry import Exchange
+from entra_async.telemetry import Event, Exchange
 from entra_async.testing import Emulator
 
 __all__ = ("Job", "Progress", "run_on_emulator", "run_on_tenant")
@@ -67,13 +67,15 @@ class Job:
     elapsed_s: float = 0.0
     longest_stall_s: float = 0.0
 
-    def hear(self, exchange: Exchange) -> None:
+    def hear(self, event: Event) -> None:
         """Count one attempt of one request."""
-        if _TOKEN_ENDPOINT.search(exchange.url):
+        if not isinstance(event, Exchange):
+            return
+        if _TOKEN_ENDPOINT.search(event.url):
             self.token_requests += 1
         else:
             self.calls += 1
-        self.throttled += exchange.status == _THROTTLED
+        self.throttled += event.status == _THROTTLED
 
 
 async def run_on_emulator(users: int, progress: Progress) -> Job:

@@ -11,8 +11,10 @@ from typing import Any, final
 
 from entra_async.clouds import Cloud
 from entra_async.credentials.provider import Provider, SignInContext
+from entra_async.credentials.stored_as import stored_as
 from entra_async.errors import ConfigurationError
-from entra_async.tokens.source import TokenSource
+from entra_async.tokens.key import NO_TERMS, Terms
+from entra_async.tokens.source import SigningOutSource, TokenSource
 
 __all__ = ("Account", "Accounts")
 
@@ -27,7 +29,7 @@ class Account:
         provider: How it signs in: the provider's class.
         authority: Root of the sign-in service.
         source: Gives the tokens.
-        tenant_id: Where it signs in, or ``None`` if the provider does not say.
+        terms: What is known of it beside that.
         users: How many connections hold it.
     """
 
@@ -35,12 +37,13 @@ class Account:
     provider: str
     authority: str
     source: TokenSource
-    tenant_id: str | None = None
+    terms: Terms = NO_TERMS
     users: int = 0
 
     def is_at_home(self, tenant_id: str) -> bool:
         """Return whether that is the tenant it signs in to."""
-        return self.tenant_id is not None and tenant_id.lower() == self.tenant_id.lower()
+        home = self.terms.tenant_id
+        return home is not None and tenant_id.lower() == home.lower()
 
 
 @final
@@ -68,16 +71,21 @@ class Accounts:
         if account is None:
             kind = type(provider).__name__
             name = f"{kind}#{next(self._numbers)}"
-            account = self._accounts[key] = Account(
-                name, kind, context.authority, provider.open(context), tenant_id=getattr(provider, "tenant_id", None)
+            terms = Terms(
+                tenant_id=getattr(provider, "tenant_id", None),
+                client_id=getattr(provider, "client_id", None),
+                stored_as=stored_as(provider, context.authority),
             )
+            account = self._accounts[key] = Account(name, kind, context.authority, provider.open(context), terms)
         account.users += 1
         return account
 
-    async def release(self, account: Account) -> bool:
-        """Return whether that was its last user; if so, its source is closed."""
+    async def release(self, account: Account, *, sign_out: bool = False) -> bool:
+        """Return whether that was its last user; if so, its source is closed, and leaves nothing behind if told so."""
         if not self.let_go(account):
             return False
+        if sign_out and isinstance(account.source, SigningOutSource):
+            await account.source.sign_out()
         await account.source.aclose()
         return True
 

@@ -16,6 +16,7 @@ from entra_async.credentials.callback import call
 from entra_async.credentials.companions import run_with
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sign_in_page import failed_page, not_found_page, refused_page, signed_in_page
+from entra_async.credentials.stored_as import stored_as
 from entra_async.credentials.user_source import Granted, Question, UserTokenSource
 from entra_async.errors import (
     AuthenticationError,
@@ -129,6 +130,7 @@ class Browser:
             tenant_id=self.tenant_id,
             sign_in=sign_in,
             reuse=self.use_refresh_token,
+            stored_as=stored_as(self, context.authority),
             user_name=self.login_hint,
         )
 

@@ -91,9 +91,8 @@ class CustomHeadersSource:
         message = f"The callable of CustomHeaders gave no answer within {within_s:g} s."
         raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
 
-    def refused(self, secret: str) -> bool:  # noqa: ARG002 - headers are made anew in any case
-        """Return that another attempt may carry something else: the callable is asked again."""
-        return True
+    def refused(self, secret: str, claims: str | None) -> None:
+        """Do nothing: the callable is asked again in any case."""
 
     async def get_token(self, *_: str, **__: Any) -> Token:
         """

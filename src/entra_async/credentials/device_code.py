@@ -11,6 +11,7 @@ from typing import Any, Final
 from entra_async.credentials.callback import call
 from entra_async.credentials.companions import run_with
 from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.stored_as import stored_as
 from entra_async.credentials.user_source import Granted, Question, UserTokenSource
 from entra_async.errors import AuthenticationError, InteractionRequiredError, TransportError
 from entra_async.rules.identifiers import check_client_id, check_tenant_id
@@ -98,6 +99,7 @@ class DeviceCode:
             tenant_id=self.tenant_id,
             sign_in=sign_in,
             reuse=self.use_refresh_token,
+            stored_as=stored_as(self, context.authority),
         )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate as X509Certificate
 
-__all__ = ("Keywords",)
+    from entra_async.clouds import Cloud
+
+__all__ = ("ConnectOptions", "Keywords")
 
 
 class Keywords(TypedDict, total=False):
@@ -57,3 +59,15 @@ class Keywords(TypedDict, total=False):
     user_assertion: str | None
     token: str | None
     headers: Callable[[], Any] | None
+
+
+class ConnectOptions(Keywords, total=False):
+    """What ``connect`` takes beside the provider and the service."""
+
+    service_url: str | None
+    resource: str | None
+    parameters: Mapping[str, str] | None
+    name: str | None
+    make_default: bool
+    cloud: str | Cloud | None
+    authority: str | None

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from entra_async.clouds import Cloud
 from entra_async.config import Clock
 from entra_async.credentials.refresh_tokens import RefreshTokens
+from entra_async.tokens.shared import SharedTokens
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
@@ -30,6 +31,7 @@ class SignInContext:
         clock: Where time comes from.
         connected: Gives ``get_token`` of the Session's connection to a service, or ``None`` while there is none.
         refresh_tokens: Those that the Session's people brought.
+        shared: What the Session has in common with other processes, if anything.
     """
 
     authority: str
@@ -39,6 +41,7 @@ class SignInContext:
     clock: Clock
     connected: Callable[[str], Callable[..., Awaitable[Token]] | None]
     refresh_tokens: RefreshTokens
+    shared: SharedTokens | None = None
 
 
 @runtime_checkable

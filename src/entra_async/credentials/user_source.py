@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, final
 
 import anyio
+import msgspec
 
 from entra_async.credentials.grant import token_from
 from entra_async.credentials.provider import SignInContext
@@ -28,8 +30,10 @@ __all__ = ("Granted", "Question", "UserTokenSource")
 
 # What else says that only a new sign-in helps: https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
 _SIGN_IN_AGAIN: Final = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
-# A refresh token that another question has renewed meanwhile is tried once; then the person is asked.
-_MAX_REDEMPTIONS: Final = 2
+# A refresh token that another question, or another process, has renewed meanwhile is tried; then the person is asked.
+# They live for 90 days without use: https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens
+_LIFE_S: Final = 90 * 86_400.0
+_MAX_REDEMPTIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,13 @@ class Granted(NamedTuple):
     asked_at: float
 
 
+class _Kept(msgspec.Struct, array_like=True):
+    """What the store keeps of a person."""
+
+    refresh_token: str
+    person: str | None
+
+
 class _SignIn:
     """A sign-in that goes on; other questions wait for its end."""
 
@@ -84,6 +95,7 @@ class UserTokenSource:
         refresh_token: One to begin with.
         reuse: Begin with one that the Session holds for the same client and tenant, if there is one.
         user_name: Whose it must be to be reused; ``None`` for anybody's.
+        stored_as: Stands for the person in the Session's store, if the sign-in is to outlive the process.
     """
 
     def __init__(
@@ -98,7 +110,10 @@ class UserTokenSource:
         refresh_token: str | None = None,
         reuse: bool = False,
         user_name: str | None = None,
+        stored_as: str | None = None,
     ) -> None:
+        self._stored_under = None if stored_as is None else f"refresh token {stored_as}"
+        self._shared = context.shared if stored_as is not None else None
         self._context = context
         self._client_id = client_id
         self._tenant_id = tenant_id
@@ -133,10 +148,27 @@ class UserTokenSource:
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         """Ask for a token of the person; see :class:`entra_async.tokens.source.TokenSource`."""
+        question = await self._question(scopes, claims, tenant_id, enable_cae=enable_cae)
+        return await self._answer(question, may_ask=True)
+
+    async def renew(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
+    ) -> Token:
+        """Ask for a token, but not the person; see :class:`entra_async.tokens.source.RenewingSource`."""
+        question = await self._question(scopes, claims, tenant_id, enable_cae=enable_cae)
+        return await self._answer(question, may_ask=False)
+
+    async def _question(
+        self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, *, enable_cae: bool
+    ) -> Question:
         tenant = check_tenant_id(tenant_id or self._tenant_id)
-        question = Question(await self._application(tenant, enable_cae=enable_cae), scopes, claims)
+        return Question(await self._application(tenant, enable_cae=enable_cae), scopes, claims)
+
+    async def _answer(self, question: Question, *, may_ask: bool) -> Token:
         refused: list[str] = []
         refusal: AuthenticationError | None = None
+        if self._refresh_token is None:
+            await self._recall(refused)
         while True:
             held = self._held()
             if held is not None and held not in refused and len(refused) < _MAX_REDEMPTIONS:
@@ -147,8 +179,13 @@ class UserTokenSource:
                         raise
                     refusal = error
                     refused.append(held)
+                    # Another process may have renewed it meanwhile.
+                    await self._recall(refused)
+            elif not may_ask:
+                message = "Only the person could help: there is no refresh token that Entra ID takes."
+                raise refusal or InteractionRequiredError(message, hint="Sign in again.")
             elif self._running is None:
-                return await self._sign_in(question, refusal)
+                return await self._sign_in(question, refusal, refused)
             else:
                 await self._wait(self._running)
 
@@ -176,6 +213,29 @@ class UserTokenSource:
                 user_name = claims.get("preferred_username") or self._user_name
                 self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=user_name)
 
+    async def _recall(self, refused: list[str]) -> bool:
+        """Take up what the store holds, unless it is known already; return whether there was something."""
+        if self._shared is None or self._stored_under is None or self._closed:
+            return False
+        value = await self._shared.read(self._stored_under)
+        try:
+            kept = None if value is None else msgspec.json.decode(value, type=_Kept)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kept = None
+        if kept is None or (self._person is not None and kept.person not in (None, self._person)):
+            return False
+        if kept.refresh_token in refused:
+            await self._shared.delete(self._stored_under)
+            return False
+        self._person = self._person or kept.person
+        self._keep({"refresh_token": kept.refresh_token})
+        return True
+
+    async def _remember(self) -> None:
+        if self._shared is not None and self._stored_under is not None and self._refresh_token is not None:
+            value = msgspec.json.encode(_Kept(self._refresh_token, self._person))
+            await self._shared.write(self._stored_under, value, lives_s=_LIFE_S)
+
     def _recognise(self, result: Mapping[str, Any]) -> None:
         # Tokens of two people under one account would mix up their data.
         person = (result.get("id_token_claims") or {}).get("oid")
@@ -200,9 +260,10 @@ class UserTokenSource:
         self._recognise(result)
         token = token_from(result, asked_at=asked_at)
         self._keep({"refresh_token": refresh_token, **result})
+        await self._remember()
         return token
 
-    async def _sign_in(self, question: Question, refusal: AuthenticationError | None) -> Token:
+    async def _sign_in(self, question: Question, refusal: AuthenticationError | None, refused: list[str]) -> Token:
         if self._ask is None:
             if refusal is not None:
                 raise refusal
@@ -212,11 +273,19 @@ class UserTokenSource:
         try:
             if refusal is not None and refusal.claims is not None:
                 question = replace(question, claims=refusal.claims)
-            granted = await self._ask(question)
-            self._recognise(granted.result)
-            token = token_from(granted.result, asked_at=granted.asked_at)
-            self._forget()
-            self._keep(granted.result)
+            async with self._alone():
+                # While this one waited for its turn, another process may have asked the person.
+                if self._refresh_token is None and await self._recall(refused):
+                    held = self._refresh_token
+                    if held is not None:
+                        with suppress(AuthenticationError):
+                            return await self._redeem(question, held)
+                granted = await self._ask(question)
+                self._recognise(granted.result)
+                token = token_from(granted.result, asked_at=granted.asked_at)
+                self._forget()
+                self._keep(granted.result)
+                await self._remember()
         except AuthenticationError as error:
             running.error = error
             raise
@@ -225,14 +294,28 @@ class UserTokenSource:
             running.done.set()
         return token
 
+    def _alone(self) -> AbstractAsyncContextManager[None]:
+        if self._shared is None or self._stored_under is None:
+            return nullcontext()
+        return self._shared.alone(self._stored_under)
+
     async def _wait(self, running: _SignIn) -> None:
         await running.done.wait()
         # Who declined once should not be asked by every service in turn.
         if running.error is not None:
             raise copy.copy(running.error) from running.error
 
+    async def sign_out(self) -> None:
+        """Forget the refresh token in the store, too, so that the person is asked next time."""
+        if self._shared is not None and self._stored_under is not None:
+            await self._shared.delete(self._stored_under)
+
     async def aclose(self) -> None:
-        """Forget the refresh token. It is not revoked: Entra ID lets only its user and administrators do that."""
+        """
+        Forget the refresh token; the store keeps it.
+
+        It is not revoked: Entra ID lets only its user and administrators do that.
+        """
         self._closed = True
         self._forget()
 

@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from entra_async.errors import RequestTimeoutError
-from entra_async.tokens.broker import Broker, TokenKey
+from entra_async.tokens.broker import Broker
+from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("Authorization", "BearerToken")
@@ -34,8 +35,14 @@ class Authorization(Protocol):
         """
         ...
 
-    def refused(self, secret: str) -> bool:
-        """Take note that the service answered 401, and return whether another attempt would carry something else."""
+    def refused(self, secret: str, claims: str | None) -> None:
+        """
+        Take note that the service answered 401.
+
+        Args:
+            secret: What the attempt carried.
+            claims: What the service demands of the next token, a JSON text; ``None`` if it does not say.
+        """
         ...
 
 
@@ -47,28 +54,27 @@ class BearerToken:
         broker: Holds the tokens.
         key: Which one.
         source: Who is asked for it.
+        terms: What is known of its account.
     """
 
-    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource) -> None:
+    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, terms: Terms = NO_TERMS) -> None:
         self._broker = broker
         self._key = key
         self._source = source
+        self._terms = terms
 
     async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
         """Add the token; see :class:`Authorization`."""
         token = self._broker.find(self._key)
         if token is None:
             with anyio.move_on_after(within_s):
-                token = await self._broker.get(self._key, self._source)
+                token = await self._broker.get(self._key, self._source, self._terms)
         if token is None:
             message = f"No token came within {within_s:g} s."
             raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
         headers["Authorization"] = f"Bearer {token.token}"
         return token.token
 
-    def refused(self, secret: str) -> bool:
+    def refused(self, secret: str, claims: str | None) -> None:
         """Forget exactly this token, unless another took its place already: the next attempt asks for a new one."""
-        held = self._broker.peek(self._key)
-        if held is not None and held.token == secret:
-            self._broker.drop(self._key)
-        return True
+        self._broker.refused(self._key, secret, claims)

@@ -13,10 +13,11 @@ from itertools import count
 from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
-from entra_async.errors import RequestError
+from entra_async.errors import AuthenticationError, RequestError
 from entra_async.pipeline.authorization import Authorization
 from entra_async.pipeline.failure import status_error
 from entra_async.pipeline.response import Response
+from entra_async.rules.challenges import read_claims
 from entra_async.rules.links import check_link
 from entra_async.rules.retry import is_idempotent
 from entra_async.rules.urls import strip_query
@@ -98,8 +99,11 @@ class Caller:
         try:
             answer = await attempts.run(send, request=request, idempotent=repeatable)
             # A refused token may have been revoked; 401 says that nothing was done, so any method may be sent again.
-            if answer.status == _UNAUTHORIZED and self._authorization.refused(secret):
-                answer = await attempts.run(send, request=request, idempotent=repeatable)
+            if answer.status == _UNAUTHORIZED:
+                refused, secret = secret, await self._replace(secret, answer, request, within_s=attempts.left_s())
+                # Who keeps tokens for us may give the same one again: that would be refused again.
+                if secret != refused:
+                    answer = await attempts.run(send, request=request, idempotent=repeatable)
             if answer.status in _REDIRECTS and method in _FOLLOWING:
                 answer = await self._follow(answer, attempts, send, request)
         except RequestError as error:
@@ -119,6 +123,17 @@ class Caller:
         if not (_GOOD <= answer.status < _BAD or _is_unchanged(answer, headers)):
             raise status_error(response, now=self._clock.now(), secret=secret)
         return response
+
+    async def _replace(self, secret: str, answer: Answer, request: Request, *, within_s: float) -> str:
+        challenges = [value for name, value in answer.headers.items() if name.lower() == "www-authenticate"]
+        claims = read_claims(challenges)
+        self._authorization.refused(secret, claims)
+        try:
+            return await self._authorization.attach(request.headers, within_s=within_s)
+        except AuthenticationError as error:
+            # Whoever asks the person then must ask for what the service demanded.
+            error.claims = error.claims or claims
+            raise
 
     async def _follow(
         self, answer: Answer, attempts: Attempts, send: Callable[[], Awaitable[Answer]], request: Request

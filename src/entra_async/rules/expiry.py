@@ -1,20 +1,65 @@
-"""How long a token is handed out. Pure."""
+"""How long a token is handed out, and when a new one is asked for. Pure."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ("usable_until",)
+__all__ = ("Schedule", "plan", "retry_delay_s")
 
-# azure-core and MSAL ask for a new token with this much left; clocks may differ by as much.
-MARGIN_S: Final = 300.0
+# What a request may need from here to the service, and a little difference between two clocks.
+_MARGIN_S: Final = 30.0
+_MARGIN_SHARE: Final = 0.1
+# Late enough to get some use out of a token, early enough for a token service to be away for a while.
+_EARLIEST_SHARE: Final = 0.65
+_LATEST_SHARE: Final = 0.80
+_BASE_DELAY_S: Final = 30.0
+_MAX_DELAY_S: Final = 300.0
+_MAX_DOUBLINGS: Final = 4
 
 
-def usable_until(*, expires_on: float, now: float) -> float:
+class Schedule(NamedTuple):
     """
-    Return the time, in seconds since the epoch, until which a token received *now* is handed out.
+    What happens to a token, in seconds from the moment it was received.
 
-    Five minutes before it expires, so that it is still good when the service reads it. A token that lives
-    shorter than twice that is handed out for half its life, else each call would ask for another.
+    Attributes:
+        refresh_s: From then on a new one is asked for, while this one is handed out.
+        hand_out_s: Until then it is handed out at once.
+        life_s: Until then it is handed out if no other can be had.
     """
-    return expires_on - min(MARGIN_S, max(0.0, expires_on - now) / 2)
+
+    refresh_s: float
+    hand_out_s: float
+    life_s: float
+
+
+def plan(*, expires_on: float, refresh_on: float | None, now: float, chance: float) -> Schedule:
+    """
+    Return the schedule of a token received *now*.
+
+    It is renewed at *refresh_on*, as its service wishes; without that, or when that is past already, at a point
+    between 65 and 80 % of the life that is left, so that many processes do not come at once. Half a minute before its
+    end, or a tenth of its life before it if that is less, it is no longer handed out while another may be had.
+
+    Args:
+        expires_on: Seconds since the epoch.
+        refresh_on: Seconds since the epoch, or ``None``.
+        now: Seconds since the epoch.
+        chance: A random number from 0 up to 1.
+    """
+    life_s = max(0.0, expires_on - now)
+    hand_out_s = life_s - min(_MARGIN_S, life_s * _MARGIN_SHARE)
+    if refresh_on is not None and refresh_on > now:
+        refresh_s = refresh_on - now
+    else:
+        refresh_s = life_s * (_EARLIEST_SHARE + (_LATEST_SHARE - _EARLIEST_SHARE) * chance)
+    return Schedule(min(refresh_s, hand_out_s), hand_out_s, life_s)
+
+
+def retry_delay_s(failures: int, *, retry_after_s: float | None, chance: float) -> float:
+    """
+    Return how many seconds to let a token service alone after it failed so many times in a row to renew a token.
+
+    Half a minute, doubled each time up to five minutes, give or take a quarter; or what it asked for, if that is more.
+    """
+    delay_s = min(_MAX_DELAY_S, _BASE_DELAY_S * 2.0 ** min(max(0, failures - 1), _MAX_DOUBLINGS))
+    return max(delay_s * (0.75 + chance / 2), retry_after_s or 0.0)

@@ -2,167 +2,319 @@
 The only cache of access tokens, and the only place that asks for one.
 
 However many tasks want a token, each key is asked for once at a time. A caller that is cancelled leaves the
-others alone; when nobody is left waiting, the question itself is cancelled.
+others alone; when nobody is left waiting, the question itself is cancelled. A token that is still good is handed
+out at once while a new one is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-from typing import Final, NamedTuple
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final, Literal, TypeAlias, final
 
 import anyio
 
 from entra_async.config import Clock
-from entra_async.errors import ClosedError, EntraError
-from entra_async.rules.expiry import usable_until
-from entra_async.tokens.source import TokenSource
+from entra_async.errors import ClosedError
+from entra_async.rules.expiry import plan, retry_delay_s
+from entra_async.rules.token_check import Expected, audience_of, check_token
+from entra_async.telemetry import Listener, TokenAsked, TokenRefused, notify
+from entra_async.tokens.flight import Flight, Reason, Refusal
+from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
+from entra_async.tokens.numbers import TokenNumbers
+from entra_async.tokens.shared import SharedTokens
+from entra_async.tokens.shelf import Held, Shelf
+from entra_async.tokens.source import RenewingSource, TokenSource
 from entra_async.tokens.token import Token
 
-__all__ = ("Broker", "TokenKey")
+__all__ = ("Broker",)
+
+Origin: TypeAlias = Literal["service", "store"]
+_SERVICE: Final[Origin] = "service"
+# A caller whose token is about to expire waits that long for the next one before it makes do with what there is.
+_PATIENCE_S: Final = 5.0
+# A token that another process left in the store is taken if it lives that much longer.
+_WORTHWHILE_S: Final = 60.0
 
 
-class TokenKey(NamedTuple):
-    """
-    What makes two requests for a token the same.
-
-    Attributes:
-        authority: Root of the sign-in service: it tells the cloud.
-        tenant_id: Where to sign in; ``None`` for the provider's own tenant.
-        account: Who signs in: one name for each provider in use, which stands for client and credential.
-        scopes: The scopes, as asked.
-        claims: What a service demanded beyond that, or ``None``.
-        enable_cae: Whether the token may be a long-lived one that is revoked early.
-    """
-
-    authority: str
-    tenant_id: str | None
-    account: str
-    scopes: tuple[str, ...]
-    claims: str | None = None
-    enable_cae: bool = False
-
-
-class _Entry(NamedTuple):
-    token: Token
-    usable_until: float
-
-
-class _Flight:
-    """One question on its way to a token service, and how many wait for its answer."""
-
-    __slots__ = ("done", "error", "scope", "task", "token", "waiters")
-
-    def __init__(self) -> None:
-        self.done: Final = anyio.Event()
-        self.scope: Final = anyio.CancelScope()
-        self.task: asyncio.Task[None] | None = None
-        self.token: Token | None = None
-        self.error: BaseException | None = None
-        self.waiters = 0
-
-
+@final
 class Broker:
-    """Hands out tokens; belongs to one Session and knows no provider."""
+    """
+    Hands out tokens; belongs to one Session and knows no provider.
 
-    def __init__(self, *, clock: Clock) -> None:
-        self._clock = clock
+    Args:
+        clock: Where time comes from.
+        limit: The most tokens it holds.
+        chance: Gives random numbers from 0 up to 1.
+        listener: Hears of every question that has ended, and of every token that was refused.
+        shared: What it has in common with other processes, if anything.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        limit: int = 10_000,
+        chance: Callable[[], float] = random.random,
+        listener: Listener | None = None,
+        shared: SharedTokens | None = None,
+    ) -> None:
         self._now = clock.now
-        self._entries: dict[TokenKey, _Entry] = {}
-        self._flights: dict[TokenKey, _Flight] = {}
+        self._monotonic = clock.monotonic
+        self._chance = chance
+        self._listener = listener
+        self._shared = shared
+        self._shelf = Shelf(limit)
+        self._flights: dict[TokenKey, Flight] = {}
+        self._refusals: dict[TokenKey, Refusal] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = TokenNumbers()
         self._closed = False
+
+    @property
+    def numbers(self) -> TokenNumbers:
+        """What was counted so far: a copy."""
+        return replace(self._numbers, held=len(self._shelf))
 
     def peek(self, key: TokenKey) -> Token | None:
         """Return the token held for *key*, expired or not, without asking for one."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry.token
+        held = self._shelf.get(key)
+        return None if held is None else held.token
 
     def find(self, key: TokenKey) -> Token | None:
-        """Return the token held for *key* if it is good for some minutes, without asking for one."""
-        entry = self._entries.get(key)
-        return entry.token if entry is not None and self._now() < entry.usable_until else None
+        """Return the token held for *key* if it is good, and have it renewed if it is time for that."""
+        held = self._shelf.get(key)
+        if held is None:
+            return None
+        now, monotonic = self._now(), self._monotonic()
+        if now >= held.calm_until or monotonic >= held.calm_until_monotonic:
+            if not held.is_good(now, monotonic):
+                return None
+            if monotonic >= held.retry_at and not self._closed and self._flight(key) is None:
+                self._take_off(key, held.source, held.terms, "ahead")
+        held.used_at = monotonic
+        self._numbers.hits += 1
+        return held.token
 
-    async def get(self, key: TokenKey, source: TokenSource) -> Token:
+    async def get(self, key: TokenKey, source: TokenSource, terms: Terms = NO_TERMS) -> Token:
         """
-        Return a token for *key* that is good for some minutes.
+        Return a token for *key*.
 
         Args:
             key: What is wanted.
             source: Who is asked when none is held; it must always be the same for a key's account.
+            terms: What is known of that account.
 
         Raises:
             AuthenticationError: If none can be had. Every caller that waits gets its own copy; nothing is remembered.
+            TokenMismatchError: If the token is not for what was asked.
             ClosedError: If the broker is closed.
         """
-        entry = self._entries.get(key)
-        if entry is not None and self._now() < entry.usable_until:
-            return entry.token
+        token = self.find(key)
+        if token is not None:
+            return token
         if self._closed:
             message = "The Session is closed."
             raise ClosedError(message, hint="Open a new one.")
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = _Flight()
-            # A task of its own, not the first caller's: that one may be cancelled.
-            flight.task = asyncio.create_task(self._fly(key, source, flight), name="entra_async token")
-            self._tasks.add(flight.task)
-            flight.task.add_done_callback(self._tasks.discard)
-        flight.waiters += 1
-        try:
-            await flight.done.wait()
-        finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.done.is_set():
-                self._drop(key, flight)
-                flight.scope.cancel()
-        if flight.token is not None:
-            return flight.token
-        if isinstance(flight.error, EntraError):
-            # Raising one exception in many tasks would grow its traceback with each of them.
-            raise copy.copy(flight.error) from flight.error
-        if flight.error is not None:
-            raise flight.error.with_traceback(None)
-        message = "The Session was closed, or the service disconnected, while a token was asked for."
-        raise ClosedError(message, hint="Close it after the last call has ended.")
+        self._numbers.misses += 1
+        flight = self._flight(key)
+        if flight is not None:
+            self._numbers.coalesced += 1
+        while True:
+            flight = flight or self._take_off(key, source, terms, self._reason(key))
+            old = self._shelf.get(key)
+            await self._wait(key, flight, patient=old is None or not old.is_alive(self._now(), self._monotonic()))
+            if flight.token is None:
+                old = self._shelf.get(key)
+                if old is not None and old.is_alive(self._now(), self._monotonic()):
+                    return old.token
+                if not self._closed and (flight.diverted or (flight.silent and flight.error is not None)):
+                    # Another question took its place; or it failed since it might not ask a person, which this may.
+                    flight = self._flight(key)
+                    continue
+            return flight.result()
 
-    async def _fly(self, key: TokenKey, source: TokenSource, flight: _Flight) -> None:
-        try:
-            with flight.scope:
-                token = await source.get_token(
-                    *key.scopes, claims=key.claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae
-                )
-                flight.token = token
-                self._entries[key] = _Entry(token, usable_until(expires_on=token.expires_on, now=self._now()))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-            if not flight.scope.cancel_called:
-                flight.error = error
-        finally:
-            self._drop(key, flight)
-            flight.done.set()
+    def refused(self, key: TokenKey, secret: str, claims: str | None = None) -> bool:
+        """
+        Forget exactly this token, unless another took its place already: the next caller asks for a new one.
 
-    def _drop(self, key: TokenKey, flight: _Flight) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+        Args:
+            key: What it was for.
+            secret: The token that a service answered 401 to.
+            claims: What the service demands of the next one, a JSON text.
 
-    def drop(self, key: TokenKey) -> None:
-        """Forget the token held for *key*: the next caller asks for a new one."""
-        self._entries.pop(key, None)
+        Returns:
+            Whether this was the first to say so.
+        """
+        held = self._shelf.get(key)
+        first = held is not None and held.token.token == secret
+        if first:
+            del self._shelf[key]
+            self._numbers.refused += 1
+            self._refusals[key] = Refusal(secret, claims)
+            flight = self._flight(key)
+            if flight is not None:  # it was asked before this was known
+                flight.diverted = True
+                self._abandon(key, flight)
+        if self._listener is not None:
+            notify(self._listener, TokenRefused(key.account, key.scopes, claims is not None, first))
+        return first
 
     def forget(self, account: str, scopes: tuple[str, ...] | None = None) -> None:
         """Forget every token of an account, or those of one resource, also those that are on their way."""
         for key, flight in list(self._flights.items()):
             if key.account == account and scopes in (None, key.scopes):
-                self._drop(key, flight)
-                flight.scope.cancel()
-        for key in [key for key in self._entries if key.account == account and scopes in (None, key.scopes)]:
-            del self._entries[key]
+                self._abandon(key, flight)
+        for known in (self._shelf, self._refusals):
+            for key in [key for key in known if key.account == account and scopes in (None, key.scopes)]:
+                del known[key]
+
+    async def unshare(self, account: str, scopes: tuple[str, ...]) -> None:
+        """Throw away what the store holds of an account's tokens of one resource."""
+        for key, held in list(self._shelf.items()):
+            stored_as = held.terms.stored_as
+            if self._shared is not None and stored_as is not None and (key.account, key.scopes) == (account, scopes):
+                await self._shared.delete(key.stored_under(stored_as))
 
     async def aclose(self) -> None:
         """Drop every token, cancel every question, and wait until none is left."""
         self._closed = True
-        self._entries.clear()
-        for flight in list(self._flights.values()):
+        self._shelf.clear()
+        self._refusals.clear()
+        for key, flight in list(self._flights.items()):
+            self._abandon(key, flight)
+        loop = asyncio.get_running_loop()
+        tasks = {task for task in self._tasks if task.get_loop() is loop}
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _reason(self, key: TokenKey) -> Reason:
+        if key in self._refusals:
+            return "refused"
+        return "missing" if key not in self._shelf else "expiring"
+
+    def _flight(self, key: TokenKey) -> Flight | None:
+        flight = self._flights.get(key)
+        if flight is not None and not flight.is_of(asyncio.get_running_loop()):
+            del self._flights[key]
+            return None
+        return flight
+
+    def _take_off(self, key: TokenKey, source: TokenSource, terms: Terms, reason: Reason) -> Flight:
+        silent = reason == "ahead" and isinstance(source, RenewingSource)
+        flight = self._flights[key] = Flight(reason, silent=silent)
+        self._numbers.asked += 1
+        self._numbers.renewed += reason == "ahead"
+        # A task of its own, not the first caller's: that one may be cancelled.
+        flight.task = task = asyncio.create_task(self._fly(key, source, terms, flight), name="entra_async token")
+        self._tasks.add(task)
+
+        def land(task: asyncio.Task[None]) -> None:
+            # Here and not in the task, which an ending loop may cancel before it has begun.
+            self._tasks.discard(task)
+            self._drop(key, flight)
+            flight.landed.set()
+
+        task.add_done_callback(land)
+        return flight
+
+    async def _wait(self, key: TokenKey, flight: Flight, *, patient: bool) -> None:
+        flight.waiters += 1
+        try:
+            if patient:
+                await flight.landed.wait()
+            else:
+                with anyio.move_on_after(_PATIENCE_S):
+                    await flight.landed.wait()
+        finally:
+            flight.waiters -= 1
+            # What keeps a token fresh goes on without anybody waiting; what a caller began does not.
+            if not flight.waiters and not flight.landed.is_set() and patient and flight.reason != "ahead":
+                self._abandon(key, flight)
+
+    async def _fly(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> None:
+        started = self._monotonic()
+        origin = _SERVICE
+        try:
+            with flight.scope:
+                token, origin = await self._ask(key, source, terms, flight)
+                self._put(key, token, source, terms)
+                flight.token = token
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
+            if not flight.scope.cancel_called:
+                flight.error = error
+        if flight.token is None and flight.error is None:
+            return  # cancelled: nobody wants to know
+        retry_in_s = self._note_failure(key, flight.error) if flight.error is not None else None
+        if self._listener is not None:
+            asked = TokenAsked(
+                account=key.account,
+                tenant_id=key.tenant_id or terms.tenant_id,
+                scopes=key.scopes,
+                reason=flight.reason,
+                duration_s=self._monotonic() - started,
+                waiters=flight.waiters,
+                origin=origin,
+                error=None if flight.error is None else _name(flight.error),
+                retry_in_s=retry_in_s,
+            )
+            notify(self._listener, asked)
+
+    async def _ask(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> tuple[Token, Origin]:
+        refusal = self._refusals.get(key)
+        demanded = refusal.claims if refusal is not None else None
+        ask_source = source.renew if flight.silent and isinstance(source, RenewingSource) else source.get_token
+
+        def ask() -> Awaitable[Token]:
+            return ask_source(
+                *key.scopes, claims=demanded or key.claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae
+            )
+
+        def is_enough(token: Token) -> bool:
+            if refusal is not None and (demanded is not None or token.token == refusal.secret):
+                return False
+            held = self._shelf.get(key)
+            least = self._now() + _WORTHWHILE_S if held is None else held.token.expires_on + _WORTHWHILE_S
+            return token.expires_on > least
+
+        if self._shared is None or terms.stored_as is None:
+            token, origin = await ask(), _SERVICE
+        else:
+            token, origin = await self._shared.fetch(key.stored_under(terms.stored_as), ask, is_enough=is_enough)
+        expected = Expected(key.tenant_id or terms.tenant_id, terms.client_id, audience_of(key.scopes))
+        check_token(token.claims, expected)
+        return token, origin
+
+    def _put(self, key: TokenKey, token: Token, source: TokenSource, terms: Terms) -> None:
+        now, monotonic = self._now(), self._monotonic()
+        schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=now, chance=self._chance())
+        self._shelf[key] = Held(token, source, terms, schedule, now=now, monotonic=monotonic)
+        self._refusals.pop(key, None)
+        self._numbers.evicted += self._shelf.make_room(now, monotonic)
+
+    def _note_failure(self, key: TokenKey, error: BaseException) -> float | None:
+        self._numbers.failures += 1
+        held = self._shelf.get(key)
+        if held is None:
+            return None
+        held.failures += 1
+        retry_after_s = getattr(error, "retry_after_s", None)
+        delay_s = retry_delay_s(held.failures, retry_after_s=retry_after_s, chance=self._chance())
+        held.retry_at = self._monotonic() + delay_s
+        return delay_s
+
+    def _abandon(self, key: TokenKey, flight: Flight) -> None:
+        self._drop(key, flight)
+        if flight.is_of(asyncio.get_running_loop()):
             flight.scope.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+
+    def _drop(self, key: TokenKey, flight: Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+
+def _name(error: BaseException) -> str:
+    code = getattr(error, "code", None)
+    return f"{type(error).__name__} {code}" if code else type(error).__name__

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from entra_async.tokens.token import Token
 
-__all__ = ("TokenSource",)
+__all__ = ("RenewingSource", "SigningOutSource", "TokenSource")
 
 
 class TokenSource(Protocol):
@@ -35,4 +35,30 @@ class TokenSource(Protocol):
 
     async def aclose(self) -> None:
         """Give up what it holds."""
+        ...
+
+
+@runtime_checkable
+class RenewingSource(TokenSource, Protocol):
+    """A source that may have to ask a person, and can be told not to."""
+
+    async def renew(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
+    ) -> Token:
+        """
+        Ask for a new token as ``get_token`` does, but never a person.
+
+        Raises:
+            InteractionRequiredError: If only a person could help.
+            AuthenticationError: If the token service refuses or cannot be reached.
+        """
+        ...
+
+
+@runtime_checkable
+class SigningOutSource(TokenSource, Protocol):
+    """A source that leaves something behind when it is closed, for the next start."""
+
+    async def sign_out(self) -> None:
+        """Leave nothing behind."""
         ...

@@ -21,7 +21,7 @@ from yarl import URL
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
 from entra_async.rules.urls import strip_query
-from entra_async.telemetry import Exchange, Listener
+from entra_async.telemetry import Exchange, Listener, notify
 from entra_async.transport.messages import Answer, Direct, Request
 from entra_async.transport.proxies import EnvironmentProxies
 from entra_async.transport.tls import build_context
@@ -250,7 +250,7 @@ class Pool:
             self._places.release()
             if self._listener is not None:
                 duration_s = time.monotonic() - started
-                self._listener(Exchange(request.method, strip_query(request.url), status, duration_s))
+                notify(self._listener, Exchange(request.method, strip_query(request.url), status, duration_s))
         # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.
         raise failure
 
