@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from entra_async.testing.access import AccessTokenVerifier, Unauthorized
+from entra_async.testing.access_evaluation import AccessEvaluation
 from entra_async.testing.signing import SigningKey
 from entra_async.testing.tenant import Tenant
 from tests.emulator.conftest import SteppedClock
@@ -28,7 +29,7 @@ async def test_token_is_valid_from_its_first_second_to_before_its_last(from_s: i
     tenant = Tenant(domain="contoso.com")
     claims = {"aud": "me", "tid": tenant.id, "idtyp": "app", "nbf": now + from_s, "exp": now + to_s}
     request = make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {key.sign(claims)}"})
-    authorize = AccessTokenVerifier(tenant=tenant, key=key, clock=clock)
+    authorize = AccessTokenVerifier(tenant=tenant, key=key, clock=clock, evaluation=AccessEvaluation(clock))
     if valid:
         assert authorize(request, {"me"}).app_only
     else:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import jwt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from aiohttp import web
 
+    from entra_async.testing.access_evaluation import AccessEvaluation
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.signing import SigningKey
     from entra_async.testing.tenant import Tenant
@@ -27,11 +28,13 @@ class Unauthorized(Exception):  # noqa: N818 -- an answer of the service, not an
 
     Attributes:
         message: Why, as Microsoft Graph puts it.
+        challenges: The ``WWW-Authenticate`` lines, where the service demands something.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, challenges: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
+        self.challenges = challenges
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,28 @@ class Authorize(Protocol):
 
 
 class AccessTokenVerifier:
-    """Judges access tokens by their signature, audience, times and tenant."""
+    """
+    Judges access tokens by their signature, audience, times and tenant, and by what became of them since.
 
-    def __init__(self, *, tenant: Tenant, key: SigningKey, clock: EmulatorClock) -> None:
+    Args:
+        tenant: Who may have issued them.
+        key: What they are signed with.
+        clock: What time it is.
+        evaluation: Knows which of them are refused.
+        challenges: Whether the service takes part in continuous access evaluation.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenant: Tenant,
+        key: SigningKey,
+        clock: EmulatorClock,
+        evaluation: AccessEvaluation,
+        challenges: bool = False,
+    ) -> None:
+        self._evaluation = evaluation
+        self._challenges = challenges
         self._tenant = tenant
         self._key = key
         self._clock = clock
@@ -92,6 +114,13 @@ class AccessTokenVerifier:
         if access.claims["tid"] != self._tenant.id:
             message = "Access token validation failure. Invalid tenant."
             raise Unauthorized(message)
+        if self._evaluation.is_rejected(access.claims):
+            message = "Access token validation failure. Invalid signature."
+            raise Unauthorized(message)
+        demands = self._evaluation.demands(access.claims) if self._challenges else None
+        if demands is not None:
+            message = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
+            raise Unauthorized(message, self._evaluation.challenges(demands))
         return access
 
     def _verify(self, token: str) -> Access:

@@ -11,6 +11,7 @@ from entra_async.testing.keys import base64url
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from entra_async.testing.access_evaluation import AccessEvaluation
     from entra_async.testing.accounts import User
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.signing import SigningKey
@@ -65,6 +66,7 @@ class AccessTokenIssuer:
     key: SigningKey
     clock: EmulatorClock
     lifetimes: TokenLifetimes
+    evaluation: AccessEvaluation
 
     @property
     def issuer(self) -> str:
@@ -72,7 +74,13 @@ class AccessTokenIssuer:
         return f"https://sts.windows.net/{self.tenant.id}/"
 
     def issue_app_token(
-        self, app: App, *, client_authentication: str, audience: str, roles: Collection[str], handles_challenges: bool
+        self,
+        app: App,
+        *,
+        client_authentication: str,
+        audience: str,
+        roles: Collection[str],
+        demanded: Mapping[str, Any],
     ) -> IssuedToken:
         """
         Return a token for the app itself.
@@ -82,7 +90,7 @@ class AccessTokenIssuer:
             client_authentication: How: ``"1"`` with a secret, ``"2"`` with a certificate.
             audience: The resource, as it was asked for.
             roles: The app's roles there. Without any, the token has no ``roles`` claim.
-            handles_challenges: Whether the client declared ``cp1``.
+            demanded: What the request's ``claims`` demand of the token.
 
         Sources:
             https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
@@ -96,7 +104,7 @@ class AccessTokenIssuer:
         }
         if roles:
             claims["roles"] = sorted(roles)
-        return self._issue(claims, app, audience=audience, handles_challenges=handles_challenges)
+        return self._issue(claims, app, audience=audience, demanded=demanded)
 
     def issue_user_token(
         self,
@@ -108,7 +116,7 @@ class AccessTokenIssuer:
         audience: str,
         scopes: Sequence[str],
         mfa: bool,
-        handles_challenges: bool,
+        demanded: Mapping[str, Any],
     ) -> IssuedToken:
         """
         Return a token for an app that acts for a user.
@@ -121,7 +129,7 @@ class AccessTokenIssuer:
             audience: The resource, as it was asked for.
             scopes: The delegated permissions.
             mfa: Whether a second factor was passed.
-            handles_challenges: Whether the client declared ``cp1``.
+            demanded: What the request's ``claims`` demand of the token.
         """
         claims: dict[str, Any] = {
             "acct": 0,
@@ -138,18 +146,21 @@ class AccessTokenIssuer:
             "unique_name": user.user_principal_name,
             "upn": user.user_principal_name,
         }
-        return self._issue(claims, app, audience=audience, handles_challenges=handles_challenges)
+        return self._issue(claims, app, audience=audience, demanded=demanded)
 
     def _issue(
-        self, particular: Mapping[str, Any], app: App, *, audience: str, handles_challenges: bool
+        self, particular: Mapping[str, Any], app: App, *, audience: str, demanded: Mapping[str, Any]
     ) -> IssuedToken:
         now = int(self.clock.now())
+        handles_challenges = _declares_cp1(demanded)
         expires_in = self.lifetimes.cae_access_s if handles_challenges else self.lifetimes.access_s
+        # A demanded start is met by what is issued now; without a demand the token is dated back all the same.
+        not_before = max(now - _BACKDATED_S, min(now, _demanded_start(demanded)))
         claims: dict[str, Any] = {
             "aud": audience,
             "iss": self.issuer,
-            "iat": now - _BACKDATED_S,
-            "nbf": now - _BACKDATED_S,
+            "iat": not_before,
+            "nbf": not_before,
             "exp": now + expires_in,
             "appid": app.client_id,
             "rh": f"0.{base64url(secrets.token_bytes(24))}.",
@@ -161,10 +172,31 @@ class AccessTokenIssuer:
         }
         if handles_challenges:
             claims["xms_cc"] = ["cp1"]
+        contexts = _read(demanded, "acrs")
+        if contexts:
+            claims["acrs"] = contexts
+        self.evaluation.note(claims["uti"])
         return IssuedToken(
             access_token=self.key.sign(claims),
             audience=audience,
-            not_before=now - _BACKDATED_S,
+            not_before=not_before,
             expires_on=now + expires_in,
             expires_in=expires_in,
         )
+
+
+def _read(demanded: Mapping[str, Any], name: str) -> list[str]:
+    # OpenID Connect Core 1.0, section 5.5.1: one value or several.
+    claim = demanded.get(name)
+    if not isinstance(claim, dict):
+        return []
+    values = claim.get("values", [claim.get("value")])
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def _declares_cp1(demanded: Mapping[str, Any]) -> bool:
+    return any(value.lower() == "cp1" for value in _read(demanded, "xms_cc"))
+
+
+def _demanded_start(demanded: Mapping[str, Any]) -> int:
+    return max((int(value) for value in _read(demanded, "nbf") if value.isdecimal()), default=0)

@@ -55,7 +55,7 @@ async def grant_client_credentials(
         client_authentication=client_authentication,
         audience=name,
         roles=app.roles & resource.roles,
-        handles_challenges=request.handles_challenges,
+        demanded=request.demanded,
     )
     return _answer_v1(token) if request.version == 1 else _answer_v2(token, refresh_in=tokens.lifetimes.refresh_in_s)
 

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from entra_async.clouds import Cloud, Endpoint
 from entra_async.testing.access import AccessTokenVerifier
+from entra_async.testing.access_evaluation import AccessEvaluation
 from entra_async.testing.access_tokens import AccessTokenIssuer, TokenLifetimes
 from entra_async.testing.accounts import Accounts, User
 from entra_async.testing.certificate_authority import CertificateAuthority
@@ -71,6 +72,7 @@ class Emulator:
         faults: Plant what is to go wrong.
         requests: What arrived, with secrets masked.
         throttle: The hard limit of requests per app; off unless a test sets one.
+        access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
         graph: How Graph pages: page size, empty pages, how long a link lives.
         token_lifetimes: How long tokens live.
         domain: The tenant's verified domain, usable in place of its GUID.
@@ -109,6 +111,7 @@ class Emulator:
         self.requests = RequestLog()
         self.throttle = Throttle(self.clock)
         self.graph = GraphBehaviour()
+        self.access_evaluation = AccessEvaluation(self.clock)
         self.token_lifetimes = TokenLifetimes()
         if token_lifetime_s is not None:
             self.token_lifetimes = TokenLifetimes(access_s=token_lifetime_s, cae_access_s=token_lifetime_s)
@@ -164,16 +167,17 @@ class Emulator:
         )
         self._certificate_app = self._tenant.register_app(certificates=[pair.certificate])
         tls = await in_thread(self._write_files, authority, pair)
-        tokens = AccessTokenIssuer(tenant=self._tenant, key=key, clock=self.clock, lifetimes=self.token_lifetimes)
-        self._tokens = tokens
+        common: dict[str, Any] = {"tenant": self._tenant, "key": key, "clock": self.clock}
+        common["evaluation"] = self.access_evaluation
+        self._tokens = tokens = AccessTokenIssuer(**common, lifetimes=self.token_lifetimes)
         self.external_issuer = ExternalIssuer(
             key=foreign_key, clock=self.clock, url=lambda: self._listeners["external_issuer"].url
         )
         self.browser = ScriptedBrowser(authority=lambda: self.authority, user=lambda: self.user, tls=self._ssl_context)
-        authorize = AccessTokenVerifier(tenant=self._tenant, key=key, clock=self.clock)
+        authorize = AccessTokenVerifier(**common)
         graph = graph_application(
             directory=self._directory,
-            authorize=authorize,
+            authorize=AccessTokenVerifier(**common, challenges=True),
             clock=self.clock,
             throttle=self.throttle,
             behaviour=self.graph,
@@ -182,11 +186,7 @@ class Emulator:
             directory=self._directory, authorize=authorize, clock=self.clock, throttle=self.throttle
         )
         key_vault = key_vault_application(
-            vault=self.vault,
-            tenant_id=self._tenant.id,
-            authorize=authorize,
-            clock=self.clock,
-            throttle=self.throttle,
+            vault=self.vault, tenant_id=self._tenant.id, authorize=authorize, clock=self.clock, throttle=self.throttle
         )
         applications = {
             "identity": identity_application(tokens, self._accounts, self._ssl_context),
@@ -319,9 +319,11 @@ class Emulator:
         """
         return self._accounts.create(name)
 
-    def revoke_sessions(self, user: User) -> None:
-        """Make every session and refresh token of *user* worthless (50173)."""
-        user.revoke_sessions(now=self.clock.now())
+    def revoke_sessions(self, holder: User | App) -> None:
+        """Challenge the access tokens of a user or app from now on; a user's refresh tokens are worthless (50173)."""
+        self.access_evaluation.revoke(holder.id if isinstance(holder, User) else holder.object_id)
+        if isinstance(holder, User):
+            holder.revoke_sessions(now=self.clock.now())
 
     @cached_property
     def public_app(self) -> App:

@@ -64,7 +64,7 @@ def _issue(tools: DeveloperTools, resource: str, tenant: str | None) -> IssuedTo
         client_authentication="1",
         audience=resource,
         roles=tools.app.roles & found.roles,
-        handles_challenges=False,
+        demanded={},
     )
 
 

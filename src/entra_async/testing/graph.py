@@ -309,7 +309,7 @@ def _as_graph_error(reason: Exception) -> GraphError:
         case HeaderError():
             return GraphError(reason.status, reason.code, reason.message)
         case Unauthorized():
-            return unauthorized(reason.message)
+            return unauthorized(reason.message, reason.challenges)
         case QueryError():
             return bad_request(str(reason))
         case FilterError():

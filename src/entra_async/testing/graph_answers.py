@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from aiohttp import web
+from multidict import MultiDict
 
 from entra_async.testing.graph_errors import GraphError, error_body
 
@@ -51,5 +52,5 @@ def error_answer(error: GraphError, common: Mapping[str, str], *, now_s: float) 
     body = error_body(
         error, now_s=now_s, request_id=common["request-id"], client_request_id=common["client-request-id"]
     )
-    headers = {**common, "Content-Type": JSON_TYPE, **error.headers}
+    headers = MultiDict([*common.items(), ("Content-Type", JSON_TYPE), *error.headers.items()])
     return web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)

@@ -9,9 +9,11 @@ Sources:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from multidict import MultiDict
 
 __all__ = (
     "GraphError",
@@ -100,9 +102,10 @@ def unknown_segment(segment: str) -> GraphError:
     return bad_request(f"Resource not found for the segment '{segment}'.", code="BadRequest")
 
 
-def unauthorized(message: str) -> GraphError:
-    """Return the 401 for an access token that is missing or no good."""
-    return GraphError(401, "InvalidAuthenticationToken", message, headers={"WWW-Authenticate": _CHALLENGE})
+def unauthorized(message: str, challenges: Sequence[str]) -> GraphError:
+    """Return the 401 for an access token that is missing or no good; *challenges* says what would be good."""
+    headers = MultiDict([("WWW-Authenticate", line) for line in challenges or [_CHALLENGE]])
+    return GraphError(401, "InvalidAuthenticationToken", message, headers=headers)
 
 
 def forbidden() -> GraphError:

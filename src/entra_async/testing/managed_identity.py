@@ -110,7 +110,7 @@ class AzureHost:
             client_authentication="2",  # the platform holds a certificate for it
             audience=resource,
             roles=identity.app.roles & found.roles,
-            handles_challenges=False,
+            demanded={},
         )
         self.handed_out.add(hashlib.sha256(token.access_token.encode()).hexdigest())
         return token

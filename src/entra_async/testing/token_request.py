@@ -81,12 +81,10 @@ class TokenRequest:
         return "/".join(self.url.split("/")[:3])
 
     @property
-    def handles_challenges(self) -> bool:
-        """Whether the client declares to handle claims challenges: ``cp1`` among the values of ``xms_cc``."""
+    def demanded(self) -> Mapping[str, Any]:
+        """What ``claims`` demands of the access token, capabilities of the client (``xms_cc``) included."""
         access_token = self.claims.get("access_token")
-        capability = access_token.get("xms_cc") if isinstance(access_token, dict) else None
-        values = capability.get("values") if isinstance(capability, dict) else None
-        return isinstance(values, list) and any(isinstance(value, str) and value.lower() == "cp1" for value in values)
+        return access_token if isinstance(access_token, dict) else {}
 
 
 async def read_token_request(request: web.Request, *, version: int, now: float) -> TokenRequest:

@@ -162,7 +162,7 @@ class UserTokens:
             audience=asked.audience,
             scopes=[*sorted(names), *oidc],
             mfa=signed_in.mfa,
-            handles_challenges=request.handles_challenges,
+            demanded=request.demanded,
         )
         answer: dict[str, Any] = {
             "token_type": "Bearer",
