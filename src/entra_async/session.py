@@ -48,8 +48,9 @@ class Session:
     """
     Signs in to Microsoft Entra ID and calls its services, all on one pool of connections.
 
-    Nothing is opened before the first call. A Session belongs to the event loop it is first used in, and everything
-    it opened is closed with it.
+    Nothing is opened before the first call, and everything it opened is closed with it. It belongs to one event loop at
+    a time: when that has ended, its connections are closed, and in the next loop it goes on with the tokens it has.
+    A forked process gets connections of its own.
 
     Args:
         cloud: ``"global"``, ``"usgov"``, ``"usgovdod"``, ``"china"``, or a :class:`Cloud` of one's own.
@@ -137,9 +138,10 @@ class Session:
         A caller that is cancelled meanwhile is so after everything is closed.
 
         Raises:
-            ClosedError: If the Session is open in another event loop.
+            ClosedError: If the Session is open in another event loop that still runs.
         """
-        self._pool.check_loop()
+        if not self._pool.closed:
+            self._pool.bind()
         closing = asyncio.create_task(self._close(), name="entra_async close")
         with anyio.CancelScope(shield=True):
             try:

@@ -173,10 +173,13 @@ class SQLiteStore:
             raise StoreError(message, hint="Check the path and its permissions.") from None
 
     def _prepare_file(self) -> tuple[int, int]:
-        with suppress(FileExistsError):
+        try:
+            about = os.lstat(self._path)
+        except FileNotFoundError:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        about = os.lstat(self._path)
+            with suppress(FileExistsError):  # another process was quicker
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            about = os.lstat(self._path)
         problem: str | None = None
         if not stat.S_ISREG(about.st_mode):
             problem = "is not a file"

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -27,7 +29,7 @@ from entra_async.transport.proxies import EnvironmentProxies
 from entra_async.transport.tls import build_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 
 T = TypeVar("T")
 
@@ -146,6 +148,10 @@ class Pool:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._places = asyncio.Semaphore(limits.connections)
         self._closed = False
+        # Closes the client when its event loop ends, if nobody did before.
+        self._guard: AsyncGenerator[None] | None = None
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        _POOLS.add(self)
 
     @property
     def closed(self) -> bool:
@@ -154,27 +160,62 @@ class Pool:
 
     def bind(self) -> None:
         """
-        Tie the pool to the running event loop, or check that it is the one it is tied to.
+        Tie the pool to the running event loop; it leaves one that has ended.
 
         Raises:
-            ClosedError: If the pool is closed, or tied to another loop.
+            ClosedError: If the pool is closed, or tied to another loop that still runs.
         """
         if self._closed:
             message = "The Session is closed."
             raise ClosedError(message, hint="Open a new one: 'async with Session() as session: …'.")
-        self.check_loop()
-        self._loop = self._loop or asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self.check_loop()
+            self._loop = loop
+            self._leave_loop()
 
     def check_loop(self) -> None:
         """
-        Check that the running event loop is the one the pool is tied to, if any.
+        Check that no other event loop uses the pool now.
 
         Raises:
-            ClosedError: If it is another one.
+            ClosedError: If one does.
         """
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+        loop = self._loop
+        if loop is not None and loop is not asyncio.get_running_loop() and loop.is_running():
             message = "The Session is open in another event loop."
-            raise ClosedError(message, hint="Use one Session per event loop, and close it in the loop that opened it.")
+            raise ClosedError(message, hint="Use one Session per event loop, or one loop after the other.")
+
+    def _leave_loop(self) -> None:
+        # What belongs to a loop that has ended is of no use to the next one. The guard has closed the client.
+        self._session, self._guard, self._opening = None, None, None
+        self._places = asyncio.Semaphore(self._limits.connections)
+        self._tasks = set()
+
+    def leave_process(self) -> None:
+        """Leave the connections to the process that this one was forked from; called in the new one."""
+        session, guard, self._loop = self._session, self._guard, None
+        self._leave_loop()
+        # The connections are shared: a farewell from here (TLS close_notify) would end them over there as well.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for connection in self._sockets:
+            if connection.fileno() >= 0:
+                os.dup2(nowhere, connection.fileno())
+        os.close(nowhere)
+        # Kept, since throwing it away would try to close what is no longer there.
+        _LEFT_BEHIND.append((session, guard))
+
+    async def _guard_client(self, client: aiohttp.ClientSession) -> AsyncGenerator[None]:
+        # An ending loop closes the generators that were begun in it: the one moment to end its connections in peace.
+        try:
+            yield
+        finally:
+            await client.close()
+
+    def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        made = socket.socket(*address[:3])
+        self._sockets.add(made)
+        return made
 
     async def _open(self) -> aiohttp.ClientSession:
         self._opening = self._opening or asyncio.Lock()
@@ -189,15 +230,19 @@ class Pool:
                     keepalive_timeout=self._limits.keepalive_s,
                     ttl_dns_cache=int(self._limits.dns_cache_s),
                     ssl=context,
+                    socket_factory=self._make_socket,
                 )
-                self._session = aiohttp.ClientSession(
+                client = aiohttp.ClientSession(
                     connector=connector,
                     cookie_jar=aiohttp.DummyCookieJar(),
                     headers={"User-Agent": self._user_agent},
                     skip_auto_headers=("Content-Type",),
                 )
                 # aiohttp would send some requests again by itself, unseen: what is sent twice is decided in one place.
-                self._session._retry_connection = False  # noqa: SLF001 - as aiohttp's own test client does
+                client._retry_connection = False  # noqa: SLF001 - as aiohttp's own test client does
+                self._guard = self._guard_client(client)
+                await anext(self._guard)
+                self._session = client
             return self._session
 
     async def send(self, request: Request, *, within_s: float) -> Answer:
@@ -313,6 +358,19 @@ class Pool:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(set(self._tasks))
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        guard, self._guard, self._session = self._guard, None, None
+        if guard is not None:
+            await guard.aclose()
+
+
+_POOLS: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+_LEFT_BEHIND: Final[list[object]] = []
+
+
+def _leave_process() -> None:
+    for pool in list(_POOLS):
+        pool.leave_process()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_process)
