@@ -93,6 +93,7 @@ class OnBehalfOf:
             context,
             client_id=self.client_id,
             tenant_id=self.tenant_id,
+            disturbs=False,
             sign_in=sign_in,
             credential=credential,
             is_public=False,

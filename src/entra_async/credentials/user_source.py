@@ -95,6 +95,7 @@ class UserTokenSource:
         refresh_token: One to begin with.
         reuse: Begin with one that the Session holds for the same client and tenant, if there is one.
         user_name: Whose it must be to be reused; ``None`` for anybody's.
+        disturbs: Whether signing in asks somebody, which a renewal in the background must not do.
         stored_as: Stands for the person in the Session's store, if the sign-in is to outlive the process.
     """
 
@@ -110,8 +111,10 @@ class UserTokenSource:
         refresh_token: str | None = None,
         reuse: bool = False,
         user_name: str | None = None,
+        disturbs: bool = True,
         stored_as: str | None = None,
     ) -> None:
+        self._disturbs = disturbs
         self._stored_under = None if stored_as is None else f"refresh token {stored_as}"
         self._shared = context.shared if stored_as is not None else None
         self._context = context
@@ -154,9 +157,9 @@ class UserTokenSource:
     async def renew(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token, but not the person; see :class:`entra_async.tokens.source.RenewingSource`."""
+        """Ask for a token, but nobody; see :class:`entra_async.tokens.source.RenewingSource`."""
         question = await self._question(scopes, claims, tenant_id, enable_cae=enable_cae)
-        return await self._answer(question, may_ask=False)
+        return await self._answer(question, may_ask=not self._disturbs)
 
     async def _question(
         self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, *, enable_cae: bool

@@ -76,6 +76,7 @@ class UsernamePassword:
             context,
             client_id=self.client_id,
             tenant_id=self.tenant_id,
+            disturbs=False,
             sign_in=sign_in,
             credential=_no_credential,
         )
