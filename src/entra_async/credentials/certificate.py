@@ -139,15 +139,19 @@ class _CertificateSource:
     def __init__(self, provider: Certificate, context: SignInContext) -> None:
         self._provider = provider
         self._context = context
-        self._assertions = CertificateAssertions(provider, context.clock)
+        self._assertions = CertificateAssertions(provider, context.msal.time)
 
     async def get_token(self, *scopes: str, tenant_id: str | None = None, **options: Any) -> Token:
         tenant = check_app_tenant_id(tenant_id or self._provider.tenant_id)
         application = Application(f"{self._context.authority}/{tenant}", self._provider.client_id)
-        # Made here and not in MSAL's thread: an external signer runs on the event loop.
-        assertion = await self._assertions.make(application.token_endpoint)
-        source = AppTokenSource(self._context, self._provider.client_id, tenant, lambda _: assertion)
-        return await source.get_token(*scopes, **options)
+
+        async def ask() -> Token:
+            # Made here and not in MSAL's thread: an external signer runs on the event loop.
+            assertion = await self._assertions.make(application.token_endpoint)
+            source = AppTokenSource(self._context, self._provider.client_id, tenant, lambda _: assertion)
+            return await source.get_token(*scopes, **options)
+
+        return await self._assertions.retry(ask)
 
     async def aclose(self) -> None:
         pass

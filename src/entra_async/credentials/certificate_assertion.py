@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import anyio
 
 from entra_async.certificates.abandon import run_abandonable
-from entra_async.config import Clock
 from entra_async.errors import AuthenticationError
+from entra_async.tokens.token import Token
+from entra_async.transport.service_time import ServiceTime
 
 if TYPE_CHECKING:
     from entra_async.certificates.signer import CertificateSigner
     from entra_async.credentials.certificate import Certificate
 
 __all__ = ("CertificateAssertions",)
+
+_OUT_OF_TIME: Final = "AADSTS700024"
+_WORTHWHILE_S: Final = 5.0
 
 
 @final
@@ -26,12 +30,12 @@ class CertificateAssertions:
 
     Args:
         provider: The application and where its certificate is.
-        clock: Where time comes from.
+        time: The time of the token service, which refuses what is too old or not yet valid by its own clock.
     """
 
-    def __init__(self, provider: Certificate, clock: Clock) -> None:
+    def __init__(self, provider: Certificate, time: ServiceTime) -> None:
         self._provider = provider
-        self._clock = clock
+        self._time = time
         self._load: Callable[[datetime], CertificateSigner] | None = None
         # Several tokens may be asked for at once; what they need is decrypted once.
         self._reading = anyio.Lock()
@@ -47,7 +51,7 @@ class CertificateAssertions:
         step = "The certificate could not be read"
         try:
             with anyio.fail_after(self._provider.timeout_s):
-                now = self._clock.now()
+                now = self._time.now()
                 async with self._reading:
                     signer = await run_abandonable(lambda: self._read(datetime.fromtimestamp(now, UTC)))
                 step = "The certificate's key did not sign"
@@ -66,6 +70,25 @@ class CertificateAssertions:
             hint = "Check the share, store or device it is on, or allow more with timeout_s=."
             raise AuthenticationError(message, hint=hint, attempts=0) from None
         return {"client_assertion": lambda: assertion}
+
+    async def retry(self, ask: Callable[[], Awaitable[Token]]) -> Token:
+        """
+        Return what *ask* returns, asking once more if an assertion was refused for its times and ours were wrong.
+
+        Args:
+            ask: Makes an assertion and asks for a token with it.
+
+        Raises:
+            AuthenticationError: If the token service refuses.
+        """
+        before_s = self._time.offset_s
+        try:
+            return await ask()
+        except AuthenticationError as error:
+            # The refusal told what time it is over there.
+            if error.code != _OUT_OF_TIME or abs(self._time.offset_s - before_s) < _WORTHWHILE_S:
+                raise
+        return await ask()
 
     def _read(self, now: datetime) -> CertificateSigner:
         import entra_async.certificates.assertion  # noqa: F401 -- loads its libraries here, off the event loop

@@ -74,7 +74,7 @@ class OnBehalfOf:
 
     def open(self, context: SignInContext) -> TokenSource:
         """Return a live source of tokens; the Session calls this."""
-        assertions = None if self.certificate is None else CertificateAssertions(self.certificate, context.clock)
+        assertions = None if self.certificate is None else CertificateAssertions(self.certificate, context.msal.time)
 
         async def credential(token_endpoint: str) -> str | dict[str, Any]:
             return self.client_secret or "" if assertions is None else await assertions.make(token_endpoint)

@@ -28,6 +28,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
+from entra_async.rules.skew import read_date
+
 __all__ = (
     "Outcome",
     "Policy",
@@ -167,11 +169,15 @@ def read_retry_after_s(headers: Mapping[str, str], *, now: float) -> float | Non
 
     Args:
         headers: Header names in lower case, or a mapping that ignores case.
-        now: Seconds since the epoch.
+        now: Seconds since the epoch. The answer's own ``Date`` counts instead where it has one: a service that names a
+            moment means its own clock.
     """
     for name in _MILLISECONDS:
         text = headers.get(name, "").strip()
         if text.isascii() and text.isdigit():
             return float(text) / 1000
     value = headers.get("retry-after")
-    return None if value is None else parse_retry_after_s(value, now=now)
+    if value is None:
+        return None
+    date = read_date(headers.get("date"))
+    return parse_retry_after_s(value, now=now if date is None else date)

@@ -30,6 +30,7 @@ from entra_async.rules.urls import strip_query
 from entra_async.transport.attempts import Attempts
 from entra_async.transport.messages import Answer, Request
 from entra_async.transport.pool import Pool
+from entra_async.transport.service_time import ServiceTime
 
 __all__ = ("Application", "MsalEngine")
 
@@ -86,7 +87,10 @@ class _Response:
 class _HttpClient:
     """MSAL's ``http_client``: called in its worker thread, it sends on the event loop."""
 
-    def __init__(self, pool: Pool, attempts: Attempts, clock: Clock, *, authority: str, idempotent: bool) -> None:
+    def __init__(
+        self, pool: Pool, attempts: Attempts, time: ServiceTime, clock: Clock, *, authority: str, idempotent: bool
+    ) -> None:
+        self._time = time
         self._authority = authority
         self._idempotent = idempotent
         self._pool = pool
@@ -132,7 +136,7 @@ class _HttpClient:
     async def _exchange(self, request: Request) -> Answer:
         try:
             answer = await self._attempts.run(
-                lambda: self._pool.send(request, within_s=self._attempts.left_s()),
+                lambda: self._send(request),
                 request=request,
                 idempotent=self._idempotent,
                 judge=self._judge,
@@ -151,6 +155,12 @@ class _HttpClient:
             raise AuthenticationError(message, status=answer.status, hint=hint, attempts=self._attempts.made)
         if answer.status >= 500:
             raise error_for(status=answer.status, body=self.mask(body), attempts=self._attempts.made)
+        return answer
+
+    async def _send(self, request: Request) -> Answer:
+        sent_at = self._clock.now()
+        answer = await self._pool.send(request, within_s=self._attempts.left_s())
+        self._time.observe(answer.headers, sent_at=sent_at)
         return answer
 
     def mask(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,6 +203,9 @@ class MsalEngine:
         clock: Where time comes from.
         policy: When a request is made again.
         threads: How many questions may be on their way at once; each holds a thread.
+
+    Attributes:
+        time: The token service's time, as its answers tell it.
     """
 
     def __init__(self, *, pool: Pool, clock: Clock, policy: RetryPolicy, threads: int) -> None:
@@ -200,6 +213,7 @@ class MsalEngine:
         self._clock = clock
         self._policy = policy
         self._threads: Final = anyio.CapacityLimiter(threads)
+        self.time: Final = ServiceTime(clock)
 
     async def run(
         self, application: Application, flow: Callable[[Any], dict[str, Any]], *, once: bool = False
@@ -218,7 +232,9 @@ class MsalEngine:
             ConfigurationError: If the credential cannot be made, or MSAL refuses what it is given.
         """
         attempts = Attempts(policy=self._policy, clock=self._clock)
-        client = _HttpClient(self._pool, attempts, self._clock, authority=application.authority, idempotent=not once)
+        client = _HttpClient(
+            self._pool, attempts, self.time, self._clock, authority=application.authority, idempotent=not once
+        )
         result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads)
         if "error" in result:
             raise error_for(status=client.status, body=client.mask(result), attempts=attempts.made)
