@@ -235,12 +235,12 @@ class Broker:
                 self._abandon(key, flight)
 
     async def _fly(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> None:
-        started = self._monotonic()
+        started, started_at = self._monotonic(), self._now()
         origin = _SERVICE
         try:
             with flight.scope:
                 token, origin = await self._ask(key, source, terms, flight)
-                self._put(key, token, source, terms)
+                self._put(key, token, source, terms, asked_at=started_at, asked_monotonic=started)
                 flight.token = token
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
             if not flight.scope.cancel_called:
@@ -287,9 +287,20 @@ class Broker:
         check_token(token.claims, expected)
         return token, origin
 
-    def _put(self, key: TokenKey, token: Token, source: TokenSource, terms: Terms) -> None:
+    def _put(
+        self,
+        key: TokenKey,
+        token: Token,
+        source: TokenSource,
+        terms: Terms,
+        *,
+        asked_at: float,
+        asked_monotonic: float,
+    ) -> None:
         now, monotonic = self._now(), self._monotonic()
-        schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=now, chance=self._chance())
+        # Its end was counted by the wall clock of when it was asked for: set back meanwhile, it would live too long.
+        then = max(now, asked_at + monotonic - asked_monotonic)
+        schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=then, chance=self._chance())
         self._shelf[key] = Held(token, source, terms, schedule, now=now, monotonic=monotonic)
         self._refusals.pop(key, None)
         self._numbers.evicted += self._shelf.make_room(now, monotonic)
