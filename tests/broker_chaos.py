@@ -61,14 +61,14 @@ class Chaos:
         self._callers: set[asyncio.Task[None]] = set()
 
     def key(self, number: int) -> TokenKey:
-        """Return one of the keys; some differ in nothing but what is easily left out."""
+        """Return one of the keys; some differ in one thing only, each of them."""
         person, number = number % PEOPLE, number // PEOPLE
         resource, tenant = number % RESOURCES, number // RESOURCES % TENANTS
         return TokenKey(
             f"https://login{tenant % 2}.example",
             f"tenant-{tenant // 2}",
-            f"person-{person}",
-            (f"api://{resource}/.default",),
+            f"person-{person // 2}",
+            (f"api://{resource // 2}/.default",),
             "{}" if resource % 2 else None,
             enable_cae=person % 2 == 0,
         )
@@ -149,7 +149,7 @@ class Chaos:
 
     def forget(self, person: int) -> None:
         """Somebody disconnects."""
-        self.broker.forget(f"person-{person}")
+        self.broker.forget(f"person-{person // 2}")
 
     def move(self, seconds: float) -> None:
         """Let time pass."""
