@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from ssl import SSLContext
 from types import MappingProxyType
@@ -15,7 +15,7 @@ import anyio
 
 from entra_async.clouds import Cloud, find_cloud
 from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_kinds, check_proxy
-from entra_async.connection import Connection, InvokeOptions, StreamOptions
+from entra_async.connection import Connection
 from entra_async.credentials.accounts import Account, Accounts
 from entra_async.credentials.keywords import ConnectOptions
 from entra_async.credentials.parameters import choose_provider
@@ -27,9 +27,9 @@ from entra_async.requests.targets import choose_targets
 from entra_async.rules.identifiers import check_authority
 from entra_async.rules.scopes import qualify_scopes
 from entra_async.services import Services
+from entra_async.session_verbs import SessionVerbs
 from entra_async.telemetry import Listener, combine
 from entra_async.tokens.broker import Broker
-from entra_async.tokens.identity import Identity
 from entra_async.tokens.key import TokenKey
 from entra_async.tokens.numbers import TokenNumbers
 from entra_async.tokens.shared import SharedTokens
@@ -44,7 +44,7 @@ _DEFAULT_SERVICE: Final = "Graph"
 
 
 @final
-class Session:
+class Session(SessionVerbs):
     """
     Signs in to Microsoft Entra ID and calls its services, all on one pool of connections.
 
@@ -351,45 +351,3 @@ class Session:
             self._default = _DEFAULT_SERVICE
         await self._broker.unshare(connection.account.name, connection.scopes)
         await self._release(connection, sign_out=True)
-
-    async def whoami(self, service: str | None = None) -> Identity:
-        """
-        Return who is signed in: :meth:`Connection.whoami` on the connection of that name, or the default one.
-
-        Args:
-            service: See :meth:`connection`.
-        """
-        return await self.connection(service).whoami()
-
-    async def invoke(self, path: str, *, service: str | None = None, **options: Unpack[InvokeOptions]) -> Any:
-        """
-        Call a service: :meth:`Connection.invoke` on the connection of that name, or the default one.
-
-        Args:
-            path: Below the service's root, such as ``"users"``.
-            service: See :meth:`connection`.
-            options: Whatever :meth:`Connection.invoke` takes beside the path.
-
-        Returns:
-            A dict, or a list of every item of a collection.
-
-        Raises:
-            ConfigurationError: If the service is not connected, or an argument cannot be sent.
-            EntraError: Whatever :meth:`Connection.invoke` raises.
-        """
-        return await self.connection(service).invoke(path, **options)
-
-    def stream(self, path: str, *, service: str | None = None, **options: Unpack[StreamOptions]) -> AsyncGenerator[Any]:
-        """
-        Yield every item of a collection: :meth:`Connection.stream` on the connection of that name, or the default one.
-
-        Args:
-            path: Below the service's root, such as ``"users"``.
-            service: See :meth:`connection`.
-            options: Whatever :meth:`Connection.stream` takes beside the path.
-
-        Raises:
-            ConfigurationError: If the service is not connected, or an argument cannot be sent.
-            EntraError: Whatever :meth:`Connection.stream` raises.
-        """
-        return self.connection(service).stream(path, **options)

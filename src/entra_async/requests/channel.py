@@ -1,0 +1,120 @@
+"""The way from a verb to its service: what every verb of a connection needs, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, final
+
+from entra_async.config import Clock
+from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.response import Response
+from entra_async.requests.pages import Start
+from entra_async.requests.prepare import Prepared, Target, prepare
+from entra_async.services import Service
+
+__all__ = ("Channel",)
+
+
+@final
+class Channel:
+    """
+    Prepares and sends the requests of one connection.
+
+    Attributes:
+        name: The connection's.
+        clock: Where time comes from.
+        start: Starts a task that ends with the Session at the latest.
+        permit: Raises if the token lacks one of these permissions, or if the connection is disconnected.
+
+    Args:
+        target: Where requests go.
+        caller: Carries them.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        target: Target,
+        caller: Caller,
+        clock: Clock,
+        start: Start,
+        permit: Callable[[Iterable[str] | None], Awaitable[None]],
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.start = start
+        self.permit = permit
+        self._target = target
+        self._caller = caller
+
+    @property
+    def service(self) -> Service:
+        """The service that is called."""
+        return self._target.service
+
+    def prepare(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Prepared:
+        """
+        Return the request that these arguments describe; see :func:`entra_async.requests.prepare.prepare`.
+
+        Raises:
+            ConfigurationError: If one of them cannot be sent.
+        """
+        return prepare(
+            self._target,
+            path,
+            method=method,
+            query=query,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+            parameters=parameters,
+        )
+
+    async def send(
+        self, prepared: Prepared, *, timeout_s: float | None = None, idempotent: bool | None = None
+    ) -> Response:
+        """
+        Send a request and return its answer; see :meth:`entra_async.pipeline.caller.Caller.call`.
+
+        Args:
+            prepared: The request.
+            timeout_s: Seconds it may take in all; the policy's deadline by default.
+            idempotent: Whether acting twice is the same as acting once; by default the method tells.
+
+        Raises:
+            EntraError: Whatever the caller raises.
+        """
+        return await self._caller.call(
+            prepared.method,
+            prepared.url,
+            headers=prepared.headers,
+            body=prepared.body,
+            timeout_s=timeout_s,
+            idempotent=idempotent,
+        )
+
+    async def follow(self, prepared: Prepared, link: str, *, timeout_s: float | None = None) -> Response:
+        """
+        GET a link that was checked, with the headers of the request that led to it.
+
+        Args:
+            prepared: That request.
+            link: Below the service's root.
+            timeout_s: See :meth:`send`.
+
+        Raises:
+            EntraError: Whatever the caller raises.
+        """
+        headers = {name: value for name, value in prepared.headers.items() if name.lower() != "content-type"}
+        return await self._caller.call("GET", link, headers=headers, timeout_s=timeout_s)
