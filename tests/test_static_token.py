@@ -11,6 +11,7 @@ import anyio
 import jwt
 import pytest
 
+from entra_async import Session
 from entra_async.config import Limits, RetryPolicy, SystemClock, Timeouts
 from entra_async.credentials.custom_headers import CustomHeaders, CustomHeadersSource
 from entra_async.credentials.static_token import StaticToken
@@ -173,8 +174,9 @@ async def test_what_cannot_be_sent_as_headers(result: Any, text: str) -> None:
     async def headers() -> Any:
         return result
 
-    with pytest.raises(AuthenticationError, match=text) as caught:
-        await source(headers).attach({}, within_s=60)
+    async with Session() as session:
+        with pytest.raises(AuthenticationError, match=text) as caught:
+            await session.connect(CustomHeaders(headers=headers))
 
     assert CANARY not in str(caught.value)
 

@@ -74,7 +74,7 @@ def test_what_is_not_shared() -> None:
     for provider in (
         AzureCli(),
         StaticToken(token="eyJ", expires_on=4_000_000_000),
-        CustomHeaders(headers=lambda: {}),
+        CustomHeaders(headers=lambda: {"X-Key": "a"}),
         Foreign(credential=lambda: "token"),
         Browser(**client, prompt="login"),
         ManagedIdentity(fall_back_to_azure_cli=True),

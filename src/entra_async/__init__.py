@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from entra_async.pipeline.response import Response as Response
     from entra_async.services import Service as Service
     from entra_async.session import Session as Session
+    from entra_async.telemetry.logs import LoggingListener as LoggingListener
+    from entra_async.telemetry.otel import OpenTelemetryListener as OpenTelemetryListener
     from entra_async.tokens.identity import Identity as Identity
     from entra_async.tokens.numbers import TokenNumbers as TokenNumbers
     from entra_async.tokens.sealing import key_from_environment as key_from_environment
@@ -68,9 +70,11 @@ _HOMES: Final = {
     "Identity": "entra_async.tokens.identity",
     "KeyVault": "entra_async.credentials.key_vault",
     "Limits": "entra_async.config",
+    "LoggingListener": "entra_async.telemetry.logs",
     "ManagedIdentity": "entra_async.credentials.managed_identity",
     "MemoryStore": "entra_async.tokens.store",
     "OnBehalfOf": "entra_async.credentials.on_behalf_of",
+    "OpenTelemetryListener": "entra_async.telemetry.otel",
     "RefreshToken": "entra_async.credentials.refresh_token",
     "Response": "entra_async.pipeline.response",
     "RetryPolicy": "entra_async.config",

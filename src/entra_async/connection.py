@@ -16,6 +16,7 @@ from entra_async.requests.prepare import Target
 from entra_async.requests.verbs import Verbs
 from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
+from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity, identity_of
@@ -125,7 +126,13 @@ class Connection(Verbs):
                 enable_cae=enable_cae or not scopes or scopes == key.scopes,
             )
         token = self._broker.find(key)  # saves the commonest case a coroutine
-        return token or await self._broker.get(key, self.account.source, self.account.terms)
+        if token is not None:
+            return token
+        try:
+            return await self._broker.get(key, self.account.source, self.account.terms)
+        except BaseException as error:
+            wipe_locals(error)
+            raise
 
     async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Token:
         """
@@ -145,7 +152,11 @@ class Connection(Verbs):
         if isinstance(self._authorization, BearerToken):
             await self.get_token()  # a person has the provider's time, not a request's
         else:
-            await self._authorization.attach({}, within_s=self._within_s)
+            try:
+                await self._authorization.attach({}, within_s=self._within_s)
+            except BaseException as error:
+                wipe_locals(error)
+                raise
 
     async def whoami(self) -> Identity:
         """

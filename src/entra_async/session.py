@@ -26,6 +26,7 @@ from entra_async.requests.prepare import Target
 from entra_async.requests.targets import choose_targets
 from entra_async.rules.identifiers import check_authority
 from entra_async.rules.scopes import qualify_scopes
+from entra_async.secrecy import wipe_locals
 from entra_async.services import Services
 from entra_async.session_verbs import SessionVerbs
 from entra_async.telemetry import Listener, combine
@@ -269,7 +270,13 @@ class Session(SessionVerbs):
             parameters=parameters,
             name=name,
         )
-        chosen_provider = choose_provider(provider, keywords)
+        try:
+            chosen_provider = choose_provider(provider, keywords)
+        except ConfigurationError as error:
+            wipe_locals(error)
+            raise
+        finally:
+            keywords.clear()  # they hold secrets, which no later error is to show
         context = SignInContext(
             authority=chosen.authority if authority is None else check_authority(authority),
             cloud=chosen,

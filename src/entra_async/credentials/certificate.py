@@ -13,6 +13,7 @@ from entra_async.credentials.certificate_assertion import CertificateAssertions
 from entra_async.credentials.provider import SignInContext
 from entra_async.errors import ConfigurationError
 from entra_async.rules.identifiers import check_app_tenant_id, check_client_id
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import Application
@@ -32,6 +33,7 @@ _GOES_WITH: Final = {
 }
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     r"""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from entra_async.credentials.app_source import AppTokenSource
 from entra_async.credentials.provider import SignInContext
 from entra_async.rules.identifiers import check_app_tenant_id, check_client_id, check_secret
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("ClientSecret",)
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSecret:
     """

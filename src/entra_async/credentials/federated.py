@@ -17,6 +17,7 @@ from entra_async.credentials.provider import Provider, SignInContext
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.rules.identifiers import check_app_tenant_id, check_client_id, check_secret
 from entra_async.rules.scopes import everything_granted
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 
@@ -26,6 +27,7 @@ _WITHIN_S: Final = 60.0
 _AUTO: Final = "auto"
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federated:
     """

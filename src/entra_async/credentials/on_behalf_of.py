@@ -12,11 +12,13 @@ from entra_async.credentials.user_source import Granted, Question, UserTokenSour
 from entra_async.errors import ConfigurationError
 from entra_async.rules.identifiers import check_app_tenant_id, check_client_id, check_secret
 from entra_async.rules.person import check_scopes
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("OnBehalfOf",)
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnBehalfOf:
     """

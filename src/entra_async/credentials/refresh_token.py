@@ -12,6 +12,7 @@ from entra_async.credentials.user_source import UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
 from entra_async.rules.person import check_scopes
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("RefreshToken", "SignedIn")
@@ -26,6 +27,7 @@ class SignedIn(Protocol):
         ...
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshToken:
     """

@@ -11,6 +11,7 @@ from entra_async.config import Clock
 from entra_async.credentials.provider import SignInContext
 from entra_async.errors import AuthenticationError, ConfigurationError, InteractionRequiredError
 from entra_async.rules.identifiers import check_secret
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 
@@ -52,6 +53,7 @@ def check_expires_on(value: object, *, field: str) -> int:
     return math.floor(value)
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticToken:
     """

@@ -10,6 +10,7 @@ from entra_async.credentials.user_source import Granted, Question, UserTokenSour
 from entra_async.errors import ConfigurationError
 from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
 from entra_async.rules.person import check_scopes, check_user_name
+from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("UsernamePassword",)
@@ -17,6 +18,7 @@ __all__ = ("UsernamePassword",)
 _NOT_HERE: Final = ("common", "consumers")
 
 
+@keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsernamePassword:
     """

@@ -10,6 +10,7 @@ from entra_async.pipeline.caller import Caller
 from entra_async.pipeline.response import Response
 from entra_async.requests.pages import Start
 from entra_async.requests.prepare import Prepared, Target, prepare
+from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
 
 __all__ = ("Channel",)
@@ -95,14 +96,18 @@ class Channel:
         Raises:
             EntraError: Whatever the caller raises.
         """
-        return await self._caller.call(
-            prepared.method,
-            prepared.url,
-            headers=prepared.headers,
-            body=prepared.body,
-            timeout_s=timeout_s,
-            idempotent=idempotent,
-        )
+        try:
+            return await self._caller.call(
+                prepared.method,
+                prepared.url,
+                headers=prepared.headers,
+                body=prepared.body,
+                timeout_s=timeout_s,
+                idempotent=idempotent,
+            )
+        except BaseException as error:
+            wipe_locals(error)
+            raise
 
     async def follow(self, prepared: Prepared, link: str, *, timeout_s: float | None = None) -> Response:
         """
@@ -117,4 +122,8 @@ class Channel:
             EntraError: Whatever the caller raises.
         """
         headers = {name: value for name, value in prepared.headers.items() if name.lower() != "content-type"}
-        return await self._caller.call("GET", link, headers=headers, timeout_s=timeout_s)
+        try:
+            return await self._caller.call("GET", link, headers=headers, timeout_s=timeout_s)
+        except BaseException as error:
+            wipe_locals(error)
+            raise

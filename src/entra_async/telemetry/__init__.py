@@ -31,6 +31,11 @@ class Exchange:
     status: int | None
     duration_s: float
 
+    @property
+    def is_trouble(self) -> bool:
+        """Whether no answer came."""
+        return self.status is None
+
 
 @dataclass(frozen=True, slots=True)
 class TokenAsked:
@@ -59,6 +64,11 @@ class TokenAsked:
     error: str | None
     retry_in_s: float | None
 
+    @property
+    def is_trouble(self) -> bool:
+        """Whether no token came."""
+        return self.error is not None
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
@@ -77,6 +87,11 @@ class TokenRefused:
     claims: bool
     first: bool
 
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it is the first to be told of that token."""
+        return self.first
+
 
 @dataclass(frozen=True, slots=True)
 class StoreUsed:
@@ -92,6 +107,11 @@ class StoreUsed:
     operation: Literal["read", "write", "delete", "lease", "release"]
     duration_s: float
     error: str | None
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether the store failed."""
+        return self.error is not None
 
 
 Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed

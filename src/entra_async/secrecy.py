@@ -1,0 +1,66 @@
+"""
+What an error must not show: the locals of the code that it came through.
+
+Debuggers and error trackers print them, and tokens, passwords and headers are among them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from traceback import walk_tb
+from typing import Any, Final, TypeVar
+
+__all__ = ("keeps_arguments_secret", "wipe_locals")
+
+T = TypeVar("T", bound=type)
+
+_WIPED: Final = frozenset({"entra_async", "aiohttp", "azure", "msal"})
+
+
+def wipe_locals(error: BaseException) -> None:
+    """
+    Empty every frame of this package and its engines that an error, or what it came from, has left for good.
+
+    Lines and function names stay, so that its traceback tells as much as before. Frames of other code are the caller's:
+    they are not touched.
+    """
+    for link in _chain(error):
+        for frame, _ in walk_tb(link.__traceback__):
+            if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _WIPED:
+                try:
+                    frame.clear()
+                except RuntimeError:  # it still runs
+                    continue
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            waiting += link.exceptions
+
+
+def keeps_arguments_secret(cls: T) -> T:
+    """Make a class whose arguments hold secrets, and are given by keyword, show none of them when it refuses one."""
+    construct = cls.__init__  # type: ignore[misc]  # of the decorated class itself, and of no subclass
+
+    @functools.wraps(construct)
+    def __init__(self: Any, **arguments: Any) -> None:  # noqa: N807
+        try:
+            construct(self, **arguments)
+        except Exception as error:
+            arguments.clear()
+            del self
+            wipe_locals(error)
+            raise
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    return cls
