@@ -84,6 +84,11 @@ class Filter:
     def __or__(self, other: Filter) -> Filter:
         return self._joined("or", other)
 
+    def __rand__(self, other: object) -> NoReturn:
+        raise _no_filter(other)
+
+    __ror__ = __rand__
+
     def __invert__(self) -> Filter:
         return Filter(f"not ({self.text})", advanced=True, operator="", variables=self.variables)
 
