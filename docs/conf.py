@@ -40,12 +40,15 @@ _ELSEWHERE = (
     "azure",
     "collections",
     "cryptography",
+    "decimal",
+    "enum",
     "multidict",
     "msgspec",
     "os",
     "pathlib",
     "ssl",
     "typing",
+    "uuid",
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(_ELSEWHERE)})\..*"),
