@@ -40,6 +40,8 @@ _ELSEWHERE = (
     "azure",
     "collections",
     "cryptography",
+    "decimal",
+    "enum",
     "multidict",
     "logging",
     "msgspec",
@@ -47,6 +49,7 @@ _ELSEWHERE = (
     "pathlib",
     "ssl",
     "typing",
+    "uuid",
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(_ELSEWHERE)})\..*"),

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
     from entra_async.pipeline.response import Response as Response
+    from entra_async.rules.filters import Field as Field
+    from entra_async.rules.filters import Filter as Filter
     from entra_async.services import Service as Service
     from entra_async.session import Session as Session
     from entra_async.telemetry.logs import LoggingListener as LoggingListener
@@ -67,6 +69,8 @@ _HOMES: Final = {
     "EntraError": "entra_async.errors",
     "Federated": "entra_async.credentials.federated",
     "FederationProvider": "entra_async.credentials.federation",
+    "Field": "entra_async.rules.filters",
+    "Filter": "entra_async.rules.filters",
     "Identity": "entra_async.tokens.identity",
     "KeyVault": "entra_async.credentials.key_vault",
     "Limits": "entra_async.config",

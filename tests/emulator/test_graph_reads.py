@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.emulator.conftest import Service
 
+E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
 DEFAULT_PROPERTIES = {
     "businessPhones",
     "displayName",
@@ -145,6 +146,7 @@ async def test_me_is_the_signed_in_user(graph: Service) -> None:
         ("createdDateTime le 2015-01-01T09:00:00Z", lambda user: user["createdDateTime"] <= "2015-01-01T09:00:00Z"),
         ("userType eq 'Guest' or city eq '東京'", lambda u: u["userType"] == "Guest" or u["city"] == "東京"),
         ("businessPhones/any(p:startsWith(p,'+44'))", lambda user: bool(user["businessPhones"])),
+        (f"assignedLicenses/any(l:l/skuId eq {E5})", lambda u: E5 in [each["skuId"] for each in u["assignedLicenses"]]),
     ],
 )
 async def test_filter_works_by_default(graph: Service, text: str, passes: Callable[[dict[str, Any]], bool]) -> None:
@@ -163,6 +165,8 @@ async def test_filter_works_by_default(graph: Service, text: str, passes: Callab
         ("endsWith(mail,'@contoso.com')", lambda user: (user["mail"] or "").endswith("@contoso.com")),
         ("NOT(companyName eq 'Contoso')", lambda user: user["companyName"] != "Contoso"),
         ("jobTitle eq null", lambda user: user["jobTitle"] is None),
+        ("assignedLicenses/$count eq 0", lambda user: not user["assignedLicenses"]),
+        (f"not assignedLicenses/any(l:l/skuId eq {E5})", lambda user: len(user["assignedLicenses"]) < 2),
         ("startsWith(mobilePhone,'+49')", lambda user: user["mobilePhone"] is not None),
     ],
 )

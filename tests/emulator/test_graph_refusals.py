@@ -84,6 +84,12 @@ async def test_request_is_refused(graph: Service, path: str, status: int, code: 
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
+        (
+            "assignedLicenses/all(l:l/skuId eq null)",
+            "Request_UnsupportedQuery",
+            "for property 'assignedLicenses' of resource",
+        ),
+        ("assignedLicenses/any(l:l/name eq 'a')", "BadRequest", "Could not find a property named 'name'"),
         ("shoe eq 'a'", "BadRequest", "Invalid filter clause: Could not find a property named 'shoe'"),
         ("displayName eq true", "BadRequest", "'Edm.String' and 'Edm.Boolean' for operator kind 'Equal'."),
         ("displayName eq 'O'Neill'", "BadRequest", "There is an unterminated string literal"),

@@ -13,6 +13,12 @@ from entra_async.testing.odata import QueryError, build_query, parse_number, par
 from entra_async.testing.odata_filter import FilterError, Property
 from entra_async.testing.odata_filter_parser import parse_filter
 
+PLACE = {
+    "city": Property(),
+    "floors": Property(
+        "Collection(Complex)", members={"level": Property("Int32"), "rooms": Property("Collection(String)")}
+    ),
+}
 PROPERTIES = {
     "id": Property(),
     "displayName": Property(),
@@ -21,6 +27,10 @@ PROPERTIES = {
     "floor": Property("Int32"),
     "createdDateTime": Property("DateTimeOffset"),
     "groupTypes": Property("Collection(String)"),
+    "height": Property("Double"),
+    "team": Property("Guid"),
+    "home": Property("Complex", members=PLACE),
+    "work": Property("Complex", members=PLACE),
 }
 OBJECT: dict[str, Any] = {
     "id": "a1",
@@ -30,6 +40,10 @@ OBJECT: dict[str, Any] = {
     "floor": 3,
     "createdDateTime": "2020-06-01T12:00:00Z",
     "groupTypes": ["Unified", "DynamicMembership"],
+    "height": 1.75,
+    "team": "5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11",
+    "home": {"city": "London", "floors": [{"level": 1, "rooms": ["a"]}, {"level": 2, "rooms": ["a", "b"]}]},
+    "work": None,
 }
 
 
@@ -72,7 +86,22 @@ def passes(text: str) -> bool:
         # "and" binds tighter than "or", "not" tighter than both.
         ("floor eq 3 or floor eq 4 and floor eq 5", True),
         ("(floor eq 3 or floor eq 4) and floor eq 5", False),
-        ("not floor eq 4 and floor eq 3", True),
+        ("not (floor eq 4) and floor eq 3", True),
+        ("not not (floor eq 3)", True),
+        ("height gt 1.5 and height lt 2", True),
+        ("height lt 99999999999 and height gt -3", True),
+        ("height eq 1.75e0 and height ne 175E-1", True),
+        ("team eq 5F0C2F0E-9a4b-4c0a-8a51-0d6b0c7f3a11", True),
+        ("home/city eq 'london' and home/floors/$count eq 2", True),
+        ("work/city eq null and work/floors/$count eq 0", True),
+        ("groupTypes/$count ge 2 and not (groupTypes/$count eq 0)", True),
+        ("groupTypes/all(t:startsWith(t,'Dyn') or t eq 'unified')", True),
+        ("groupTypes/all(t:t eq 'unified')", False),
+        ("home/floors/any(f:f/level eq 2 and f/rooms/any(r:r eq 'b'))", True),
+        ("home/floors/any(f:f/level eq 1 and f/rooms/any(r:r eq 'b'))", False),
+        ("home/floors/all(f:not f/rooms/any(r:r eq 'c')) or floor eq 4", True),
+        ("work/floors/any(f:f/level eq 1)", False),
+        ("work/floors/all(f:f/level eq 1)", True),
     ],
 )
 def test_filter_means_what_it_says(text: str, *, expected: bool) -> None:
@@ -107,7 +136,24 @@ def test_filter_means_what_it_says(text: str, *, expected: bool) -> None:
         ("startsWith(displayName,3)", "No function signature for the function with name 'startswith' matches"),
         ("displayName/any(c:c eq 'a')", "Any/All may only be used following a collection"),
         ("groupTypes eq 'Unified'", "'Edm.Collection(String)' and 'Edm.String'"),
-        ("groupTypes/any(c:d eq 'Unified')", "Syntax error"),
+        ("groupTypes/any(c:d eq 'Unified')", "Could not find a property named 'd'"),
+        ("groupTypes/any(c:c/d eq 'Unified')", "Could not find a property named 'd'"),
+        ("groupTypes/all(c:displayName eq 'a')", "Could not find a property named 'displayName'"),
+        ("groupTypes/some(c:c eq 'a')", "Could not find a property named 'some'"),
+        ("groupTypes/any(c:c eq 'a'", "Syntax error at position 25"),
+        ("groupTypes/any()", "Syntax error at position 15"),
+        ("home/floors/any(f:f/rooms/any(f:f eq 'a'))", "The range variable 'f' has already been declared."),
+        ("home/floors/any(f:f eq 'a')", "'Edm.Complex' and 'Edm.String'"),
+        ("home/street eq 'a'", "Could not find a property named 'street'"),
+        ("displayName/$count eq 1", "Any/All may only be used following a collection"),
+        ("groupTypes/$count eq '1'", "'Edm.Int32' and 'Edm.String'"),
+        ("groupTypes/$counts eq 1", "Syntax error at position 11"),
+        ("not floor eq 4", "Found operand type 'Edm.Int32' for operator kind 'Not'."),
+        (
+            "not team in (5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11)",
+            "Found operand type 'Edm.Guid' for operator kind 'Not'.",
+        ),
+        ("team eq '5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11'", "'Edm.Guid' and 'Edm.String'"),
         ("groupTypes/any(c:startsWith(d,'U'))", "Could not find a property named 'd'"),
         ("floor has 3", "Syntax error at position 6"),
         ("(" * 500 + "floor eq 3" + ")" * 500, "The recursion limit has been exceeded."),

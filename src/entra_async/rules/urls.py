@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
 from entra_async.errors import ConfigurationError
+from entra_async.rules.filters import Filter
 
 __all__ = ("build_url", "check_service_url", "encode_query", "expand", "origin_of", "strip_query")
 
@@ -132,7 +133,8 @@ def encode_query(query: Mapping[str, object]) -> str:
     joined with commas, dates and times become ISO 8601.
 
     Args:
-        query: Name to text, number, boolean, date, datetime with a time zone, UUID, enum member, or a list of these.
+        query: Name to text, number, boolean, date, datetime with a time zone, UUID, enum member, or a list of these;
+            or to a filter.
 
     Raises:
         ConfigurationError: If a value is of another type (``None`` too: leave the name out instead).
@@ -146,7 +148,13 @@ def encode_query(query: Mapping[str, object]) -> str:
         if not isinstance(name, str) or not name:
             message = f"A name in query is {name!r}."
             raise ConfigurationError(message, field="query", hint="Names are texts that are not empty.")
-        text = ",".join(_text(name, item) for item in value) if isinstance(value, list | tuple) else _text(name, value)
+        match value:
+            case list() | tuple():
+                text = ",".join(_text(name, item) for item in value)
+            case Filter():  # not in a list: there is no meaning in two with a comma between them
+                text = value.text
+            case _:
+                text = _text(name, value)
         pairs.append(f"{_quote(name)}={_quote(text)}")
     return "&".join(pairs)
 
@@ -174,7 +182,10 @@ def _text(name: str, value: object) -> str:
         case date() if not isinstance(value, datetime):
             return value.isoformat()
     message = f"query[{name!r}] is a {type(value).__name__}, which has no form in a URL."
-    hint = "Use a text, number, boolean, date, datetime with a time zone, UUID, or a list of these; leave out None."
+    hint = (
+        "Use a text, number, boolean, date, datetime with a time zone, UUID, or a list of these; or one filter. "
+        "Leave out None."
+    )
     raise ConfigurationError(message, field="query", hint=hint)
 
 

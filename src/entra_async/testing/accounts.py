@@ -151,6 +151,7 @@ class Accounts:
             raise ValueError(message)
         profile = {
             "accountEnabled": True,
+            "assignedLicenses": [],
             "businessPhones": [],
             "displayName": name.replace(".", " ").title(),
             "mail": user_principal_name,

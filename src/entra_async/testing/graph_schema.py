@@ -65,10 +65,10 @@ class EntityType:
     single_only: frozenset[str] = frozenset()
 
 
-def _property(operators: str = "", advanced: str = "", type_: EdmType = "String") -> Property:
+def _property(operators: str = "", advanced: str = "", type_: EdmType = "String", **members: Property) -> Property:
     # Whatever can be compared with eq can also be negated, in an advanced query only.
     negations = " ne not" if "eq" in f"{operators} {advanced}".split() else ""
-    return Property(type_, frozenset(operators.split()), frozenset(f"{advanced}{negations}".split()))
+    return Property(type_, frozenset(operators.split()), frozenset(f"{advanced}{negations}".split()), members)
 
 
 _ADVANCED_TEXT: Final = _property("", "eq in ge le startsWith null")
@@ -100,6 +100,7 @@ USER: Final = EntityType(
     properties={
         "id": _ID,
         "accountEnabled": _FLAG,
+        "assignedLicenses": _property("eq", "count", "Collection(Complex)", skuId=Property("Guid")),
         "businessPhones": _property("eq startsWith", "", "Collection(String)"),
         "city": _TEXT,
         "companyName": _ADVANCED_TEXT,
@@ -160,7 +161,7 @@ GROUP: Final = EntityType(
         "mailEnabled": _FLAG,
         "mailNickname": _TEXT,
         "membershipRule": _UNFILTERED,
-        "proxyAddresses": _property("eq startsWith", "endsWith", "Collection(String)"),
+        "proxyAddresses": _property("eq startsWith", "endsWith count", "Collection(String)"),
         "renewedDateTime": _MOMENT,
         "securityEnabled": _FLAG,
         "visibility": _UNFILTERED,

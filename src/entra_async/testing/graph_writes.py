@@ -25,7 +25,7 @@ __all__ = ("read_changes", "read_json", "read_new_user")
 
 _USER_NAME: Final = re.compile(r"[A-Za-z0-9'._!#^~-]{1,64}@([A-Za-z0-9.-]{1,48})")
 _REQUIRED: Final = ("accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName")
-_READ_ONLY: Final = frozenset({"id", "createdDateTime"})
+_READ_ONLY: Final = frozenset({"id", "assignedLicenses", "createdDateTime"})
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def read_new_user(body: Mapping[str, Any], directory: Directory) -> dict[str, An
     if not isinstance(profile, dict) or "password" not in profile:
         message = "A value is required for property 'password' of resource 'User'."
         raise bad_request(message)
-    return {"businessPhones": [], "userType": "Member"} | read_changes(body, directory, None)
+    return {"assignedLicenses": [], "businessPhones": [], "userType": "Member"} | read_changes(body, directory, None)
 
 
 def read_changes(body: Mapping[str, Any], directory: Directory, index: int | None) -> dict[str, Any]:

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ("Combination", "Comparison", "EdmType", "Filter", "FilterError", "Node", "Property", "Use", "parse_moment")
+__all__ = (
+    "COUNT",
+    "Combination",
+    "Comparison",
+    "EdmType",
+    "Filter",
+    "FilterError",
+    "Node",
+    "Property",
+    "Quantifier",
+    "Use",
+    "parse_moment",
+)
 
-EdmType = Literal["String", "Boolean", "Int32", "DateTimeOffset", "Collection(String)"]
+COUNT: Final = "$count"
+"""The last name of a path that asks how many items there are."""
+
+EdmType = Literal[
+    "String",
+    "Boolean",
+    "Int32",
+    "Double",
+    "Guid",
+    "DateTimeOffset",
+    "Complex",
+    "Collection(String)",
+    "Collection(Complex)",
+]
 Reader = Callable[[int], Any]
 Test = Callable[[int], bool]
 
@@ -33,13 +58,17 @@ class Property:
 
     Attributes:
         type: Its type; literals must be of the same.
-        operators: What always works: ``eq``, ``in``, ``startsWith``, ``null`` (comparing with null) and so on.
+        operators: What always works: ``eq``, ``in``, ``startsWith``, ``null`` (comparing with null), ``count`` (asking
+            how many items it has), ``all`` and so on.
         advanced: What works in an advanced query only.
+        members: What a complex one, or each item of a collection of such, is made of. What works with them is said at
+            the property they belong to.
     """
 
     type: EdmType = "String"
     operators: frozenset[str] = frozenset()
     advanced: frozenset[str] = frozenset()
+    members: Mapping[str, Property] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +82,35 @@ class Use:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """
-    A property beside literals. Of a collection, one item that passes is enough.
+    A property beside literals.
 
     Attributes:
         operator: Such as ``eq``, ``in`` or ``startsWith``.
-        property: Its name.
+        path: The names that lead to it, the last one perhaps ``$count``; none within a quantifier is the item itself.
         type: Its type.
         values: The literals; more than one only for ``in``.
     """
 
     operator: str
-    property: str
+    path: tuple[str, ...]
     type: EdmType
     values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantifier:
+    """
+    A condition on the items of a collection.
+
+    Attributes:
+        operator: How many must pass.
+        path: The names that lead to the collection.
+        body: The condition; its paths begin at an item.
+    """
+
+    operator: Literal["any", "all"]
+    path: tuple[str, ...]
+    body: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +118,10 @@ class Combination:
     """Conditions, and what joins them."""
 
     operator: Literal["and", "or", "not"]
-    parts: tuple[Comparison | Combination, ...]
+    parts: tuple[Node, ...]
 
 
-Node: TypeAlias = Comparison | Combination
+Node: TypeAlias = "Comparison | Quantifier | Combination"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +142,25 @@ class Filter:
         Args:
             reader: From a property's name to the function that reads it from an object's number.
         """
-        return _build(self.root, reader)
+
+        def at(path: tuple[str, ...]) -> Reader:
+            read, further = reader(path[0]), path[1:]
+            return (lambda index: _descend(read(index), further)) if further else read
+
+        return _build(self.root, at)
 
     @property
     def uses(self) -> Iterator[Use]:
-        """Every operator with its property; ``not`` is used on each property under it."""
+        """Every operator with the property its path begins with; ``not`` is used on each property under it."""
         return _uses(self.root)
 
     @property
     def widest(self) -> tuple[str, int]:
         """The longest ``or`` or ``in``: which of both, and how many alternatives it has."""
         widths = [
-            (node.operator, len(node.values if isinstance(node, Comparison) else node.parts))
+            (node.operator, len(node.parts if isinstance(node, Combination) else node.values))
             for node in _walk(self.root)
-            if node.operator in ("or", "in")
+            if not isinstance(node, Quantifier) and node.operator in ("or", "in")
         ]
         return max(widths, key=operator.itemgetter(1), default=("or", 0))
 
@@ -118,7 +168,7 @@ class Filter:
         """Return the only values these unique properties can have, ``None`` where the filter leaves that open."""
         root = self.root
         for node in root.parts if isinstance(root, Combination) and root.operator == "and" else (root,):
-            if isinstance(node, Comparison) and node.property in properties and node.operator in ("eq", "in"):
+            if isinstance(node, Comparison) and node.path[0] in properties and node.operator in ("eq", "in"):
                 return tuple(value for value in node.values if value is not None)
         return None
 
@@ -143,32 +193,60 @@ def _walk(node: Node) -> Iterator[Node]:
     if isinstance(node, Combination):
         for part in node.parts:
             yield from _walk(part)
+    elif isinstance(node, Quantifier):
+        yield from _walk(node.body)
 
 
-def _uses(root: Node) -> Iterator[Use]:
-    for node in _walk(root):
-        if isinstance(node, Comparison):
-            yield Use(node.operator, node.property)
-            if None in node.values:
-                yield Use("null", node.property)
-        elif node.operator == "not":
-            yield from (Use("not", inner.property) for inner in _walk(node) if isinstance(inner, Comparison))
+def _uses(node: Node, within: tuple[str, ...] = ()) -> Iterator[Use]:
+    """Yield the uses in a condition; *within* leads to the collection whose items it is about."""
+    if isinstance(node, Combination):
+        for part in node.parts:
+            if node.operator == "not":
+                yield from (Use("not", name) for name in dict.fromkeys(use.property for use in _uses(part, within)))
+            yield from _uses(part, within)
+        return
+    path = within + node.path
+    if isinstance(node, Quantifier):
+        if node.operator == "all":
+            yield Use("all", path[0])
+        yield from _uses(node.body, path)
+        return
+    yield Use("count" if path[-1] == COUNT else node.operator, path[0])
+    if path[-1] == COUNT and node.operator == "ne":
+        yield Use("ne", path[0])
+    if None in node.values:
+        yield Use("null", path[0])
 
 
-def _build(node: Node, reader: Callable[[str], Reader]) -> Test:
+def _descend(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if name == COUNT:
+            return len(value or ())
+        value = None if value is None else value[name]
+    return value
+
+
+def _build(node: Node, at: Callable[[tuple[str, ...]], Callable[[Any], Any]]) -> Callable[[Any], bool]:
+    """Return the test of what *at* reads from, by path."""
+    if isinstance(node, Combination):
+        tests = [_build(part, at) for part in node.parts]
+        match node.operator:
+            case "and":
+                return lambda subject: all(test(subject) for test in tests)
+            case "or":
+                return lambda subject: any(test(subject) for test in tests)
+            case "not":
+                return lambda subject: not tests[0](subject)
+    read = at(node.path)
     if isinstance(node, Comparison):
-        read, passes = reader(node.property), _value_test(node)
-        if node.type == "Collection(String)":
-            return lambda index: any(passes(item) for item in read(index) or ())
-        return lambda index: passes(read(index))
-    tests = [_build(part, reader) for part in node.parts]
-    match node.operator:
-        case "and":
-            return lambda index: all(test(index) for test in tests)
-        case "or":
-            return lambda index: any(test(index) for test in tests)
-        case "not":
-            return lambda index: not tests[0](index)
+        passes = _value_test(node)
+        return lambda subject: passes(read(subject))
+    holds, enough = _build(node.body, _from_item), any if node.operator == "any" else all
+    return lambda subject: enough(holds(item) for item in read(subject) or ())
+
+
+def _from_item(path: tuple[str, ...]) -> Callable[[Any], Any]:
+    return lambda item: _descend(item, path)
 
 
 def _value_test(node: Comparison) -> Callable[[Any], bool]:

@@ -11,9 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from entra_async.testing.odata_filter import Combination, Comparison, Filter, FilterError, Node, Property, parse_moment
+from entra_async.testing.odata_filter import (
+    COUNT,
+    Combination,
+    Comparison,
+    Filter,
+    FilterError,
+    Node,
+    Property,
+    Quantifier,
+    parse_moment,
+)
 
 __all__ = ("parse_filter",)
 
@@ -21,9 +31,10 @@ _TOKEN: Final = re.compile(
     r"""(?P<String>'(?:[^']|'')*')
     | (?P<Guid>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})
     | (?P<DateTimeOffset>\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,12})?)?)?(?:Z|[+-]\d\d:\d\d)?)
-    | (?P<Double>-?\d+\.\d+)
+    | (?P<Double>-?\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+))
     | (?P<Int32>-?\d+)
     | (?P<word>[A-Za-z_]\w*)
+    | (?P<count>\$count\b)
     | (?P<mark>[(),:/])""",
     re.VERBOSE | re.ASCII,
 )
@@ -41,6 +52,7 @@ _WORDS: Final[Mapping[str, tuple[str, Any]]] = {
     "false": ("Boolean", False),
     "null": ("null", None),
 }
+_QUANTIFIERS: Final[Mapping[str, Literal["any", "all"]]] = {"any": "any", "all": "all"}
 _MAX_DEPTH: Final = 100
 _INT32_DIGITS: Final = 10
 
@@ -75,6 +87,7 @@ class _Parser:
         self._tokens = list(_tokens(text))
         self._next = 0
         self._depth = 0
+        self._variables: list[dict[str, Property]] = []  # of the quantifiers around, the innermost last
 
     def parse(self) -> Node:
         node = self._either()
@@ -105,46 +118,83 @@ class _Parser:
 
     def _term(self) -> Node:
         if self._accept("not"):
-            return Combination("not", (self._one(),))
+            return Combination("not", (self._negated(),))
         if self._accept("("):
             node = self._either()
             self._expect(")")
             return node
-        if self._peek().text.lower() in _FUNCTIONS and self._peek(1).text == "(":
-            return self._function(None, None)
-        name = self._expect_kind("word")
-        declared = self._property(name)
+        if self._at_function():
+            return self._function()
+        path, declared = self._path()
         if self._accept("/"):
-            return self._lambda(name, declared)
-        return self._comparison(name, declared)
+            return self._quantifier(path, declared)
+        return self._comparison(path, declared)
 
-    def _lambda(self, name: str, declared: Property) -> Node:
-        """Parse the rest of ``property/any(variable:variable eq 'literal')``."""
-        self._expect("any")
-        if declared.type != "Collection(String)":
-            message = f"Any/All may only be used following a collection; '{name}' is none."
+    def _negated(self) -> Node:
+        # "not" binds tighter than "eq": without parentheses it negates the property, not the comparison.
+        bare = self._peek().kind == "word" and self._peek().text.lower() != "not" and not self._at_function()
+        node = self._one()
+        if bare and isinstance(node, Comparison):
+            message = (
+                "A unary operator with an incompatible type was detected. "
+                f"Found operand type 'Edm.{node.type}' for operator kind 'Not'."
+            )
             raise FilterError(message)
+        return node
+
+    def _at_function(self) -> bool:
+        return self._peek().text.lower() in _FUNCTIONS and self._peek(1).text == "("
+
+    def _path(self) -> tuple[tuple[str, ...], Property]:
+        """Return the names up to a quantifier or an operator, without an item's, and the property they lead to."""
+        path: tuple[str, ...] = ()
+        first = self._expect_kind("word")
+        if self._variables:
+            if first not in self._variables[-1]:
+                raise self._unknown(first)
+            declared = self._variables[-1][first]
+        else:
+            path, declared = (first,), self._property(first, self._properties)
+        while self._peek().text == "/" and not (self._peek(1).text in _QUANTIFIERS and self._peek(2).text == "("):
+            self._next += 1
+            if self._peek().kind == "count":
+                self._next += 1
+                self._check_collection(path, declared)
+                return (*path, COUNT), Property("Int32")
+            name = self._expect_kind("word")
+            path, declared = (*path, name), self._property(name, declared.members)
+        return path, declared
+
+    def _quantifier(self, path: tuple[str, ...], declared: Property) -> Node:
+        """Parse the rest of ``property/any(variable:variable eq 'literal')``."""
+        operator = _QUANTIFIERS[self._expect_kind("word")]
+        self._check_collection(path, declared)
         self._expect("(")
         variable = self._expect_kind("word")
+        if any(variable in outer for outer in self._variables):
+            message = f"The range variable '{variable}' has already been declared."
+            raise FilterError(message)
         self._expect(":")
-        if self._peek().text.lower() in _FUNCTIONS:
-            node = self._function(variable, name)
-        else:
-            self._expect(variable)
-            node = self._comparison(name, Property("String"))
+        item = (
+            Property("String")
+            if declared.type == "Collection(String)"
+            else Property("Complex", members=declared.members)
+        )
+        self._variables.append({variable: item})
+        body = self._either()
+        self._variables.pop()
         self._expect(")")
-        return Comparison(node.operator, name, "Collection(String)", node.values)
+        return Quantifier(operator, path, body)
 
-    def _function(self, variable: str | None, collection: str | None) -> Comparison:
+    def _check_collection(self, path: tuple[str, ...], declared: Property) -> None:
+        if not declared.type.startswith("Collection"):
+            message = f"Any/All may only be used following a collection; '{'/'.join(path)}' is none."
+            raise FilterError(message)
+
+    def _function(self) -> Comparison:
         function = _FUNCTIONS[self._expect_kind("word").lower()]
         self._expect("(")
-        argument = self._expect_kind("word")
-        if variable is None:
-            name, declared = argument, self._property(argument)
-        elif argument == variable:
-            name, declared = str(collection), Property("String")
-        else:
-            raise self._unknown(argument)
+        path, declared = self._path()
         self._expect(",")
         kind, value = self._literal()
         self._expect(")")
@@ -155,9 +205,9 @@ class _Parser:
                 f"arguments. The function signatures considered are: {signature}."
             )
             raise FilterError(message)
-        return Comparison(function, name, "String", (value,))
+        return Comparison(function, path, "String", (value,))
 
-    def _comparison(self, name: str, declared: Property) -> Comparison:
+    def _comparison(self, path: tuple[str, ...], declared: Property) -> Comparison:
         word = self._expect_kind("word").lower()
         if word == "in":
             self._expect("(")
@@ -165,12 +215,16 @@ class _Parser:
             while self._accept(","):
                 values.append(self._typed_literal(declared, "eq"))
             self._expect(")")
-            return Comparison("in", name, declared.type, tuple(values))
+            return Comparison("in", path, declared.type, tuple(values))
         if word not in _KINDS:
             raise self._syntax_error(back=1)
-        return Comparison(word, name, declared.type, (self._typed_literal(declared, word),))
+        return Comparison(word, path, declared.type, (self._typed_literal(declared, word),))
 
     def _typed_literal(self, declared: Property, word: str) -> Any:
+        token = self._peek()
+        if declared.type == "Double" and token.kind in ("Int32", "Double"):
+            self._next += 1
+            return float(token.text)
         kind, value = self._literal()
         if kind == "null" and word in ("eq", "ne") and not declared.type.startswith("Collection"):
             return None
@@ -194,7 +248,9 @@ class _Parser:
                 return token.kind, parse_moment(token.text)
             case "Int32":
                 return token.kind, self._int32(token)
-            case "Guid" | "Double":
+            case "Double":
+                return token.kind, float(token.text)
+            case "Guid":
                 return token.kind, token.text
             case "word" if token.text in _WORDS:
                 return _WORDS[token.text]
@@ -209,10 +265,10 @@ class _Parser:
             raise FilterError(message)
         return value
 
-    def _property(self, name: str) -> Property:
-        if name not in self._properties:
+    def _property(self, name: str, properties: Mapping[str, Property]) -> Property:
+        if name not in properties:
             raise self._unknown(name)
-        return self._properties[name]
+        return properties[name]
 
     def _unknown(self, name: str) -> FilterError:
         return FilterError(f"Could not find a property named '{name}' on type '{self._type_name}'.")

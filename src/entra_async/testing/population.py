@@ -37,6 +37,10 @@ _PLACES: Final = (
     ("Redmond", "United States", "en-US", "98/6"),
     ("Kraków", "Poland", "pl-PL", "4/17"),
 )
+# Microsoft 365 E3 and E5:
+# https://learn.microsoft.com/en-us/entra/identity/users/licensing-service-plan-reference
+_E3: Final = {"disabledPlans": (), "skuId": "05e9a617-0261-4cee-bb44-138d3ef5d965"}
+_E5: Final = {"disabledPlans": (), "skuId": "06ebc4ee-1bb5-47dd-8120-11324bc54e06"}
 _PARTNERS: Final = ("fabrikam.com", "adatum.com", "northwindtraders.com")
 _EPOCH: Final = datetime(2015, 1, 1, 8, tzinfo=UTC)
 
@@ -59,6 +63,7 @@ class UserPopulation:
         self.computes: Mapping[str, Compute] = {
             "id": self._ids.of,
             "accountEnabled": lambda index: index % 13 != 12,
+            "assignedLicenses": lambda index: [] if _is_guest(index) else [_E3] if index % 5 else [_E3, _E5],
             "businessPhones": lambda index: [] if index % 3 else [f"+44 20 {7000_0000 + index:08d}"],
             "city": lambda index: _PLACES[index % 6][0],
             "companyName": lambda index: _PARTNERS[index % 3] if _is_guest(index) else "Contoso",
