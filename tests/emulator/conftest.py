@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
+    from entra_async.testing.incoming import Incoming
+
 TENANT_ID = "5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11"
 
 
@@ -66,7 +68,7 @@ class Service:
     def __post_init__(self) -> None:
         self.throttle = Throttle(self.clock)
 
-    def authorize(self, request: web.Request, audiences: Collection[str]) -> Access:
+    def authorize(self, request: Incoming, audiences: Collection[str]) -> Access:
         """Let every token pass that the test does not refuse."""
         assert request.method
         self.audiences = audiences

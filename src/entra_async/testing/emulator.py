@@ -175,13 +175,6 @@ class Emulator:
         )
         self.browser = ScriptedBrowser(authority=lambda: self.authority, user=lambda: self.user, tls=self._ssl_context)
         authorize = AccessTokenVerifier(**common)
-        graph = graph_application(
-            directory=self._directory,
-            authorize=AccessTokenVerifier(**common, challenges=True),
-            clock=self.clock,
-            throttle=self.throttle,
-            behaviour=self.graph,
-        )
         endpoint = defender_application(
             directory=self._directory, authorize=authorize, clock=self.clock, throttle=self.throttle
         )
@@ -191,7 +184,14 @@ class Emulator:
         applications = {
             "identity": identity_application(tokens, self._accounts, self._ssl_context),
             "external_issuer": self.external_issuer.application(),
-            "graph": graph,
+            "graph": graph_application(
+                directory=self._directory,
+                authorize=AccessTokenVerifier(**common, challenges=True),
+                clock=self.clock,
+                throttle=self.throttle,
+                behaviour=self.graph,
+                faults=self.faults,
+            ),
             "endpoint": endpoint,
             "key_vault": key_vault,
             # Reachable and recorded, so that a token that goes there is seen; they serve nothing.

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from entra_async.testing.access import Access, Authorize, Unauthorized
 from entra_async.testing.graph_answers import common_headers, error_answer
+from entra_async.testing.graph_batch import Batches
 from entra_async.testing.graph_call import GraphCall
 from entra_async.testing.graph_errors import (
     GraphError,
@@ -49,6 +50,8 @@ from entra_async.testing.request_headers import HeaderError, check_headers
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.directory import Directory
+    from entra_async.testing.faults import Faults
+    from entra_async.testing.incoming import Incoming
     from entra_async.testing.throttle import Throttle
 
 __all__ = ("GRAPH_ROLES", "graph_application")
@@ -58,6 +61,9 @@ Handler = Callable[[GraphCall], Awaitable[web.Response]]
 _AUDIENCES: Final = frozenset(
     {"https://graph.microsoft.com", "https://graph.microsoft.com/", "00000003-0000-0000-c000-000000000000"}
 )
+# https://learn.microsoft.com/en-us/answers/questions/1824204/graph-api-user-sendmail-request-size-limit
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+_BATCH: Final = ("$batch",)
 _VERSIONS: Final = ("v1.0", "beta")
 _KEY_IN_PARENTHESES: Final = re.compile(r"(\w+)\('((?:[^']|'')*)'\)")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -70,6 +76,7 @@ def graph_application(
     clock: EmulatorClock,
     throttle: Throttle,
     behaviour: GraphBehaviour | None = None,
+    faults: Faults | None = None,
 ) -> web.Application:
     """
     Return Microsoft Graph as an aiohttp application.
@@ -80,9 +87,10 @@ def graph_application(
         clock: Dates the answers, and ages page tokens.
         throttle: Asked once per request, for the service ``"graph"``.
         behaviour: What tests change while it runs.
+        faults: What strikes single items of a batch; whole requests are struck before they get here.
     """
-    application = web.Application()
-    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour())
+    application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
+    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour(), faults)
     application.router.add_route("*", "/{path:.*}", service.answer)
     return application
 
@@ -97,6 +105,7 @@ class _Graph:
         clock: EmulatorClock,
         throttle: Throttle,
         behaviour: GraphBehaviour,
+        faults: Faults | None,
     ) -> None:
         self._directory = directory
         self._authorize = authorize
@@ -105,6 +114,7 @@ class _Graph:
         self._reader = GraphReader(clock, behaviour)
         # "*" stands for the key of an object.
         self._routes: Mapping[tuple[str, ...], Mapping[str, Handler]] = {
+            _BATCH: {"POST": Batches(self.answer, clock, faults).answer},
             ("users",): {"GET": self._list_users, "POST": self._create_user},
             ("users", "$count"): {"GET": self._count_users},
             ("users", "*"): {"GET": self._get_user, "PATCH": self._update_user, "DELETE": self._delete_user},
@@ -121,15 +131,16 @@ class _Graph:
         }
         self._prefixes = {route[:length] for route in self._routes for length in range(1, len(route) + 1)}
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer any request."""
+    async def answer(self, request: Incoming) -> web.Response:
+        """Answer any request, or item of a batch."""
         common = common_headers(request)
         load: float | None = None
         try:
             version, path = _split(request)
             check_headers(request, plain_text=path[-1:] == ["$count"])
             access = self._authorize(request, _AUDIENCES)
-            load = self._charge(access)
+            if tuple(path) != _BATCH:  # its items are charged, one by one
+                load = self._charge(access)
             response = await self._route(request, version, path, access)
         except (GraphError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
             response = error_answer(_as_graph_error(reason), common, now_s=self._clock.now())
@@ -146,7 +157,7 @@ class _Graph:
             raise throttled(verdict.retry_after, scope)
         return verdict.load
 
-    async def _route(self, request: web.Request, version: str, path: list[str], access: Access) -> web.Response:
+    async def _route(self, request: Incoming, version: str, path: list[str], access: Access) -> web.Response:
         route: tuple[str, ...] = ()
         key = ""
         for segment in path:
@@ -275,7 +286,7 @@ class _Key(str):
     __slots__ = ()
 
 
-def _split(request: web.Request) -> tuple[str, list[str]]:
+def _split(request: Incoming) -> tuple[str, list[str]]:
     """
     Return the version and the path after it, decoded; a key in parentheses is a segment of its own.
 

@@ -15,6 +15,7 @@ from entra_async.testing.odata import parse_query
 
 if TYPE_CHECKING:
     from entra_async.testing.access import Access
+    from entra_async.testing.incoming import Incoming
 
 __all__ = ("GraphCall", "resource_units")
 
@@ -34,7 +35,7 @@ class GraphCall:
         access: The verified token.
     """
 
-    request: web.Request
+    request: Incoming
     version: str
     path: tuple[str, ...]
     key: str
@@ -89,19 +90,21 @@ class GraphCall:
         return options
 
     def answer(
-        self, body: bytearray | Mapping[str, Any], *, units: int, status: int = 200, location: str | None = None
+        self, body: bytearray | Mapping[str, Any], *, units: int | None, status: int = 200, location: str | None = None
     ) -> web.Response:
         """
         Return a JSON answer.
 
         Args:
             body: The JSON, or what to encode.
-            units: What the request cost.
+            units: What the request cost, ``None`` if nothing.
             status: The HTTP status.
             location: Where the created object is.
         """
         encoded = body if isinstance(body, bytearray) else msgspec.json.encode(body)
-        headers = {"Content-Type": JSON_TYPE, "x-ms-resource-unit": str(units)}
+        headers = {"Content-Type": JSON_TYPE}
+        if units is not None:
+            headers["x-ms-resource-unit"] = str(units)
         if location is not None:
             headers["Location"] = location
         return web.Response(status=status, body=encoded, headers=headers)

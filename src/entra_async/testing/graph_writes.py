@@ -17,9 +17,8 @@ import msgspec
 from entra_async.testing.graph_errors import GraphError, bad_request
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from entra_async.testing.directory import Directory
+    from entra_async.testing.incoming import Incoming
 
 __all__ = ("read_changes", "read_json", "read_new_user")
 
@@ -28,7 +27,7 @@ _REQUIRED: Final = ("accountEnabled", "displayName", "mailNickname", "passwordPr
 _READ_ONLY: Final = frozenset({"id", "assignedLicenses", "createdDateTime"})
 
 
-async def read_json(request: web.Request) -> dict[str, Any]:
+async def read_json(request: Incoming) -> dict[str, Any]:
     """
     Return the JSON object a request carries.
 
