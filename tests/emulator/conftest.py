@@ -16,7 +16,7 @@ from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.defender import DEFENDER_ROLES, defender_application
 from entra_async.testing.directory import Directory
 from entra_async.testing.graph import GRAPH_ROLES, graph_application
-from entra_async.testing.graph_reads import GraphBehaviour
+from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.throttle import Throttle
 
 if TYPE_CHECKING:

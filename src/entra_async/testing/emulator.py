@@ -26,7 +26,7 @@ from entra_async.testing.external_issuer import ExternalIssuer
 from entra_async.testing.fake_az import run_developer_tools
 from entra_async.testing.faults import Faults
 from entra_async.testing.graph import graph_application
-from entra_async.testing.graph_reads import GraphBehaviour
+from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.identity import identity_application
 from entra_async.testing.key_vault import key_vault_application
 from entra_async.testing.keys import make_key_pair

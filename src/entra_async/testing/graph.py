@@ -20,6 +20,7 @@ from aiohttp import web
 from entra_async.testing.access import Access, Authorize, Unauthorized
 from entra_async.testing.graph_answers import common_headers, error_answer
 from entra_async.testing.graph_batch import Batches
+from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.graph_call import GraphCall
 from entra_async.testing.graph_errors import (
     GraphError,
@@ -30,7 +31,7 @@ from entra_async.testing.graph_errors import (
     unauthorized,
     unknown_segment,
 )
-from entra_async.testing.graph_reads import GraphBehaviour, GraphReader, Listing
+from entra_async.testing.graph_reads import GraphReader, Listing
 from entra_async.testing.graph_schema import (
     DELETE_USERS,
     GRAPH_ROLES,
