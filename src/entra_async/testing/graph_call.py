@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from entra_async.testing.access import Access
     from entra_async.testing.incoming import Incoming
 
-__all__ = ("GraphCall", "resource_units")
+__all__ = ("GraphCall", "Handler", "Routes", "resource_units")
 
 _REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
 
@@ -50,6 +50,12 @@ class GraphCall:
     def eventual(self) -> bool:
         """Whether the client accepts the index store's consistency, as advanced queries need."""
         return self.request.headers.get("ConsistencyLevel", "").strip().lower() == "eventual"
+
+    @property
+    def preferences(self) -> frozenset[str]:
+        """What the client prefers, such as ``return=minimal``, in lower case."""
+        listed = ",".join(self.request.headers.getall("Prefer", ())).lower().split(",")
+        return frozenset(preference.strip() for preference in listed)
 
     def require(self, roles: Collection[str]) -> None:
         """
@@ -90,7 +96,12 @@ class GraphCall:
         return options
 
     def answer(
-        self, body: bytearray | Mapping[str, Any], *, units: int | None, status: int = 200, location: str | None = None
+        self,
+        body: bytearray | Mapping[str, Any],
+        *,
+        units: int | None = None,
+        status: int = 200,
+        location: str | None = None,
     ) -> web.Response:
         """
         Return a JSON answer.
@@ -108,6 +119,11 @@ class GraphCall:
         if location is not None:
             headers["Location"] = location
         return web.Response(status=status, body=encoded, headers=headers)
+
+
+Handler: TypeAlias = Callable[[GraphCall], Awaitable[web.Response]]
+Routes: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Handler]]
+"""What answers a path, whose segments may be ``*`` for the key of an object, and a method."""
 
 
 def resource_units(base: int, options: Mapping[str, str]) -> int:
