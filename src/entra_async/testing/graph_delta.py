@@ -74,6 +74,7 @@ class DeltaReader:
         self._clock = clock
         self._behaviour = behaviour
         self._tokens = SkipTokens(_Round)
+        self._gathered: tuple[object, _Entries | None] = None, None
 
     async def page(self, call: GraphCall, objects: Objects, entity: EntityType) -> web.Response:
         """
@@ -95,9 +96,7 @@ class DeltaReader:
             told, following = ([], None) if latest else await self._everybody(objects, here, keys)
             project = objects.projector(_with_id(names))
         else:
-            changes = objects.changes[here.since : here.until]
-            tracked = frozenset(names if "$select" in here.options else entity.properties)
-            entries = _Entries(objects, changes, names, tracked, keys, replays=self._behaviour.delta_replays)
+            entries = self._changed(objects, here, entity, names, keys)
             end = here.position + self._behaviour.page_size
             told = range(len(entries))[here.position : end]
             following = end if end < len(entries) else None
@@ -111,6 +110,20 @@ class DeltaReader:
             token = self._issue(call, "$skiptoken", replace(here, position=following, page=here.page + 1))
             head["@odata.nextLink"] = f"{_root(call)}?$skiptoken={token}"
         return call.answer(await encode_page(head, told, project), units=1)
+
+    def _changed(
+        self, objects: Objects, here: _Round, entity: EntityType, names: Sequence[str], keys: frozenset[str] | None
+    ) -> _Entries:
+        """Return the entries of a round. They are kept for its next page: gathering many takes long."""
+        replays = self._behaviour.delta_replays
+        which = (entity.name, here.since, here.until, here.options, replays)
+        kept, entries = self._gathered
+        if entries is None or kept != which:
+            tracked = frozenset(names if "$select" in here.options else entity.properties)
+            changes = objects.changes[here.since : here.until]
+            entries = _Entries(objects, changes, names, tracked, keys, replays=replays)
+            self._gathered = which, entries
+        return entries
 
     async def _everybody(
         self, objects: Objects, here: _Round, keys: frozenset[str] | None
