@@ -266,7 +266,7 @@ def _keys(options: Mapping[str, str], entity: EntityType) -> frozenset[str] | No
 
 def _alternatives(node: Node) -> Iterable[str]:
     match node:
-        case Comparison(operator="eq", values=(str() as key,)):
+        case Comparison(operator="eq", path=("id",), values=(str() as key,)):
             yield key.lower()
         case Combination(operator="or", parts=parts):
             for part in parts:

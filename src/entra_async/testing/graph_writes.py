@@ -29,7 +29,8 @@ _USER_NAME: Final = re.compile(r"[A-Za-z0-9'._!#^~-]{1,64}@([A-Za-z0-9.-]{1,48})
 _REQUIRED: Final = ("accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName")
 _REQUIRED_OF_GROUP: Final = ("displayName", "mailEnabled", "mailNickname", "securityEnabled")
 _READ_ONLY: Final = frozenset(
-    {"id", "createdDateTime", "expirationDateTime", "renewedDateTime", "proxyAddresses"} | {"assignedLicenses", "deletedDateTime"}
+    {"id", "createdDateTime", "expirationDateTime", "renewedDateTime", "proxyAddresses"}
+    | {"assignedLicenses", "deletedDateTime"}
 )
 
 Valid = Mapping[str, Callable[[object], bool]]
@@ -87,7 +88,9 @@ def read_new_user(body: Mapping[str, Any], directory: Directory) -> dict[str, An
     if not isinstance(profile, dict) or "password" not in profile:
         message = "A value is required for property 'password' of resource 'User'."
         raise bad_request(message)
-    return {"assignedLicenses": [], "businessPhones": [], "userType": "Member"} | read_user_changes(body, directory, None)
+    return {"assignedLicenses": [], "businessPhones": [], "userType": "Member"} | read_user_changes(
+        body, directory, None
+    )
 
 
 def read_user_changes(body: Mapping[str, Any], directory: Directory, index: int | None) -> dict[str, Any]:
