@@ -13,10 +13,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from entra_async.testing import Emulator
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from entra_async.testing import Emulator
     from tests.emulator.conftest import Service
 
     Send = Callable[..., Awaitable[dict[str, dict[str, Any]]]]
@@ -322,6 +323,25 @@ async def test_delayed_item_delays_no_other(emulator: Emulator, http: aiohttp.Cl
     assert {each["status"] for each in answers.values()} == {200}
     assert [item.status for item in envelope.items] == [200, 200, 200]
     assert 60 <= emulator.clock.now() - started < 110
+
+
+async def test_leaving_ends_a_batch_that_waits() -> None:
+    """An item that is delayed for an hour does not keep the emulator from closing."""
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, Emulator(users=1) as emulator:
+            connector = aiohttp.TCPConnector(ssl=emulator.ssl_context)
+            client = aiohttp.ClientSession(connector=connector)
+            fault = emulator.faults.add("/v1.0/users/*", delay_s=3600)
+
+            async def run() -> None:
+                async with client, signed_in(emulator, client) as batch:
+                    with suppress(aiohttp.ClientError):
+                        await batch(get("1", ADA), get("2", ADA))
+
+            tasks.start_soon(run)
+            while fault.hits < 1:
+                await anyio.lowlevel.checkpoint()
+    assert emulator.requests[-1].items[0].status is None
 
 
 async def test_items_are_recorded_in_their_batch(emulator: Emulator, http: aiohttp.ClientSession) -> None:
