@@ -344,6 +344,27 @@ async def test_leaving_ends_a_batch_that_waits() -> None:
     assert emulator.requests[-1].items[0].status is None
 
 
+async def test_page_delay_is_taken_once_for_a_batch() -> None:
+    """The time each request takes is taken by the batch, and not by its items again."""
+    statuses: list[int] = []
+    async with Emulator(users=1, page_delay_s=60) as emulator, anyio.create_task_group() as tasks:
+        connector = aiohttp.TCPConnector(ssl=emulator.ssl_context)
+        async with aiohttp.ClientSession(connector=connector) as client, signed_in(emulator, client) as batch:
+
+            async def run() -> None:
+                answers = await batch(get("1", ADA), get("2", ADA, dependsOn=["1"]))
+                statuses.extend(each["status"] for each in answers.values())
+                done.set()
+
+            done = anyio.Event()
+            tasks.start_soon(run)
+            await emulator.requests.wait_for(path=r"/v1.0/\$batch")
+            emulator.clock.move(60)
+            with anyio.fail_after(10):
+                await done.wait()
+    assert statuses == [200, 200]
+
+
 async def test_items_are_recorded_in_their_batch(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """The log counts one arrival; its items are in it, with path, query and status, and without secrets."""
     async with signed_in(emulator, http) as batch:
