@@ -16,7 +16,7 @@ from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.defender import DEFENDER_ROLES, defender_application
 from entra_async.testing.directory import Directory
 from entra_async.testing.graph import GRAPH_ROLES, graph_application
-from entra_async.testing.graph_reads import GraphBehaviour
+from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
     from multidict import CIMultiDictProxy
+
+    from entra_async.testing.incoming import Incoming
 
 TENANT_ID = "5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11"
 
@@ -66,7 +68,7 @@ class Service:
     def __post_init__(self) -> None:
         self.throttle = Throttle(self.clock)
 
-    def authorize(self, request: web.Request, audiences: Collection[str]) -> Access:
+    def authorize(self, request: Incoming, audiences: Collection[str]) -> Access:
         """Let every token pass that the test does not refuse."""
         assert request.method
         self.audiences = audiences

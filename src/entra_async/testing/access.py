@@ -10,10 +10,9 @@ import jwt
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from aiohttp import web
-
     from entra_async.testing.access_evaluation import AccessEvaluation
     from entra_async.testing.clock import EmulatorClock
+    from entra_async.testing.incoming import Incoming
     from entra_async.testing.signing import SigningKey
     from entra_async.testing.tenant import Tenant
 
@@ -56,7 +55,7 @@ class Access:
 class Authorize(Protocol):
     """What a service calls before it does anything else."""
 
-    def __call__(self, request: web.Request, audiences: Collection[str]) -> Access:
+    def __call__(self, request: Incoming, audiences: Collection[str]) -> Access:
         """
         Return what the request's access token allows.
 
@@ -98,7 +97,7 @@ class AccessTokenVerifier:
         # A signature does not change: a token sent a thousand times is verified once. Its times are checked each time.
         self._verified: dict[str, Access] = {}
 
-    def __call__(self, request: web.Request, audiences: Collection[str]) -> Access:
+    def __call__(self, request: Incoming, audiences: Collection[str]) -> Access:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:

@@ -5,11 +5,30 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from entra_async.testing.population import GroupPopulation, MachinePopulation, UserPopulation
 
-__all__ = ("Directory", "Objects", "Selection", "Users")
+__all__ = ("Change", "Directory", "Objects", "Removal", "Selection", "Users")
+
+Removal: TypeAlias = Literal["changed", "deleted"]
+"""Why an object is gone, in the words of delta queries: ``changed`` can be restored, ``deleted`` cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    One change of one object.
+
+    Attributes:
+        index: The object's number.
+        kind: ``created`` (restored counts, too), ``updated``, or why it is gone.
+        values: The properties that were set, and to what.
+    """
+
+    index: int
+    kind: Literal["created", "updated"] | Removal
+    values: Mapping[str, Any]
 
 
 class Objects:
@@ -20,6 +39,9 @@ class Objects:
         computes: How each property of a made-up object follows from its number.
         index_of: From an id (or other unique key) of a made-up object to its number, without checking that it exists.
         size: How many made-up objects there are; created ones are numbered from here.
+
+    Attributes:
+        changes: Everything that happened to them, in order; it only grows.
     """
 
     def __init__(
@@ -30,13 +52,14 @@ class Objects:
         self._size = size
         self._next = size
         self._changed: dict[int, dict[str, Any]] = {}
-        self._deleted: set[int] = set()
+        self._removed: dict[int, Removal] = {}
+        self.changes: list[Change] = []
 
     def __len__(self) -> int:
-        return self._next - len(self._deleted)
+        return self._next - len(self._removed)
 
     def __contains__(self, index: int) -> bool:
-        return 0 <= index < self._next and index not in self._deleted
+        return 0 <= index < self._next and index not in self._removed
 
     @property
     def properties(self) -> Collection[str]:
@@ -76,16 +99,40 @@ class Objects:
         index = self._next
         self._next += 1
         self._changed[index] = {name: None for name in self._computes if name != "id"} | dict(values)
+        self.changes.append(Change(index, "created", dict(values)))
         return index
 
     def update(self, index: int, values: Mapping[str, Any]) -> None:
         """Give properties of an object new values."""
+        before = self.projector(tuple(values))(index)
+        changed = {name: value for name, value in values.items() if value != before[name]}
         self._changed.setdefault(index, {}).update(values)
+        if changed:
+            self.changes.append(Change(index, "updated", changed))
 
-    def delete(self, index: int) -> None:
-        """Remove an object for good."""
-        self._deleted.add(index)
-        self._changed.pop(index, None)
+    def delete(self, index: int, *, restorable: bool = True) -> None:
+        """Remove an object, for good if it is not *restorable*."""
+        removal: Removal = "changed" if restorable else "deleted"
+        self._removed[index] = removal
+        self.changes.append(Change(index, removal, {}))
+
+    def removal(self, index: int) -> Removal | None:
+        """Return why an object is gone, ``None`` if it is not."""
+        return self._removed.get(index)
+
+    def find_deleted(self, key: str) -> int | None:
+        """Return the number of the object with this id that is deleted and can be restored, or ``None``."""
+        index = self._index_of(key)
+        return index if index is not None and self._removed.get(index) == "changed" else None
+
+    def purge(self, index: int) -> None:
+        """Remove a deleted object for good."""
+        self.delete(index, restorable=False)
+
+    def restore(self, index: int) -> None:
+        """Bring a deleted object back, as it was."""
+        del self._removed[index]
+        self.changes.append(Change(index, "created", {}))
 
 
 class Users(Objects):
@@ -107,7 +154,7 @@ class Users(Objects):
         if index is None:
             index = super().find(key)
             # A made-up user that was renamed is no longer found by its old name.
-            if index is not None and "@" in key and self._user_principal_name(index).lower() != key.lower():
+            if index is not None and "@" in key and self.user_principal_name(index).lower() != key.lower():
                 return None
         return index
 
@@ -120,16 +167,23 @@ class Users(Objects):
     def update(self, index: int, values: Mapping[str, Any]) -> None:
         """Give properties of a user new values."""
         if "userPrincipalName" in values:
-            self._names.pop(self._user_principal_name(index).lower(), None)
+            self._names.pop(self.user_principal_name(index).lower(), None)
             self._names[values["userPrincipalName"].lower()] = index
         super().update(index, values)
 
-    def delete(self, index: int) -> None:
-        """Remove a user for good; the name is free again."""
-        self._names.pop(self._user_principal_name(index).lower(), None)
-        super().delete(index)
+    def delete(self, index: int, *, restorable: bool = True) -> None:
+        """Remove a user, for good if it is not *restorable*; the name is free again."""
+        if self._names.get(self.user_principal_name(index).lower()) == index:
+            del self._names[self.user_principal_name(index).lower()]
+        super().delete(index, restorable=restorable)
 
-    def _user_principal_name(self, index: int) -> str:
+    def restore(self, index: int) -> None:
+        """Bring a deleted user back. Nobody else may have taken the name meanwhile."""
+        super().restore(index)
+        self._names[self.user_principal_name(index).lower()] = index
+
+    def user_principal_name(self, index: int) -> str:
+        """Return the name of a user, deleted or not."""
         name: str = self.reader("userPrincipalName")(index)
         return name
 
@@ -177,6 +231,7 @@ class Directory:
         self.tenant_id = tenant_id
         self._group_population = GroupPopulation(domain, tenant_id, users)
         machine_population = MachinePopulation(domain, tenant_id)
+        self._made_up_groups = groups
         self.users = Users(UserPopulation(domain, tenant_id), users)
         self.groups = Objects(self._group_population.computes, self._group_population.index_of, groups)
         self.machines = Objects(machine_population.computes, machine_population.index_of, machines)
@@ -198,10 +253,16 @@ class Directory:
             user = member(group, position)
             return user if user in self.users else None
 
-        return Selection(self.users, range(self._group_population.size(group)), index_at)
+        # Nobody is made up to be in a group that was created.
+        size = self._group_population.size(group) if group < self._made_up_groups else 0
+        return Selection(self.users, range(size), index_at)
 
     def member_of(self, user: int) -> Selection:
         """Return the groups a user is in."""
         holds = self._group_population.holds
-        groups = self.groups.selection
-        return Selection(self.groups, groups.positions, lambda group: group if holds(group, user) else None)
+        groups = self.groups
+
+        def index_at(group: int) -> int | None:
+            return group if group in groups and holds(group, user) else None
+
+        return Selection(groups, range(self._made_up_groups), index_at)

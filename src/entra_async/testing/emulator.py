@@ -26,7 +26,7 @@ from entra_async.testing.external_issuer import ExternalIssuer
 from entra_async.testing.fake_az import run_developer_tools
 from entra_async.testing.faults import Faults
 from entra_async.testing.graph import graph_application
-from entra_async.testing.graph_reads import GraphBehaviour
+from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.identity import identity_application
 from entra_async.testing.key_vault import key_vault_application
 from entra_async.testing.keys import make_key_pair
@@ -73,9 +73,11 @@ class Emulator:
         requests: What arrived, with secrets masked.
         throttle: The hard limit of requests per app; off unless a test sets one.
         access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
-        graph: How Graph pages: page size, empty pages, how long a link lives.
+        graph: How Graph pages and tells changes: page size, how long links live, what goes wrong.
         token_lifetimes: How long tokens live.
         domain: The tenant's verified domain, usable in place of its GUID.
+        directory: The users, groups and machines, to read and change from Python.
+        user: A user with a password; change it to provoke a refusal.
         vault: The Key Vault: its secrets, and who may read them.
         browser: Signs people in on the real pages.
         external_issuer: Another issuer, whose tokens an app with a federated credential may sign in with.
@@ -118,11 +120,11 @@ class Emulator:
         self.domain = domain
         self.vault = Vault(clock=self.clock)
         self._tenant = Tenant(domain=domain)
-        self._directory = Directory(
+        self.directory = Directory(
             domain=domain, tenant_id=self._tenant.id, users=users, groups=groups, machines=machines
         )
-        self._accounts = Accounts(self._directory, self.clock)
-        self._user = self._accounts.give_password(0)
+        self._accounts = Accounts(self.directory, self.clock)
+        self.user = self._accounts.give_password(0)
         self._page_delay_s = page_delay_s
         self._listeners: dict[str, Listener] = {}
         self._folder = Path()
@@ -175,15 +177,8 @@ class Emulator:
         )
         self.browser = ScriptedBrowser(authority=lambda: self.authority, user=lambda: self.user, tls=self._ssl_context)
         authorize = AccessTokenVerifier(**common)
-        graph = graph_application(
-            directory=self._directory,
-            authorize=AccessTokenVerifier(**common, challenges=True),
-            clock=self.clock,
-            throttle=self.throttle,
-            behaviour=self.graph,
-        )
         endpoint = defender_application(
-            directory=self._directory, authorize=authorize, clock=self.clock, throttle=self.throttle
+            directory=self.directory, authorize=authorize, clock=self.clock, throttle=self.throttle
         )
         key_vault = key_vault_application(
             vault=self.vault, tenant_id=self._tenant.id, authorize=authorize, clock=self.clock, throttle=self.throttle
@@ -191,7 +186,14 @@ class Emulator:
         applications = {
             "identity": identity_application(tokens, self._accounts, self._ssl_context),
             "external_issuer": self.external_issuer.application(),
-            "graph": graph,
+            "graph": graph_application(
+                directory=self.directory,
+                authorize=AccessTokenVerifier(**common, challenges=True),
+                clock=self.clock,
+                throttle=self.throttle,
+                behaviour=self.graph,
+                faults=self.faults,
+            ),
             "endpoint": endpoint,
             "key_vault": key_vault,
             # Reachable and recorded, so that a token that goes there is seen; they serve nothing.
@@ -304,11 +306,6 @@ class Emulator:
             path=self.certificate_file,
             password=self.certificate_password,
         )
-
-    @property
-    def user(self) -> User:
-        """A user with a password; change it to provoke a refusal."""
-        return self._user
 
     def add_user(self, name: str) -> User:
         """

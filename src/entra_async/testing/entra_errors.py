@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from entra_async.testing.person_refusals import PERSON_REFUSALS
+
+if TYPE_CHECKING:
+    from entra_async.testing.incoming import Incoming
 
 __all__ = ("EntraRefusal", "no_store_headers")
 
@@ -156,7 +159,7 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         self.text = text.format(**details).rstrip()
         super().__init__(f"AADSTS{code}: {self.text}")
 
-    def response(self, request: web.Request, *, now: float) -> web.Response:
+    def response(self, request: Incoming, *, now: float) -> web.Response:
         """
         Return the answer that carries this refusal.
 
@@ -167,10 +170,10 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         body = self.body(request, now=now)
         return web.json_response(body, status=self.status, headers=no_store_headers(str(body["trace_id"])))
 
-    def body(self, request: web.Request, *, now: float) -> dict[str, object]:
+    def body(self, request: Incoming, *, now: float) -> dict[str, object]:
         """Return the fields of the answer; the arguments are those of :meth:`response`."""
         trace_id = str(uuid.uuid4())
-        asked_id = request.headers.get("client-request-id") or request.query.get("client-request-id", "")
+        asked_id = request.headers.get("client-request-id") or request.rel_url.query.get("client-request-id") or ""
         correlation_id = _guid(asked_id) or str(uuid.uuid4())
         timestamp = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         description = f"{self}\r\nTrace ID: {trace_id}\r\nCorrelation ID: {correlation_id}\r\nTimestamp: {timestamp}"

@@ -16,13 +16,14 @@ from entra_async.testing.graph_errors import GraphError
 
 if TYPE_CHECKING:
     from entra_async.testing.faults import Fault
+    from entra_async.testing.incoming import Incoming
 
 __all__ = ("fault_answer",)
 
 _HTML: Final = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome to the network.</body></html>"
 
 
-def fault_answer(fault: Fault, request: web.Request, *, service: str, now: float) -> web.Response | None:
+def fault_answer(fault: Fault, request: Incoming, *, service: str, now: float) -> web.Response | None:
     """
     Return what *fault* answers instead of the service, or ``None`` when the service is to answer.
 
@@ -47,7 +48,7 @@ def fault_answer(fault: Fault, request: web.Request, *, service: str, now: float
     return answer
 
 
-def _status_answer(fault: Fault, status: int, request: web.Request, *, service: str, now: float) -> web.Response:
+def _status_answer(fault: Fault, status: int, request: Incoming, *, service: str, now: float) -> web.Response:
     headers = common_headers(request) if service == "graph" else {}
     match fault.body:
         case None:
@@ -66,7 +67,7 @@ def _retry_after(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _service_error(request: web.Request, status: int, *, service: str, now: float) -> web.Response:
+def _service_error(request: Incoming, status: int, *, service: str, now: float) -> web.Response:
     throttled = status == http.HTTPStatus.TOO_MANY_REQUESTS
     if service == "identity":
         return EntraRefusal(90055 if throttled else 90033, status=status).response(request, now=now)

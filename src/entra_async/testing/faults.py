@@ -41,9 +41,16 @@ class Fault:
     hits: int = 0
     _passed: int = field(default=0, init=False)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether it ends the connection. Such a fault strikes a batch, never one item of it."""
+        return self.half_body or self.reset is not None
+
     def strikes(self, record: RecordedRequest) -> bool:
         """Return whether this request is to go wrong, and count it."""
         if self.times is not None and self.hits >= self.times:
+            return False
+        if record.item_id is not None and self.cuts:
             return False
         if not (
             fnmatchcase(record.path, self.path)
@@ -84,6 +91,9 @@ class Faults:
     ) -> Fault:
         """
         Plant a fault: one effect, and a delay before it if wanted. A delay alone lets the real answer follow.
+
+        Items of a Graph batch are struck like requests of their own. Only what cuts the connection (*half_body*,
+        *reset*) passes them by, uncounted: an item has no connection, its batch has.
 
         Args:
             path: Which paths it strikes, as ``fnmatch`` reads it: ``"/v1.0/users*"``.

@@ -9,8 +9,6 @@ Sources:
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -19,29 +17,22 @@ from aiohttp import web
 
 from entra_async.testing.access import Access, Authorize, Unauthorized
 from entra_async.testing.graph_answers import common_headers, error_answer
-from entra_async.testing.graph_call import GraphCall
+from entra_async.testing.graph_batch import Batches
+from entra_async.testing.graph_behaviour import GraphBehaviour
+from entra_async.testing.graph_call import GraphCall, Routes
+from entra_async.testing.graph_directory import DirectoryOperations
 from entra_async.testing.graph_errors import (
     GraphError,
     bad_request,
     method_not_allowed,
-    not_found,
     throttled,
     unauthorized,
     unknown_segment,
 )
-from entra_async.testing.graph_reads import GraphBehaviour, GraphReader, Listing
+from entra_async.testing.graph_planner import PlannerOperations
 from entra_async.testing.graph_schema import (
-    DELETE_USERS,
     GRAPH_ROLES,
-    GROUP,
-    READ_GROUPS,
-    READ_ME,
-    READ_MEMBERS,
-    READ_USERS,
-    USER,
-    WRITE_USERS,
 )
-from entra_async.testing.graph_writes import read_changes, read_json, read_new_user
 from entra_async.testing.odata import QueryError
 from entra_async.testing.odata_filter import FilterError
 from entra_async.testing.request_headers import HeaderError, check_headers
@@ -49,16 +40,20 @@ from entra_async.testing.request_headers import HeaderError, check_headers
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.directory import Directory
+    from entra_async.testing.faults import Faults
+    from entra_async.testing.incoming import Incoming
     from entra_async.testing.throttle import Throttle
 
 __all__ = ("GRAPH_ROLES", "graph_application")
 
-Handler = Callable[[GraphCall], Awaitable[web.Response]]
-
 _AUDIENCES: Final = frozenset(
     {"https://graph.microsoft.com", "https://graph.microsoft.com/", "00000003-0000-0000-c000-000000000000"}
 )
+# https://learn.microsoft.com/en-us/answers/questions/1824204/graph-api-user-sendmail-request-size-limit
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+_BATCH: Final = ("$batch",)
 _VERSIONS: Final = ("v1.0", "beta")
+_DELTA: Final = re.compile(r"(microsoft\.graph\.)?delta(\(\))?")
 _KEY_IN_PARENTHESES: Final = re.compile(r"(\w+)\('((?:[^']|'')*)'\)")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
@@ -70,6 +65,7 @@ def graph_application(
     clock: EmulatorClock,
     throttle: Throttle,
     behaviour: GraphBehaviour | None = None,
+    faults: Faults | None = None,
 ) -> web.Application:
     """
     Return Microsoft Graph as an aiohttp application.
@@ -80,9 +76,10 @@ def graph_application(
         clock: Dates the answers, and ages page tokens.
         throttle: Asked once per request, for the service ``"graph"``.
         behaviour: What tests change while it runs.
+        faults: What strikes single items of a batch; whole requests are struck before they get here.
     """
-    application = web.Application()
-    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour())
+    application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
+    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour(), faults)
     application.router.add_route("*", "/{path:.*}", service.answer)
     return application
 
@@ -97,39 +94,31 @@ class _Graph:
         clock: EmulatorClock,
         throttle: Throttle,
         behaviour: GraphBehaviour,
+        faults: Faults | None,
     ) -> None:
         self._directory = directory
         self._authorize = authorize
         self._clock = clock
         self._throttle = throttle
-        self._reader = GraphReader(clock, behaviour)
+        batches = Batches(self.answer, clock, faults)
         # "*" stands for the key of an object.
-        self._routes: Mapping[tuple[str, ...], Mapping[str, Handler]] = {
-            ("users",): {"GET": self._list_users, "POST": self._create_user},
-            ("users", "$count"): {"GET": self._count_users},
-            ("users", "*"): {"GET": self._get_user, "PATCH": self._update_user, "DELETE": self._delete_user},
-            ("users", "*", "memberOf"): {"GET": self._list_member_of},
-            ("users", "*", "memberOf", "$count"): {"GET": self._count_member_of},
-            ("groups",): {"GET": self._list_groups},
-            ("groups", "$count"): {"GET": self._count_groups},
-            ("groups", "*"): {"GET": self._get_group},
-            ("groups", "*", "members"): {"GET": self._list_members},
-            ("groups", "*", "members", "$count"): {"GET": self._count_members},
-            ("me",): {"GET": self._get_me},
-            ("me", "memberOf"): {"GET": self._list_member_of},
-            ("me", "memberOf", "$count"): {"GET": self._count_member_of},
+        self._routes: Routes = {
+            _BATCH: {"POST": batches.answer},
+            **DirectoryOperations(directory, clock, behaviour).routes,
+            **PlannerOperations(clock).routes,
         }
         self._prefixes = {route[:length] for route in self._routes for length in range(1, len(route) + 1)}
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer any request."""
+    async def answer(self, request: Incoming) -> web.Response:
+        """Answer any request, or item of a batch."""
         common = common_headers(request)
         load: float | None = None
         try:
             version, path = _split(request)
             check_headers(request, plain_text=path[-1:] == ["$count"])
             access = self._authorize(request, _AUDIENCES)
-            load = self._charge(access)
+            if tuple(path) != _BATCH:  # its items are charged, one by one
+                load = self._charge(access)
             response = await self._route(request, version, path, access)
         except (GraphError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
             response = error_answer(_as_graph_error(reason), common, now_s=self._clock.now())
@@ -146,7 +135,7 @@ class _Graph:
             raise throttled(verdict.retry_after, scope)
         return verdict.load
 
-    async def _route(self, request: web.Request, version: str, path: list[str], access: Access) -> web.Response:
+    async def _route(self, request: Incoming, version: str, path: list[str], access: Access) -> web.Response:
         route: tuple[str, ...] = ()
         key = ""
         for segment in path:
@@ -167,107 +156,6 @@ class _Graph:
             key = _own_id(access)
         return await handler(GraphCall(request, version, tuple(path), key, access))
 
-    async def _list_users(self, call: GraphCall) -> web.Response:
-        call.require(READ_USERS)
-        return await self._reader.page(call, self._users)
-
-    async def _count_users(self, call: GraphCall) -> web.Response:
-        call.require(READ_USERS)
-        return await self._reader.count(call, self._users)
-
-    async def _get_user(self, call: GraphCall) -> web.Response:
-        call.require(READ_USERS)
-        return self._reader.entity(call, self._directory.users, self._user(call), USER)
-
-    async def _get_me(self, call: GraphCall) -> web.Response:
-        call.require(READ_ME)
-        return self._reader.entity(call, self._directory.users, self._user(call), USER)
-
-    async def _create_user(self, call: GraphCall) -> web.Response:
-        call.require(WRITE_USERS)
-        call.options()
-        users = self._directory.users
-        body = await read_json(call.request)
-        created = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        index = users.create({**read_new_user(body, self._directory), "createdDateTime": created})
-        user = users.projector(USER.default)(index)
-        answer = {"@odata.context": f"{call.root}/$metadata#users/$entity", **user}
-        return call.answer(answer, units=1, status=201, location=f"{call.root}/users/{user['id']}")
-
-    async def _update_user(self, call: GraphCall) -> web.Response:
-        call.require(WRITE_USERS)
-        call.options()
-        body = await read_json(call.request)
-        index = self._user(call)
-        self._directory.users.update(index, read_changes(body, self._directory, index))
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
-
-    async def _delete_user(self, call: GraphCall) -> web.Response:
-        call.require(DELETE_USERS)
-        call.options()
-        self._directory.users.delete(self._user(call))
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
-
-    async def _list_member_of(self, call: GraphCall) -> web.Response:
-        return await self._reader.page(call, self._member_of(call))
-
-    async def _count_member_of(self, call: GraphCall) -> web.Response:
-        return await self._reader.count(call, self._member_of(call))
-
-    async def _list_groups(self, call: GraphCall) -> web.Response:
-        call.require(READ_GROUPS)
-        return await self._reader.page(call, self._groups)
-
-    async def _count_groups(self, call: GraphCall) -> web.Response:
-        call.require(READ_GROUPS)
-        return await self._reader.count(call, self._groups)
-
-    async def _get_group(self, call: GraphCall) -> web.Response:
-        call.require(READ_GROUPS)
-        return self._reader.entity(call, self._directory.groups, self._group(call), GROUP)
-
-    async def _list_members(self, call: GraphCall) -> web.Response:
-        return await self._reader.page(call, self._members(call))
-
-    async def _count_members(self, call: GraphCall) -> web.Response:
-        return await self._reader.count(call, self._members(call))
-
-    @property
-    def _users(self) -> Listing:
-        unique = frozenset({"id", "userPrincipalName"})
-        return Listing(selection=self._directory.users.selection, entity=USER, context="users", unique=unique, units=2)
-
-    @property
-    def _groups(self) -> Listing:
-        selection = self._directory.groups.selection
-        return Listing(selection=selection, entity=GROUP, context="groups", unique=frozenset({"id"}))
-
-    def _members(self, call: GraphCall) -> Listing:
-        call.require(READ_MEMBERS)
-        selection = self._directory.members(self._group(call))
-        readable = not call.access.roles.isdisjoint(READ_USERS)
-        return Listing(selection=selection, entity=USER, context="directoryObjects", units=3, readable=readable)
-
-    def _member_of(self, call: GraphCall) -> Listing:
-        call.require(READ_GROUPS | ({"User.Read"} if call.path[0] == "me" else set()))
-        selection = self._directory.member_of(self._user(call))
-        return Listing(selection=selection, entity=GROUP, context="directoryObjects", units=2)
-
-    def _user(self, call: GraphCall) -> int:
-        index = self._directory.users.find(call.key)
-        if index is None:
-            raise not_found(call.key)
-        return index
-
-    def _group(self, call: GraphCall) -> int:
-        if _GUID.fullmatch(call.key) is None:
-            message = f"Invalid object identifier '{call.key}'."
-            raise bad_request(message)
-        index = self._directory.groups.find(call.key)
-        if index is None:
-            raise not_found(call.key)
-        return index
-
 
 class _Key(str):
     """A segment that was written in parentheses: an object's key, even where it reads like a name of the path."""
@@ -275,7 +163,7 @@ class _Key(str):
     __slots__ = ()
 
 
-def _split(request: web.Request) -> tuple[str, list[str]]:
+def _split(request: Incoming) -> tuple[str, list[str]]:
     """
     Return the version and the path after it, decoded; a key in parentheses is a segment of its own.
 
@@ -288,6 +176,8 @@ def _split(request: web.Request) -> tuple[str, list[str]]:
         raise bad_request(message, code="BadRequest")
     if rest and not rest[-1]:
         rest.pop()  # a trailing slash
+    if len(rest) == 2 and _DELTA.fullmatch(rest[1]):
+        rest[1] = "delta"  # the function, by its full name and as msgraph-sdk calls it
     path: list[str] = []
     for segment in map(unquote, rest):
         keyed = _KEY_IN_PARENTHESES.fullmatch(segment)

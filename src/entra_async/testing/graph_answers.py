@@ -20,15 +20,19 @@ from entra_async.testing.graph_errors import GraphError, error_body
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("JSON_TYPE", "common_headers", "error_answer")
+    from entra_async.testing.incoming import Incoming
+
+__all__ = ("GATEWAY_HEADERS", "JSON_TYPE", "common_headers", "error_answer")
 
 JSON_TYPE: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 _SERVER: Final = (
     '{"ServerInfo":{"DataCenter":"Emulator","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"EMULATOR"}}'
 )
+GATEWAY_HEADERS: Final = frozenset({"request-id", "client-request-id", "x-ms-ags-diagnostic", "date"})
+"""What the gateway adds to an answer it sends, in lower case; the answer to an item of a batch goes without."""
 
 
-def common_headers(request: web.Request) -> dict[str, str]:
+def common_headers(request: Incoming) -> dict[str, str]:
     """Return the headers of an answer to *request*, with a new ``request-id``."""
     request_id = str(uuid.uuid4())
     return {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -15,8 +15,9 @@ from entra_async.testing.odata import parse_query
 
 if TYPE_CHECKING:
     from entra_async.testing.access import Access
+    from entra_async.testing.incoming import Incoming
 
-__all__ = ("GraphCall", "resource_units")
+__all__ = ("GraphCall", "Handler", "Routes", "resource_units")
 
 _REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
 
@@ -34,7 +35,7 @@ class GraphCall:
         access: The verified token.
     """
 
-    request: web.Request
+    request: Incoming
     version: str
     path: tuple[str, ...]
     key: str
@@ -49,6 +50,12 @@ class GraphCall:
     def eventual(self) -> bool:
         """Whether the client accepts the index store's consistency, as advanced queries need."""
         return self.request.headers.get("ConsistencyLevel", "").strip().lower() == "eventual"
+
+    @property
+    def preferences(self) -> frozenset[str]:
+        """What the client prefers, such as ``return=minimal``, in lower case."""
+        listed = ",".join(self.request.headers.getall("Prefer", ())).lower().split(",")
+        return frozenset(preference.strip() for preference in listed)
 
     def require(self, roles: Collection[str]) -> None:
         """
@@ -89,22 +96,34 @@ class GraphCall:
         return options
 
     def answer(
-        self, body: bytearray | Mapping[str, Any], *, units: int, status: int = 200, location: str | None = None
+        self,
+        body: bytearray | Mapping[str, Any],
+        *,
+        units: int | None = None,
+        status: int = 200,
+        location: str | None = None,
     ) -> web.Response:
         """
         Return a JSON answer.
 
         Args:
             body: The JSON, or what to encode.
-            units: What the request cost.
+            units: What the request cost, ``None`` if nothing.
             status: The HTTP status.
             location: Where the created object is.
         """
         encoded = body if isinstance(body, bytearray) else msgspec.json.encode(body)
-        headers = {"Content-Type": JSON_TYPE, "x-ms-resource-unit": str(units)}
+        headers = {"Content-Type": JSON_TYPE}
+        if units is not None:
+            headers["x-ms-resource-unit"] = str(units)
         if location is not None:
             headers["Location"] = location
         return web.Response(status=status, body=encoded, headers=headers)
+
+
+Handler: TypeAlias = Callable[[GraphCall], Awaitable[web.Response]]
+Routes: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Handler]]
+"""What answers a path, whose segments may be ``*`` for the key of an object, and a method."""
 
 
 def resource_units(base: int, options: Mapping[str, str]) -> int:

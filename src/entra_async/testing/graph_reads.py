@@ -8,7 +8,7 @@ Sources:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -26,29 +26,14 @@ if TYPE_CHECKING:
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.directory import Objects, Selection
+    from entra_async.testing.graph_behaviour import GraphBehaviour
     from entra_async.testing.graph_schema import EntityType
 
-__all__ = ("GraphBehaviour", "GraphReader", "Listing", "select_properties")
+__all__ = ("GraphReader", "Listing", "select_properties")
 
 _MAX_PAGE: Final = 999
 _MAX_ALTERNATIVES: Final = 15  # of one "or" or "in" of a directory filter
 _HELP: Final = "Refer to https://aka.ms/graph-docs/advanced-queries for more information"
-
-
-@dataclass(slots=True)
-class GraphBehaviour:
-    """
-    What a test may change about the emulated Graph, at any time.
-
-    Attributes:
-        page_size: How many objects a page holds where ``$top`` does not say.
-        empty_pages: Every n-th page (n at least 2) comes without objects, though more follow; 0 for never.
-        page_token_lifetime_s: How long a ``@odata.nextLink`` can be followed.
-    """
-
-    page_size: int = 100
-    empty_pages: int = 0
-    page_token_lifetime_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +76,7 @@ class GraphReader:
     def __init__(self, clock: EmulatorClock, behaviour: GraphBehaviour) -> None:
         self._clock = clock
         self._behaviour = behaviour
-        self._tokens = SkipTokens()
+        self._tokens = SkipTokens(Place)
 
     def entity(self, call: GraphCall, objects: Objects, index: int, entity: EntityType) -> web.Response:
         """Return the answer to a read of one object."""
@@ -112,11 +97,14 @@ class GraphReader:
         head: dict[str, Any] = {"@odata.context": f"{call.root}/{_context(listing.context, options, names)}"}
         if advanced and here.page == 1:
             head["@odata.count"] = await count(selection, test)
-        indexes, following = await find_page(selection, test, here.position, size)
+        indexes, following = await self._found(selection, test, here, size)
         if self._behaviour.empty_pages and here.page % self._behaviour.empty_pages == 0 and indexes:
             indexes, following = [], here.position
-        if following is not None:
-            there = Place(following, here.page + 1, advanced, self._clock.now())
+        if following is not None or here.page in self._behaviour.planted_links:
+            there = Place(following or 0, here.page + 1, advanced, 0)
+            there = await self._after(here, there, selection, test, size)
+            if self._behaviour.repeated_items:
+                there = replace(there, repeated=tuple(indexes[-self._behaviour.repeated_items :]))
             token = self._tokens.issue(there, _fingerprint(call, options))
             query = build_query({**options, "$skiptoken": token})
             head["@odata.nextLink"] = f"{call.root}/{call.request.rel_url.raw_path.split('/', 2)[2]}?{query}"
@@ -132,6 +120,29 @@ class GraphReader:
         selection, test = _filtered(listing, options, advanced=True, header=True)
         headers = {"x-ms-resource-unit": "1"}
         return web.Response(text=str(await count(selection, test)), headers=headers)
+
+    async def _found(
+        self, selection: Selection, test: Callable[[int], bool] | None, here: Place, size: int
+    ) -> tuple[list[int], int | None]:
+        again = [index for index in here.repeated if index in selection.objects][: size - 1]
+        indexes, following = await find_page(selection, test, here.position, size - len(again))
+        return again + indexes, following
+
+    async def _after(
+        self, here: Place, there: Place, selection: Selection, test: Callable[[int], bool] | None, size: int
+    ) -> Place:
+        """Return where the link of page *here* leads: *there*, unless a test planted another page."""
+        planted = self._behaviour.planted_links
+        # Where links go round, the date of the first one stays, so that they come round as the same text.
+        issued_at = here.issued_at if planted and here.issued_at else self._clock.now()
+        there = replace(there, issued_at=issued_at, generation=self._behaviour.page_deaths.generation)
+        if here.page not in planted:
+            return there
+        position: int | None = 0
+        for _ in range(1, planted[here.page]):
+            if position is not None:
+                _, position = await find_page(selection, test, position, size)
+        return replace(there, position=position or 0, page=planted[here.page])
 
     def _page_size(self, options: Mapping[str, str]) -> int:
         if "$top" not in options:
@@ -151,7 +162,8 @@ class GraphReader:
         except ForgedTokenError as error:
             message = "The $skiptoken is malformed, or does not belong to this request."
             raise bad_request(message) from error
-        if self._clock.now() - place.issued_at > self._behaviour.page_token_lifetime_s:
+        dead = self._behaviour.page_deaths.has_died(place.generation, place.page)
+        if dead or self._clock.now() - place.issued_at > self._behaviour.page_token_lifetime_s:
             message = "The specified page token value has expired and can no longer be included in your request."
             raise bad_request(message, code="Directory_ExpiredPageToken")
         if place.advanced and not call.eventual:

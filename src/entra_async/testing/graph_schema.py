@@ -23,8 +23,11 @@ __all__ = (
     "READ_GROUPS",
     "READ_ME",
     "READ_MEMBERS",
+    "READ_TASKS",
     "READ_USERS",
     "USER",
+    "WRITE_GROUPS",
+    "WRITE_TASKS",
     "WRITE_USERS",
     "EntityType",
 )
@@ -37,9 +40,12 @@ READ_GROUPS: Final = frozenset(
     | {"Directory.Read.All", "Directory.ReadWrite.All"}
 )
 READ_MEMBERS: Final = READ_GROUPS
+WRITE_GROUPS: Final = frozenset({"Group.ReadWrite.All", "Directory.ReadWrite.All"})
+WRITE_TASKS: Final = frozenset({"Tasks.ReadWrite.All", "Tasks.ReadWrite"})
+READ_TASKS: Final = WRITE_TASKS | {"Tasks.Read.All", "Tasks.Read"}
 READ_ME: Final = READ_USERS | {"User.Read", "User.ReadWrite"}
 
-GRAPH_ROLES: Final = READ_USERS | WRITE_USERS | READ_GROUPS
+GRAPH_ROLES: Final = READ_USERS | WRITE_USERS | READ_GROUPS | {"Tasks.Read.All", "Tasks.ReadWrite.All"}
 """The app roles of Microsoft Graph that the emulator knows."""
 
 

@@ -1,34 +1,42 @@
 """
-Writing to Microsoft Graph: what the body of a new or changed user must look like.
+Writing to Microsoft Graph: what the body of a new or changed user or group must look like.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/api/user-post-users
     https://learn.microsoft.com/en-us/graph/api/user-update
+    https://learn.microsoft.com/en-us/graph/api/group-post-groups
+    https://learn.microsoft.com/en-us/graph/api/group-update
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from entra_async.testing.graph_errors import GraphError, bad_request
+from entra_async.testing.graph_schema import GROUP, USER, EntityType
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from entra_async.testing.directory import Directory
+    from entra_async.testing.incoming import Incoming
 
-__all__ = ("read_changes", "read_json", "read_new_user")
+__all__ = ("read_group_changes", "read_json", "read_new_group", "read_new_user", "read_user_changes")
 
 _USER_NAME: Final = re.compile(r"[A-Za-z0-9'._!#^~-]{1,64}@([A-Za-z0-9.-]{1,48})")
 _REQUIRED: Final = ("accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName")
-_READ_ONLY: Final = frozenset({"id", "assignedLicenses", "createdDateTime"})
+_REQUIRED_OF_GROUP: Final = ("displayName", "mailEnabled", "mailNickname", "securityEnabled")
+_READ_ONLY: Final = frozenset(
+    {"id", "createdDateTime", "expirationDateTime", "renewedDateTime", "proxyAddresses"}
+    | {"assignedLicenses", "deletedDateTime"}
+)
+
+Valid = Mapping[str, Callable[[object], bool]]
 
 
-async def read_json(request: web.Request) -> dict[str, Any]:
+async def read_json(request: Incoming) -> dict[str, Any]:
     """
     Return the JSON object a request carries.
 
@@ -75,18 +83,17 @@ def read_new_user(body: Mapping[str, Any], directory: Directory) -> dict[str, An
     Raises:
         GraphError: 400 if a required property is missing, a value is of the wrong type, or the name is taken.
     """
-    for name in _REQUIRED:
-        if body.get(name) in (None, ""):
-            message = f"A value is required for property '{name}' of resource 'User'."
-            raise bad_request(message)
+    _require(body, _REQUIRED, USER)
     profile = body["passwordProfile"]
     if not isinstance(profile, dict) or "password" not in profile:
         message = "A value is required for property 'password' of resource 'User'."
         raise bad_request(message)
-    return {"assignedLicenses": [], "businessPhones": [], "userType": "Member"} | read_changes(body, directory, None)
+    return {"assignedLicenses": [], "businessPhones": [], "userType": "Member"} | read_user_changes(
+        body, directory, None
+    )
 
 
-def read_changes(body: Mapping[str, Any], directory: Directory, index: int | None) -> dict[str, Any]:
+def read_user_changes(body: Mapping[str, Any], directory: Directory, index: int | None) -> dict[str, Any]:
     """
     Return the properties to give a user.
 
@@ -98,26 +105,74 @@ def read_changes(body: Mapping[str, Any], directory: Directory, index: int | Non
     Raises:
         GraphError: 400 if a property does not exist, is read-only or of the wrong type, or the name is taken.
     """
+    changes = _read(body, _USER_VALUES, USER)
+    changes.pop("passwordProfile", None)
+    if "userPrincipalName" in changes:
+        _check_user_name(changes["userPrincipalName"], directory, index)
+    return changes
+
+
+def read_new_group(body: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the properties to create a group with.
+
+    Args:
+        body: The decoded request body.
+
+    Raises:
+        GraphError: 400 if a required property is missing, or a value is of the wrong type, or the kind of group cannot
+            be created by request.
+    """
+    _require(body, _REQUIRED_OF_GROUP, GROUP)
+    new: dict[str, Any] = {"groupTypes": [], "proxyAddresses": []} | _read(body, _GROUP_VALUES, GROUP)
+    # Only Microsoft 365 groups (mail) and security groups (no mail) can be created by request.
+    if new["mailEnabled"] != ("Unified" in new["groupTypes"]) or not (new["mailEnabled"] or new["securityEnabled"]):
+        message = (
+            "The service does not currently support writes of mail-enabled groups. Please ensure that the "
+            "mail-enablement property is unset and the security-enablement property is set."
+        )
+        raise bad_request(message)
+    return new
+
+
+def read_group_changes(body: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the properties to give a group.
+
+    Args:
+        body: The decoded request body.
+
+    Raises:
+        GraphError: 400 if a property does not exist, is read-only or of the wrong type.
+    """
+    return _read(body, _GROUP_VALUES, GROUP)
+
+
+def _require(body: Mapping[str, Any], names: Sequence[str], entity: EntityType) -> None:
+    for name in names:
+        if body.get(name) in (None, ""):
+            message = f"A value is required for property '{name}' of resource '{entity.resource}'."
+            raise bad_request(message)
+
+
+def _read(body: Mapping[str, Any], valid: Valid, entity: EntityType) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name, value in body.items():
         if name.startswith("@"):
-            continue  # annotations such as @odata.type say nothing about the user
+            continue  # annotations such as @odata.type say nothing about the object
         if name in _READ_ONLY:
             message = f"Property '{name}' is read-only and cannot be set."
             raise bad_request(message)
-        if name not in _VALID:
+        if name not in valid:
             message = (
-                f"The property '{name}' does not exist on type 'microsoft.graph.user'. "
+                f"The property '{name}' does not exist on type '{entity.name}'. "
                 "Make sure to only use property names that are defined by the type."
             )
             raise bad_request(message)
-        if not _VALID[name](value):
-            message = f"Invalid value specified for property '{name}' of resource 'User'."
+        if not valid[name](value):
+            message = f"Invalid value specified for property '{name}' of resource '{entity.resource}'."
             raise bad_request(message, target=name)
-        if name != "passwordProfile":
-            changes[name] = value
-    if "userPrincipalName" in changes:
-        _check_user_name(changes["userPrincipalName"], directory, index)
+        changes[name] = value
     return changes
 
 
@@ -166,7 +221,7 @@ def _is_password_profile(value: object) -> bool:
     return isinstance(password, str) and 8 <= len(password) <= 256
 
 
-_VALID: Final[Mapping[str, Callable[[object], bool]]] = {
+_USER_VALUES: Final[Valid] = {
     "accountEnabled": _is_flag,
     "businessPhones": _is_phone_list,
     "city": _is_text,
@@ -186,4 +241,15 @@ _VALID: Final[Mapping[str, Callable[[object], bool]]] = {
     "surname": _is_text,
     "userPrincipalName": _is_user_name,
     "userType": lambda value: value in ("Member", "Guest"),
+}
+_GROUP_VALUES: Final[Valid] = {
+    "classification": _is_text,
+    "description": lambda value: value is None or (isinstance(value, str) and 0 < len(value) <= 1024),
+    "displayName": _is_required_text,
+    "groupTypes": lambda value: value in ([], ["Unified"]),  # rules of dynamic groups are not evaluated here
+    "isAssignableToRole": _is_flag,
+    "mailEnabled": _is_flag,
+    "mailNickname": _is_mail_nickname,
+    "securityEnabled": _is_flag,
+    "visibility": lambda value: value in ("Public", "Private", "HiddenMembership"),
 }

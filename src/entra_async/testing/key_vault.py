@@ -91,7 +91,7 @@ class _KeyVault:
         self._authorize = authorize
         self._clock = clock
         self._throttle = throttle
-        self._skiptokens = SkipTokens()
+        self._skiptokens = SkipTokens(Place)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request."""

@@ -15,7 +15,7 @@ from weakref import WeakSet
 from aiohttp import web
 
 from entra_async.testing.fault_answers import fault_answer
-from entra_async.testing.requests import RecordedRequest, mask_form, mask_headers, mask_query, mask_raw_query
+from entra_async.testing.requests import RECORD, RecordedRequest, mask_form, mask_headers, mask_query, mask_raw_query
 
 if TYPE_CHECKING:
     import ssl
@@ -152,6 +152,7 @@ class Listener:
             at=self._clock.now(),
         )
         self._requests.append(record)
+        request[RECORD] = record
         try:
             response = await self._respond(request, handler, record)
         except web.HTTPException as answer:

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from entra_async.testing.incoming import Incoming
 
 __all__ = ("HeaderError", "check_headers")
 
@@ -39,7 +39,7 @@ class HeaderError(Exception):
         self.message = message
 
 
-def check_headers(request: web.Request, *, plain_text: bool = False) -> None:
+def check_headers(request: Incoming, *, plain_text: bool = False) -> None:
     """
     Check the headers that mean the same to every operation.
 

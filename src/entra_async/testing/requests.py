@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, overload
 from urllib.parse import unquote_plus
 
 import anyio
+from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ("RecordedRequest", "RequestLog", "mask_form", "mask_headers", "mask_query", "mask_raw_query")
+__all__ = ("RECORD", "RecordedRequest", "RequestLog", "mask_form", "mask_headers", "mask_query", "mask_raw_query")
 
 _MASK: Final = "***"
 # A form is shown by what is known to be harmless: whatever else a client sends may be a secret, however it spells it.
@@ -44,6 +45,8 @@ class RecordedRequest:
         at: When it arrived, epoch seconds on the emulator's clock.
         form: Fields of a form posted to Entra ID; empty for everything else.
         status: Status of the answer; ``None`` while there is none, and for good when the connection was cut.
+        item_id: Of an item of a batch, its ``id``; ``None`` for a request that arrived by itself.
+        items: What a batch held, in its order. Items are found here only, so that a record stands for one arrival.
     """
 
     service: str
@@ -55,6 +58,12 @@ class RecordedRequest:
     at: float
     form: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
+    item_id: str | None = None
+    items: list[RecordedRequest] = field(default_factory=list)
+
+
+RECORD: Final = web.RequestKey("record", RecordedRequest)
+"""Where a service finds the record of the request it answers."""
 
 
 class RequestLog:
@@ -92,6 +101,10 @@ class RequestLog:
         """Forget everything recorded so far."""
         self._records.clear()
 
+    def items(self, *, method: str | None = None, path: str | None = None) -> list[RecordedRequest]:
+        """Return the items of all batches that fit; the conditions are those of :meth:`matching`."""
+        return [item for record in self._records for item in record.items if _fits(item, method=method, path=path)]
+
     def matching(
         self, *, method: str | None = None, path: str | None = None, service: str | None = None
     ) -> list[RecordedRequest]:
@@ -106,9 +119,7 @@ class RequestLog:
         return [
             record
             for record in self._records
-            if (method is None or record.method == method.upper())
-            and (service is None or record.service == service)
-            and (path is None or record.path == path or re.fullmatch(path, record.path) is not None)
+            if (service is None or record.service == service) and _fits(record, method=method, path=path)
         ]
 
     def count(self, *, method: str | None = None, path: str | None = None, service: str | None = None) -> int:
@@ -145,6 +156,12 @@ class RequestLog:
         arrived = len(self.matching(method=method, path=path, service=service))
         message = f"Only {arrived} of {count} such requests arrived within {timeout_s:g} seconds:\n{self!r}"
         raise TimeoutError(message)
+
+
+def _fits(record: RecordedRequest, *, method: str | None, path: str | None) -> bool:
+    return (method is None or record.method == method.upper()) and (
+        path is None or record.path == path or re.fullmatch(path, record.path) is not None
+    )
 
 
 def mask_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

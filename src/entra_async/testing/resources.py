@@ -46,7 +46,8 @@ RESOURCES: Final = (
         roles=GRAPH_ROLES,
         # https://learn.microsoft.com/en-us/graph/permissions-reference (admin consent required)
         scopes=frozenset({"User.Read", "User.ReadWrite", "User.ReadBasic.All", "Files.Read", "Files.ReadWrite"})
-        | {"Mail.Read", "Mail.ReadWrite", "Mail.Send", "Calendars.Read", "Calendars.ReadWrite", "People.Read"},
+        | {"Mail.Read", "Mail.ReadWrite", "Mail.Send", "Calendars.Read", "Calendars.ReadWrite", "People.Read"}
+        | {"Tasks.Read", "Tasks.ReadWrite"},
         admin_scopes=GRAPH_ROLES,
     ),
     Resource(

@@ -1,4 +1,4 @@
-"""The opaque ``$skiptoken``: signed, dated, and good only for the query it was made for."""
+"""The opaque ``$skiptoken`` and ``$deltatoken``: signed, dated, and good only for the query they were made for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import hmac
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 __all__ = ("ForgedTokenError", "Place", "SkipTokens")
 
 _SIGNATURE_BYTES: Final = 16
+
+T = TypeVar("T")
 
 
 class ForgedTokenError(Exception):
@@ -29,32 +31,42 @@ class Place:
         page: Which page that is; the first is 1.
         advanced: Whether the query is an advanced one, so that each page needs its header.
         issued_at: When the token was made, in seconds since the epoch.
+        generation: Which tokens it dies with when a test lets them expire.
+        repeated: Numbers of objects that come again on that page, though they were served.
     """
 
     position: int
     page: int
     advanced: bool
     issued_at: float
+    generation: int = 0
+    repeated: tuple[int, ...] = ()
 
 
-class SkipTokens:
-    """Issues tokens and reads its own, and nobody else's."""
+class SkipTokens(Generic[T]):
+    """
+    Issues tokens and reads its own, and nobody else's.
 
-    def __init__(self) -> None:
+    Args:
+        kind: What a token says, a type msgspec can encode.
+    """
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
         self._key = secrets.token_bytes(32)
 
-    def issue(self, place: Place, query: str) -> str:
+    def issue(self, says: T, query: str) -> str:
         """
         Return the token.
 
         Args:
-            place: Where the next page begins.
+            says: What :meth:`read` will return.
             query: The query in a form that does not depend on encoding or order; the token holds for no other.
         """
-        payload = msgspec.json.encode(place)
+        payload = msgspec.json.encode(says)
         return urlsafe_b64encode(self._sign(payload, query) + payload).rstrip(b"=").decode()
 
-    def read(self, token: str, query: str) -> Place:
+    def read(self, token: str, query: str) -> T:
         """
         Return what the token says.
 
@@ -75,7 +87,7 @@ class SkipTokens:
         signature, payload = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(payload, query)):
             raise ForgedTokenError
-        return msgspec.json.decode(payload, type=Place)
+        return msgspec.json.decode(payload, type=self._kind)
 
     def _sign(self, payload: bytes, query: str) -> bytes:
         return hmac.digest(self._key, payload + b"\n" + query.encode(), "sha256")[:_SIGNATURE_BYTES]
