@@ -219,7 +219,6 @@ async def test_a_token_of_another_tenant_is_not_handed_out() -> None:
         AccessTokenInfo("t", later()),
         Token("t", later()),
     ],
-    ids=str,
 )
 async def test_what_a_callable_may_return(result: Any) -> None:
     """Each usual shape of a token is understood."""
@@ -246,7 +245,6 @@ async def test_what_a_callable_may_return(result: Any) -> None:
         (AccessToken("t", int(time.time()) - 1), "has expired"),
         (Token("t", 1), "has expired"),
     ],
-    ids=str,
 )
 async def test_what_is_no_token_is_refused(result: Any, text: str) -> None:
     """What can't be a token, or has no life left, is a typed error that does not repeat it."""
@@ -330,7 +328,6 @@ def _hanging(wait: Callable[..., Any]) -> Callable[[], Any]:
         {"credential": lambda *, scope: None},
         {"credential": _async_callable, "timeout_s": 0},
     ],
-    ids=str,
 )
 def test_what_can_give_no_token_is_refused(values: dict[str, Any]) -> None:
     """What is neither credential nor callable, a class, or a callable that needs more, is refused at once."""

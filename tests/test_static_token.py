@@ -102,7 +102,6 @@ async def test_what_it_cannot_give(emulator: Emulator) -> None:
         ({"token": "t", "expires_on": time.time() * 1000}, "expires_on"),
         ({"token": "t", "expires_on": float("nan")}, "expires_on"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_a_token_is_refused(values: dict[str, Any], field: str) -> None:
     """A value that can't be a token or a time is told by its field, and never repeated."""

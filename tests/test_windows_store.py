@@ -113,7 +113,7 @@ async def test_many_at_once(windows: FakeWindows, emulator: Emulator) -> None:
         ({"sign_error": 0x80090022}, "wants to show a dialog", "signer="),
         ({"key": rsa_key(1)}, "not by its certificate's key", "Import the certificate again"),
     ],
-    ids=str,
+    ids=lambda value: "another key" if isinstance(value, dict) and "key" in value else str(value),
 )
 async def test_a_key_that_does_not_sign(
     windows: FakeWindows, emulator: Emulator, options: dict[str, Any], text: str, hint: str

@@ -32,12 +32,15 @@ async def run_abandonable(work: Callable[[], T]) -> T:
         if not future.done():
             how(outcome)
 
-    def run() -> None:
-        how: Callable[[Any], None] = future.set_result
+    def attempt() -> tuple[Callable[[Any], None], object]:
+        # By itself, so that its frame is over, and can be wiped, when the error is raised elsewhere.
         try:
-            outcome: object = work()
+            return future.set_result, work()
         except BaseException as error:  # noqa: BLE001 -- it is raised again where the work was asked for
-            how, outcome = future.set_exception, _as_raisable(error)
+            return future.set_exception, _as_raisable(error)
+
+    def run() -> None:
+        how, outcome = attempt()
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, how, outcome)
 
