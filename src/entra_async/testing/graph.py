@@ -20,6 +20,7 @@ from entra_async.testing.graph_answers import common_headers, error_answer
 from entra_async.testing.graph_batch import Batches
 from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.graph_call import GraphCall, Routes
+from entra_async.testing.graph_costs import graph_charge
 from entra_async.testing.graph_directory import DirectoryOperations
 from entra_async.testing.graph_errors import (
     GraphError,
@@ -74,7 +75,7 @@ def graph_application(
         directory: Whose users and groups.
         authorize: Judges the access token of each request.
         clock: Dates the answers, and ages page tokens.
-        throttle: Asked once per request, for the service ``"graph"``.
+        throttle: Asked once per request, for the service ``"graph"`` and the lane it is in.
         behaviour: What tests change while it runs.
         faults: What strikes single items of a batch; whole requests are struck before they get here.
     """
@@ -112,28 +113,31 @@ class _Graph:
     async def answer(self, request: Incoming) -> web.Response:
         """Answer any request, or item of a batch."""
         common = common_headers(request)
-        load: float | None = None
+        charged: dict[str, str] = {}
         try:
             version, path = _split(request)
             check_headers(request, plain_text=path[-1:] == ["$count"])
             access = self._authorize(request, _AUDIENCES)
             if tuple(path) != _BATCH:  # its items are charged, one by one
-                load = self._charge(access)
+                charged = self._charge(request, path, access)
             response = await self._route(request, version, path, access)
         except (GraphError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
             response = error_answer(_as_graph_error(reason), common, now_s=self._clock.now())
-        response.headers.update({**common, "Date": formatdate(self._clock.now(), usegmt=True)})
-        if load is not None:
-            response.headers["x-ms-throttle-limit-percentage"] = f"{load:.2f}"
+        response.headers.update({**common, **charged, "Date": formatdate(self._clock.now(), usegmt=True)})
         return response
 
-    def _charge(self, access: Access) -> float | None:
+    def _charge(self, request: Incoming, path: list[str], access: Access) -> dict[str, str]:
+        """Charge the request and return the headers that tell of it."""
         app_id = str(access.claims.get("appid") or access.claims.get("azp"))
-        verdict = self._throttle.take("graph", app_id)
+        priority = request.headers.get("x-ms-throttle-priority")
+        charge = graph_charge(request.method, path, request.rel_url.raw_query_string, priority)
+        verdict = self._throttle.take("graph", app_id, charge)
         if not verdict.allowed:
-            scope = f"Tenant_Application/ReadWrite/{app_id}/{self._directory.tenant_id}"
-            raise throttled(verdict.retry_after, scope)
-        return verdict.load
+            raise throttled(verdict, app_id, self._directory.tenant_id)
+        headers = {"x-ms-resource-unit": str(charge.units)} if charge.lane == "directory" else {}
+        if verdict.load is not None:
+            headers["x-ms-throttle-limit-percentage"] = f"{verdict.load:.2f}"
+        return headers
 
     async def _route(self, request: Incoming, version: str, path: list[str], access: Access) -> web.Response:
         route: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ class Batches:
                 tasks.start_soon(run, *each)
         answers = [_encode(item.id, results[item.key]) for item in items]
         # Graph promises no order, so whoever relies on one is to notice.
-        return call.answer({"responses": answers[1::2] + answers[::2]}, units=None)
+        return call.answer({"responses": answers[1::2] + answers[::2]})
 
     async def _run(self, request: _ItemRequest, record: RecordedRequest) -> web.Response:
         fault = self._faults.strike(record) if self._faults is not None else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from entra_async.testing.access import Access
     from entra_async.testing.incoming import Incoming
 
-__all__ = ("GraphCall", "Handler", "Routes", "resource_units")
+__all__ = ("GraphCall", "Handler", "Routes")
 
 _REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
 
@@ -99,7 +99,6 @@ class GraphCall:
         self,
         body: bytearray | Mapping[str, Any],
         *,
-        units: int | None = None,
         status: int = 200,
         location: str | None = None,
     ) -> web.Response:
@@ -108,14 +107,11 @@ class GraphCall:
 
         Args:
             body: The JSON, or what to encode.
-            units: What the request cost, ``None`` if nothing.
             status: The HTTP status.
             location: Where the created object is.
         """
         encoded = body if isinstance(body, bytearray) else msgspec.json.encode(body)
         headers = {"Content-Type": JSON_TYPE}
-        if units is not None:
-            headers["x-ms-resource-unit"] = str(units)
         if location is not None:
             headers["Location"] = location
         return web.Response(status=status, body=encoded, headers=headers)
@@ -124,14 +120,3 @@ class GraphCall:
 Handler: TypeAlias = Callable[[GraphCall], Awaitable[web.Response]]
 Routes: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Handler]]
 """What answers a path, whose segments may be ``*`` for the key of an object, and a method."""
-
-
-def resource_units(base: int, options: Mapping[str, str]) -> int:
-    """
-    Return what a read costs.
-
-    Sources:
-        https://learn.microsoft.com/en-us/graph/throttling-limits (identity and access service limits)
-    """
-    cheaper = ("$select" in options) + ("$top" in options and int(options["$top"]) < 20)
-    return max(1, base - cheaper)

@@ -109,7 +109,7 @@ class DeltaReader:
         else:
             token = self._issue(call, "$skiptoken", replace(here, position=following, page=here.page + 1))
             head["@odata.nextLink"] = f"{_root(call)}?$skiptoken={token}"
-        return call.answer(await encode_page(head, told, project), units=1)
+        return call.answer(await encode_page(head, told, project))
 
     def _changed(
         self, objects: Objects, here: _Round, entity: EntityType, names: Sequence[str], keys: frozenset[str] | None

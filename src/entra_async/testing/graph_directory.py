@@ -118,13 +118,13 @@ class DirectoryOperations:
         body = await read_json(call.request)
         index = self._user(call)
         self._directory.users.update(index, read_user_changes(body, self._directory, index))
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+        return web.Response(status=204)
 
     async def _delete_user(self, call: GraphCall) -> web.Response:
         call.require(DELETE_USERS)
         call.options()
         self._directory.users.delete(self._user(call))
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+        return web.Response(status=204)
 
     async def _list_member_of(self, call: GraphCall) -> web.Response:
         return await self._reads.page(call, self._member_of(call))
@@ -155,7 +155,7 @@ class DirectoryOperations:
         call.options()
         changes = read_group_changes(await read_json(call.request))
         self._directory.groups.update(self._group(call), changes)
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+        return web.Response(status=204)
 
     async def _delete_group(self, call: GraphCall) -> web.Response:
         call.require(WRITE_GROUPS)
@@ -164,7 +164,7 @@ class DirectoryOperations:
         # Only Microsoft 365 groups go to the deleted items: https://learn.microsoft.com/en-us/graph/api/group-delete
         unified = "Unified" in self._directory.groups.reader("groupTypes")(index)
         self._directory.groups.delete(index, restorable=unified)
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+        return web.Response(status=204)
 
     async def _users_delta(self, call: GraphCall) -> web.Response:
         call.require(READ_USERS)
@@ -178,7 +178,7 @@ class DirectoryOperations:
         call.options()
         objects, _, index = self._deleted(call)
         objects.purge(index)
-        return web.Response(status=204, headers={"x-ms-resource-unit": "1"})
+        return web.Response(status=204)
 
     async def _restore(self, call: GraphCall) -> web.Response:
         call.options()
@@ -189,7 +189,7 @@ class DirectoryOperations:
         objects.restore(index)
         restored = objects.projector(entity.default)(index)
         head = {"@odata.context": f"{call.root}/$metadata#directoryObjects/$entity", "@odata.type": f"#{entity.name}"}
-        return call.answer({**head, **restored}, units=1)
+        return call.answer({**head, **restored})
 
     async def _list_members(self, call: GraphCall) -> web.Response:
         return await self._reads.page(call, self._members(call))
@@ -200,7 +200,7 @@ class DirectoryOperations:
     @property
     def _users(self) -> Listing:
         unique = frozenset({"id", "userPrincipalName"})
-        return Listing(selection=self._directory.users.selection, entity=USER, context="users", unique=unique, units=2)
+        return Listing(selection=self._directory.users.selection, entity=USER, context="users", unique=unique)
 
     @property
     def _groups(self) -> Listing:
@@ -211,12 +211,12 @@ class DirectoryOperations:
         call.require(READ_MEMBERS)
         selection = self._directory.members(self._group(call))
         readable = not call.access.roles.isdisjoint(READ_USERS)
-        return Listing(selection=selection, entity=USER, context="directoryObjects", units=3, readable=readable)
+        return Listing(selection=selection, entity=USER, context="directoryObjects", readable=readable)
 
     def _member_of(self, call: GraphCall) -> Listing:
         call.require(READ_GROUPS | ({"User.Read"} if call.path[0] == "me" else set()))
         selection = self._directory.member_of(self._user(call))
-        return Listing(selection=selection, entity=GROUP, context="directoryObjects", units=2)
+        return Listing(selection=selection, entity=GROUP, context="directoryObjects")
 
     def _user(self, call: GraphCall) -> int:
         index = self._directory.users.find(call.key)
@@ -250,4 +250,4 @@ class DirectoryOperations:
         index = objects.create({**values, "createdDateTime": created})
         new = objects.projector(entity.default)(index)
         answer = {"@odata.context": f"{call.root}/$metadata#{entity.entity_set}/$entity", **new}
-        return call.answer(answer, units=1, status=201, location=f"{call.root}/{entity.entity_set}/{new['id']}")
+        return call.answer(answer, status=201, location=f"{call.root}/{entity.entity_set}/{new['id']}")

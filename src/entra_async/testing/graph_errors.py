@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from multidict import MultiDict
+
+if TYPE_CHECKING:
+    from entra_async.testing.token_bucket import Verdict
 
 __all__ = (
     "GraphError",
@@ -32,6 +35,7 @@ _CHALLENGE: Final = (
     'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
     'client_id="00000003-0000-0000-c000-000000000000"'
 )
+_EXCEEDED: Final = {"write": "WriteLimitExceeded", "running_s": "CPULimitExceeded"}
 
 
 class GraphError(Exception):
@@ -125,15 +129,22 @@ def method_not_allowed(allowed: str) -> GraphError:
     return GraphError(405, "Request_BadRequest", message, headers={"Allow": allowed})
 
 
-def throttled(retry_after: str | None, scope: str) -> GraphError:
+def throttled(verdict: Verdict, app_id: str, tenant_id: str) -> GraphError:
     """
     Return the 429.
 
     Args:
-        retry_after: The header's value, ``None`` to leave it out.
-        scope: Whose limit it is, for ``x-ms-throttle-scope``.
+        verdict: What refused the request, and how long to wait.
+        app_id: The app that is throttled.
+        tenant_id: GUID of the tenant.
     """
-    headers = {"x-ms-throttle-scope": scope, "x-ms-throttle-information": "ResourceUnitLimitExceeded"}
-    if retry_after is not None:
-        headers["Retry-After"] = retry_after
+    limit = verdict.refused_by
+    assert limit is not None  # or it would not have been refused
+    scope = "Tenant" if limit.per == "tenant" else "Tenant_Application"
+    headers = {
+        "x-ms-throttle-scope": f"{scope}/{'Write' if limit.by == 'write' else 'ReadWrite'}/{app_id}/{tenant_id}",
+        "x-ms-throttle-information": _EXCEEDED.get(limit.by, "ResourceUnitLimitExceeded"),
+    }
+    if verdict.retry_after is not None:
+        headers["Retry-After"] = verdict.retry_after
     return GraphError(429, "TooManyRequests", "Please retry again later.", headers=headers)

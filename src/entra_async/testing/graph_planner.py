@@ -148,7 +148,7 @@ class PlannerOperations:
 
     def _answer(self, call: GraphCall, task: _Task, *, status: int = 200, location: str | None = None) -> web.Response:
         body = {"@odata.context": f"{call.root}/$metadata#planner/tasks/$entity", **task.body}
-        answer = call.answer(body, units=None, status=status, location=location)
+        answer = call.answer(body, status=status, location=location)
         answer.headers["ETag"] = task.etag
         return answer
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from entra_async.testing.graph_call import GraphCall, resource_units
+from entra_async.testing.graph_call import GraphCall
 from entra_async.testing.graph_errors import GraphError, bad_request, unsupported_query
 from entra_async.testing.odata import build_query, parse_boolean, parse_number, parse_select
 from entra_async.testing.odata_filter import Filter
@@ -46,7 +46,6 @@ class Listing:
         entity: Their type.
         context: The end of ``@odata.context``; a collection of mixed types says ``directoryObjects``.
         unique: Properties that name one object, so that a filter on them needs no search.
-        units: What a page costs before modifiers.
         readable: Whether the caller may read such objects. If not, it learns of each no more than type and id:
             https://learn.microsoft.com/en-us/graph/permissions-overview (inaccessible member objects).
     """
@@ -55,7 +54,6 @@ class Listing:
     entity: EntityType
     context: str
     unique: frozenset[str] = frozenset()
-    units: int = 1
     readable: bool = True
 
     @property
@@ -84,7 +82,7 @@ class GraphReader:
         names = select_properties(options, entity)
         context = f"{_context(entity.entity_set, options, names)}/$entity"
         body = {"@odata.context": f"{call.root}/{context}"} | objects.projector(names)(index)
-        return call.answer(body, units=resource_units(1, options))
+        return call.answer(body)
 
     async def page(self, call: GraphCall, listing: Listing) -> web.Response:
         """Return the answer to a read of a collection: one page."""
@@ -109,7 +107,7 @@ class GraphReader:
             query = build_query({**options, "$skiptoken": token})
             head["@odata.nextLink"] = f"{call.root}/{call.request.rel_url.raw_path.split('/', 2)[2]}?{query}"
         body = await encode_page(head, indexes, _projector(listing, names))
-        return call.answer(body, units=resource_units(listing.units, options))
+        return call.answer(body)
 
     async def count(self, call: GraphCall, listing: Listing) -> web.Response:
         """Return the answer to ``…/$count``: a bare number."""
@@ -118,8 +116,7 @@ class GraphReader:
             message = "$count is not currently supported."
             raise bad_request(message)
         selection, test = _filtered(listing, options, advanced=True, header=True)
-        headers = {"x-ms-resource-unit": "1"}
-        return web.Response(text=str(await count(selection, test)), headers=headers)
+        return web.Response(text=str(await count(selection, test)))
 
     async def _found(
         self, selection: Selection, test: Callable[[int], bool] | None, here: Place, size: int
