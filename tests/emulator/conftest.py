@@ -14,9 +14,13 @@ from yarl import URL
 from entra_async.testing.access import Access, Unauthorized
 from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.defender import DEFENDER_ROLES, defender_application
+from entra_async.testing.defender_pages import DefenderBehaviour
+from entra_async.testing.defender_xdr import XDR_ROLES, defender_xdr_application
 from entra_async.testing.directory import Directory
 from entra_async.testing.graph import GRAPH_ROLES, graph_application
 from entra_async.testing.graph_behaviour import GraphBehaviour
+from entra_async.testing.hunting import Hunting
+from entra_async.testing.security_records import SecurityRecords
 from entra_async.testing.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ class Service:
     directory: Directory
     clock: EmulatorClock = field(default_factory=SteppedClock)
     behaviour: GraphBehaviour = field(default_factory=GraphBehaviour)
+    defender: DefenderBehaviour = field(default_factory=DefenderBehaviour)
     roles: Collection[str] = ()
     app_only: bool = True
     claims: dict[str, str] = field(default_factory=lambda: {"appid": "app-1"})
@@ -67,6 +72,8 @@ class Service:
 
     def __post_init__(self) -> None:
         self.throttle = Throttle(self.clock)
+        self.records = SecurityRecords(self.directory)
+        self.hunting = Hunting(self.directory, self.records)
 
     def authorize(self, request: Incoming, audiences: Collection[str]) -> Access:
         """Let every token pass that the test does not refuse."""
@@ -119,6 +126,8 @@ async def _serving_graph(users: int) -> AsyncIterator[Service]:
         clock=service.clock,
         throttle=service.throttle,
         behaviour=service.behaviour,
+        records=service.records,
+        hunting=service.hunting,
     )
     async with service.running(application) as running:
         yield running
@@ -143,7 +152,29 @@ async def defender() -> AsyncIterator[Service]:
     directory = Directory(domain="contoso.com", tenant_id=TENANT_ID, users=1, groups=0, machines=50)
     service = Service(directory, roles=DEFENDER_ROLES)
     application = defender_application(
-        directory=directory, authorize=service.authorize, clock=service.clock, throttle=service.throttle
+        directory=directory,
+        authorize=service.authorize,
+        clock=service.clock,
+        throttle=service.throttle,
+        records=service.records,
+        hunting=service.hunting,
+        behaviour=service.defender,
+    )
+    async with service.running(application) as running:
+        yield running
+
+
+@pytest.fixture
+async def xdr() -> AsyncIterator[Service]:
+    """Yield Defender XDR with 120 incidents and 50 machines."""
+    directory = Directory(domain="contoso.com", tenant_id=TENANT_ID, users=30, groups=0, machines=50)
+    service = Service(directory, roles=XDR_ROLES)
+    application = defender_xdr_application(
+        records=service.records,
+        hunting=service.hunting,
+        authorize=service.authorize,
+        clock=service.clock,
+        throttle=service.throttle,
     )
     async with service.running(application) as running:
         yield running

@@ -70,7 +70,7 @@ async def test_filter_works(defender: Service, text: str, passes: Callable[[dict
         ("GET", "/api/machines?$filter=healthStatus eq 'Gone'", 404, "NotFound", "No machines were found."),
         ("GET", "/api/machines?$skip=50", 404, "NotFound", "No machines were found."),
         ("GET", f"/api/machines/{'a' * 40}", 404, "ResourceNotFound", f"Machine {'a' * 40} was not found."),
-        ("GET", "/api/alerts", 404, "NotFound", "No HTTP resource was found that matches the request URI"),
+        ("GET", "/api/indicators", 404, "NotFound", "No HTTP resource was found that matches the request URI"),
         ("GET", "/machines", 404, "NotFound", "No HTTP resource was found that matches the request URI"),
         ("POST", "/api/machines", 405, "MethodNotAllowed", "does not support http method 'POST'"),
         ("GET", "/api/machines?$top=10001", 400, "ODataError", "The limit of '10000' for Top query has been exceeded."),
@@ -120,3 +120,63 @@ async def test_over_the_limit_is_429(defender: Service) -> None:
     answer = await defender.get("/api/machines")
     assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
     assert answer.headers["Retry-After"] == "7"
+    assert "maximum allowed 1 per 00:00:30. You can send requests again in 7 seconds" in answer.body["error"]["message"]
+
+
+async def test_pages_can_come_without_links(defender: Service) -> None:
+    """With smaller pages and no links, $skip leads through all machines, and the end is a 404 or an empty list."""
+    defender.defender.page_size = 20
+    linked = await defender.items("/api/machines")
+    defender.defender.next_links = False
+    pages = [await defender.get(f"/api/machines?$skip={skip}") for skip in (0, 20, 40, 60)]
+    assert [page.status for page in pages] == [200, 200, 200, 404]
+    assert not any("@odata.nextLink" in page.body for page in pages)
+    assert [machine for page in pages[:3] for machine in page.body["value"]] == linked
+    defender.defender.empty_is_404 = False
+    end = await defender.get("/api/machines?$skip=60")
+    assert (end.status, end.body["value"]) == (200, [])
+
+
+async def test_alerts_are_listed_filtered_and_expanded(defender: Service) -> None:
+    """Alerts come with evidence only where it is expanded, newest first, and are found by id."""
+    alerts = await defender.items("/api/alerts?$top=100")
+    assert len({alert["id"] for alert in alerts}) == len(alerts) == 240
+    assert not any("evidence" in alert for alert in alerts)
+    assert alerts[0]["alertCreationTime"] > alerts[-1]["alertCreationTime"]
+    severe = await defender.items("/api/alerts?$filter=severity eq 'High' and lastUpdateTime gt 2026-01-30")
+    assert severe == [a for a in alerts if a["severity"] == "High" and a["lastUpdateTime"] > "2026-01-30"]
+    (alert,) = (await defender.get("/api/alerts?$top=1&$expand=evidence")).body["value"]
+    assert alert.pop("evidence")
+    assert alert == alerts[0]
+    assert (await defender.get(f"/api/alerts/{alert['id']}")).body["title"] == alert["title"]
+    assert (await defender.get("/api/alerts/none_1")).body["error"]["message"] == "Alert none_1 was not found."
+    assert (await defender.get("/api/alerts?$expand=machine")).status == 400
+    assert (await defender.get("/api/machines?$expand=evidence")).status == 400
+    defender.roles = {"Machine.Read.All"}
+    assert (await defender.get("/api/alerts")).status == 403
+
+
+async def test_devices_are_hunted(defender: Service) -> None:
+    """A query answers with Schema and Results, over tables of devices only, with a role of its own."""
+    path = "/api/advancedqueries/run"
+    query = "DeviceInfo | where OSPlatform == 'macOS' | project DeviceId, OSBuild | limit 1"
+    answer = await defender.request("POST", path, json={"Query": query})
+    assert answer.body["Schema"] == [{"Name": "DeviceId", "Type": "String"}, {"Name": "OSBuild", "Type": "Int64"}]
+    (row,) = answer.body["Results"]
+    assert (await defender.get(f"/api/machines/{row['DeviceId']}")).body["osPlatform"] == "macOS"
+    assert (await defender.request("POST", path, json={"Query": "IdentityInfo"})).status == 400
+    assert (await defender.get(path)).status == 405
+    defender.hunting.running_s = 201
+    assert (await defender.request("POST", path, json={"Query": query})).status == 400
+    defender.roles = {"Machine.Read.All"}
+    assert (await defender.request("POST", path, json={"Query": query})).status == 403
+
+
+async def test_documented_limits_count_by_lane(defender: Service) -> None:
+    """A hundred calls for machines in a minute leave the alerts and the queries as they were."""
+    defender.throttle.documented()
+    statuses = [(await defender.get("/api/machines?$top=1")).status for _ in range(101)]
+    assert statuses == [200] * 100 + [429]
+    assert (await defender.get("/api/alerts?$top=1")).status == 200
+    answer = await defender.request("POST", "/api/advancedqueries/run", json={"Query": "DeviceInfo | count"})
+    assert answer.status == 200

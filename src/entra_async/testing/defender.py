@@ -1,49 +1,57 @@
 """
-The emulated Defender for Endpoint: the machines, under ``/api``.
+The emulated Defender for Endpoint: machines, alerts and hunting, under ``/api``.
 
 Sources:
     https://learn.microsoft.com/en-us/defender-endpoint/api/get-machines
     https://learn.microsoft.com/en-us/defender-endpoint/api/get-machine-by-id
-    https://learn.microsoft.com/en-us/defender-endpoint/api/common-errors
+    https://learn.microsoft.com/en-us/defender-endpoint/api/get-alerts
+    https://learn.microsoft.com/en-us/defender-endpoint/api/run-advanced-query-api
     https://learn.microsoft.com/en-us/defender-endpoint/api/exposed-apis-odata-samples
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
-import msgspec
-from aiohttp import web
-
-from entra_async.testing.access import Access, Authorize, Unauthorized
-from entra_async.testing.odata import QueryError, build_query, parse_number, parse_query
-from entra_async.testing.odata_filter import EdmType, FilterError, Property
-from entra_async.testing.odata_filter_parser import parse_filter
-from entra_async.testing.pages import encode_page, find_page
-from entra_async.testing.request_headers import HeaderError, check_headers
+from entra_async.testing.defender_answers import DefenderError, json_answer, read_body, read_query
+from entra_async.testing.defender_pages import DefenderBehaviour, DefenderPages
+from entra_async.testing.defender_service import DefenderService, Permissions
+from entra_async.testing.hunting import DEVICE_TABLES, Hunting
+from entra_async.testing.odata import QueryError, parse_number, parse_query
+from entra_async.testing.odata_filter import EdmType, Property
+from entra_async.testing.security_records import SecurityRecords
+from entra_async.testing.throttle import Charge
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
+    from entra_async.testing.access import Access, Authorize
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.directory import Directory
     from entra_async.testing.throttle import Throttle
 
-__all__ = ("DEFENDER_ROLES", "defender_application")
+__all__ = ("DEFENDER_ROLES", "DEFENDER_SCOPES", "defender_application")
 
-DEFENDER_ROLES: Final = frozenset({"Machine.Read.All", "Machine.ReadWrite.All"})
+_READ_MACHINES: Final = Permissions(
+    frozenset({"Machine.Read.All", "Machine.ReadWrite.All"}), frozenset({"Machine.Read", "Machine.ReadWrite"})
+)
+_READ_ALERTS: Final = Permissions(
+    frozenset({"Alert.Read.All", "Alert.ReadWrite.All"}), frozenset({"Alert.Read", "Alert.ReadWrite"})
+)
+_HUNT: Final = Permissions(frozenset({"AdvancedQuery.Read.All"}), frozenset({"AdvancedQuery.Read"}))
+DEFENDER_ROLES: Final = _READ_MACHINES.roles | _READ_ALERTS.roles | _HUNT.roles
 """The app roles of Defender for Endpoint that the emulator knows."""
 
-_SCOPES: Final = frozenset({"Machine.Read", "Machine.ReadWrite"})
+DEFENDER_SCOPES: Final = _READ_MACHINES.scopes | _READ_ALERTS.scopes | _HUNT.scopes
+"""Its delegated permissions."""
+
 _AUDIENCES: Final = frozenset(
     {"https://api.securitycenter.microsoft.com", "https://api.securitycenter.microsoft.com/"}
     | {"fc780465-2017-40d4-a0c5-307022471b92"}
 )
-_JSON_TYPE: Final = "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8"
-_TYPE_NAME: Final = "microsoft.windowsDefenderATP.api.Machine"
-_MAX_PAGE: Final = 10_000
+_LARGEST_PAGE: Final = 10_000
+_LONGEST_QUERY_S: Final = 200.0
 
 
 def _property(type_: EdmType = "String") -> Property:
@@ -53,7 +61,7 @@ def _property(type_: EdmType = "String") -> Property:
     return Property(type_, frozenset(operators.split()))
 
 
-_PROPERTIES: Final[Mapping[str, Property]] = {
+_MACHINE_FILTERS: Final[Mapping[str, Property]] = {
     "id": _property(),
     "aadDeviceId": _property(),
     "computerDnsName": _property(),
@@ -69,19 +77,30 @@ _PROPERTIES: Final[Mapping[str, Property]] = {
     "riskScore": _property(),
     "version": _property(),
 }
-
-
-class _DefenderError(Exception):
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
+_ALERT_FILTERS: Final[Mapping[str, Property]] = {
+    "id": _property(),
+    "alertCreationTime": _property("DateTimeOffset"),
+    "assignedTo": _property(),
+    "category": _property(),
+    "detectionSource": _property(),
+    "incidentId": _property("Int32"),
+    "investigationId": _property("Int32"),
+    "lastEventTime": _property("DateTimeOffset"),
+    "lastUpdateTime": _property("DateTimeOffset"),
+    "severity": _property(),
+    "status": _property(),
+}
 
 
 def defender_application(
-    *, directory: Directory, authorize: Authorize, clock: EmulatorClock, throttle: Throttle
+    *,
+    directory: Directory,
+    authorize: Authorize,
+    clock: EmulatorClock,
+    throttle: Throttle,
+    records: SecurityRecords | None = None,
+    hunting: Hunting | None = None,
+    behaviour: DefenderBehaviour | None = None,
 ) -> web.Application:
     """
     Return Defender for Endpoint as an aiohttp application.
@@ -90,121 +109,112 @@ def defender_application(
         directory: Whose machines.
         authorize: Judges the access token of each request.
         clock: Dates the answers.
-        throttle: Asked once per request, for the service ``"endpoint"``.
+        throttle: Asked once per request, for the service ``"endpoint"`` and the lane it is in.
+        records: Whose alerts.
+        hunting: Runs queries.
+        behaviour: What tests change while it runs.
     """
-    application = web.Application()
-    service = _Defender(directory, authorize, clock, throttle)
-    application.router.add_route("*", "/{path:.*}", service.answer)
-    return application
+    records = records or SecurityRecords(directory)
+    return _Endpoint(
+        directory,
+        records,
+        hunting or Hunting(directory, records),
+        behaviour or DefenderBehaviour(),
+        authorize=authorize,
+        clock=clock,
+        throttle=throttle,
+    ).application()
 
 
-class _Defender:
-    def __init__(self, directory: Directory, authorize: Authorize, clock: EmulatorClock, throttle: Throttle) -> None:
-        self._machines = directory.machines
-        self._authorize = authorize
-        self._clock = clock
-        self._throttle = throttle
+class _Endpoint(DefenderService):
+    def __init__(
+        self,
+        directory: Directory,
+        records: SecurityRecords,
+        hunting: Hunting,
+        behaviour: DefenderBehaviour,
+        **common: Any,
+    ) -> None:
+        super().__init__("endpoint", _AUDIENCES, **common)
+        self._hunting = hunting
+        self._behaviour = behaviour
+        name = "microsoft.windowsDefenderATP.api"
+        machines = DefenderPages(
+            context="Machines", objects=directory.machines, filters=_MACHINE_FILTERS, type_name=f"{name}.Machine"
+        )
+        alerts = DefenderPages(
+            context="Alerts", objects=records.alerts, filters=_ALERT_FILTERS, type_name=f"{name}.Alert"
+        )
+        self._collections = {"machines": (machines, _READ_MACHINES), "alerts": (alerts, _READ_ALERTS)}
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer any request."""
-        try:
-            check_headers(request)
-            access = self._authorize(request, _AUDIENCES)
-            self._charge(access)
-            response = await self._route(request, access)
-        except (_DefenderError, HeaderError, Unauthorized, QueryError, FilterError) as reason:
-            error = _as_defender_error(reason)
-            body = {"error": {"code": error.code, "message": error.message, "target": str(uuid.uuid4())}}
-            headers = {"Content-Type": _JSON_TYPE, **error.headers}
-            response = web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)
-        response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
-        response.headers["OData-Version"] = "4.0"
-        return response
+    def charge(self, path: list[str]) -> Charge:
+        if path[1:2] == ["advancedqueries"]:
+            return Charge(lane="hunting", running_s=self._hunting.running_s)
+        return Charge(lane="alerts" if path[1:2] == ["alerts"] else "machines")
 
-    def _charge(self, access: Access) -> None:
-        verdict = self._throttle.take("endpoint", str(access.claims.get("appid") or access.claims.get("azp")))
-        if not verdict.allowed:
-            headers = {} if verdict.retry_after is None else {"Retry-After": verdict.retry_after}
-            message = "API calls quota exceeded! Please wait and retry."
-            raise _DefenderError(429, "TooManyRequests", message, headers)
-
-    async def _route(self, request: web.Request, access: Access) -> web.Response:
-        path = [unquote(segment) for segment in request.rel_url.raw_path.strip("/").split("/")]
-        if path[:2] != ["api", "machines"] or len(path) > 3:
+    async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
+        hunts = path == ["api", "advancedqueries", "run"]
+        if not hunts and not (path[0] == "api" and len(path) in {2, 3} and path[1] in self._collections):
             message = f"No HTTP resource was found that matches the request URI '{request.rel_url.raw_path}'."
-            raise _DefenderError(404, "NotFound", message)
-        if request.method != "GET":
+            raise DefenderError(404, "NotFound", message)
+        allowed = "POST" if hunts else "GET"
+        if request.method != allowed:
             message = f"The requested resource does not support http method '{request.method}'."
-            raise _DefenderError(405, "MethodNotAllowed", message, {"Allow": "GET"})
-        needed = DEFENDER_ROLES if access.app_only else _SCOPES
-        if access.roles.isdisjoint(needed):
-            kind = "application permissions" if access.app_only else "delegated permissions"
-            message = f"The token has none of the required {kind} ({', '.join(sorted(needed))}) to access the resource."
-            raise _DefenderError(403, "Forbidden", message)
-        return await self._list(request) if len(path) == 2 else self._get(request, path[2])
+            raise DefenderError(405, "MethodNotAllowed", message, {"Allow": allowed})
+        if hunts:
+            _HUNT.check(access)
+            return await self._hunt(request)
+        collection, permissions = self._collections[path[1]]
+        permissions.check(access)
+        return await self._list(request, collection) if len(path) == 2 else self._get(request, collection, path[2])
 
-    def _get(self, request: web.Request, key: str) -> web.Response:
+    def _get(self, request: web.Request, collection: DefenderPages, key: str) -> web.Response:
         parse_query(request.rel_url.raw_query_string, ())
-        index = self._machines.find(key)
+        index = collection.objects.find(key)
         if index is None:
-            message = f"Machine {key} was not found."
-            raise _DefenderError(404, "ResourceNotFound", message)
-        body = {"@odata.context": _context(request, "#Machines/$entity")}
-        body |= self._machines.projector(tuple(self._machines.properties))(index)
-        return _json(msgspec.json.encode(body))
+            message = f"{collection.context[:-1]} {key} was not found."
+            raise DefenderError(404, "ResourceNotFound", message)
+        return collection.entity(request, index)
 
-    async def _list(self, request: web.Request) -> web.Response:
-        options = parse_query(request.rel_url.raw_query_string, ("$filter", "$top", "$skip"))
-        size = parse_number("$top", options.get("$top", str(_MAX_PAGE)))
-        if size > _MAX_PAGE:
+    async def _list(self, request: web.Request, collection: DefenderPages) -> web.Response:
+        options, names = _options(request, collection)
+        size = parse_number("$top", options.get("$top", str(_LARGEST_PAGE)))
+        if size > _LARGEST_PAGE:
             message = (
-                f"The limit of '{_MAX_PAGE}' for Top query has been exceeded. "
+                f"The limit of '{_LARGEST_PAGE}' for Top query has been exceeded. "
                 f"The value from the incoming request is '{size}'."
             )
             raise QueryError(message)
-        skip = parse_number("$skip", options.get("$skip", "0"))
-        selection, test = self._machines.selection, None
-        if "$filter" in options:
-            parsed = parse_filter(options["$filter"], _PROPERTIES, _TYPE_NAME)
-            for use in parsed.uses:
-                if use.operator not in _PROPERTIES[use.property].operators:
-                    message = f"The operator '{use.operator}' is not supported on property '{use.property}'."
-                    raise QueryError(message)
-            test = parsed.test(self._machines.reader)
-        # $skip counts matches, not places, so what is skipped has to be walked past, too.
-        found, following = await find_page(selection, test, 0, skip + size)
-        page = found[skip:]
-        if not page:
-            message = "No machines were found."
-            raise _DefenderError(404, "NotFound", message)
-        head: dict[str, Any] = {"@odata.context": _context(request, "#Machines")}
-        if following is not None:
-            query = build_query({**options, "$skip": str(skip + size)})
-            head["@odata.nextLink"] = f"{_root(request)}/machines?{query}"
-        return _json(await encode_page(head, page, self._machines.projector(tuple(self._machines.properties))))
+        page = await collection.page(
+            request,
+            options,
+            size=min(size, self._behaviour.page_size),
+            skip=parse_number("$skip", options.get("$skip", "0")),
+            names=names,
+            next_links=self._behaviour.next_links,
+        )
+        if page is not None:
+            return page
+        if self._behaviour.empty_is_404:
+            message = f"No {collection.context.lower()} were found."
+            raise DefenderError(404, "NotFound", message)
+        return json_answer({"@odata.context": collection.link(request, f"$metadata#{collection.context}"), "value": []})
+
+    async def _hunt(self, request: web.Request) -> web.Response:
+        parse_query(request.rel_url.raw_query_string, ())
+        query = read_query(await read_body(request))
+        result = await self._hunting.run(query, limit_s=_LONGEST_QUERY_S, tables=DEVICE_TABLES)
+        schema = [{"Name": name, "Type": kind} for name, kind in result.columns.items()]
+        return json_answer({"Schema": schema, "Results": result.rows})
 
 
-def _root(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}/api"
-
-
-def _context(request: web.Request, fragment: str) -> str:
-    return f"{_root(request)}/$metadata{fragment}"
-
-
-def _json(body: bytes | bytearray) -> web.Response:
-    return web.Response(body=body, headers={"Content-Type": _JSON_TYPE})
-
-
-def _as_defender_error(reason: Exception) -> _DefenderError:
-    match reason:
-        case _DefenderError():
-            return reason
-        case HeaderError():
-            return _DefenderError(reason.status, reason.code, reason.message)
-        case Unauthorized():
-            return _DefenderError(401, "Unauthorized", reason.message, {"WWW-Authenticate": "Bearer"})
-        case FilterError() | QueryError():
-            return _DefenderError(400, "ODataError", f"The query specified in the URI is not valid. {reason}")
-        case _:
-            raise reason
+def _options(request: web.Request, collection: DefenderPages) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the query options of a list, and the properties to tell: evidence only to who expands it."""
+    known = ("$filter", "$top", "$skip") + (("$expand",) if collection.context == "Alerts" else ())
+    options = parse_query(request.rel_url.raw_query_string, known)
+    expanded = options.get("$expand")
+    if expanded not in {None, "evidence"}:
+        message = f"The property '{expanded}' can not be expanded."
+        raise QueryError(message)
+    names: Any = (name for name in collection.objects.properties if name != "evidence" or expanded is not None)
+    return options, tuple(names)

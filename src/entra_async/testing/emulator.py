@@ -21,12 +21,15 @@ from entra_async.testing.accounts import Accounts, User
 from entra_async.testing.certificate_authority import CertificateAuthority
 from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.defender import defender_application
+from entra_async.testing.defender_pages import DefenderBehaviour
+from entra_async.testing.defender_xdr import defender_xdr_application
 from entra_async.testing.directory import Directory
 from entra_async.testing.external_issuer import ExternalIssuer
 from entra_async.testing.fake_az import run_developer_tools
 from entra_async.testing.faults import Faults
 from entra_async.testing.graph import graph_application
 from entra_async.testing.graph_behaviour import GraphBehaviour
+from entra_async.testing.hunting import Hunting
 from entra_async.testing.identity import identity_application
 from entra_async.testing.key_vault import key_vault_application
 from entra_async.testing.keys import make_key_pair
@@ -34,6 +37,7 @@ from entra_async.testing.listener import Listener
 from entra_async.testing.managed_identity import run_host
 from entra_async.testing.requests import RecordedRequest, RequestLog
 from entra_async.testing.scripted_browser import ScriptedBrowser
+from entra_async.testing.security_records import SecurityRecords
 from entra_async.testing.signing import SigningKey
 from entra_async.testing.tenant import App, Tenant
 from entra_async.testing.throttle import Throttle
@@ -62,7 +66,7 @@ _TOKEN_PATH: Final = r"/[^/]+/oauth2(/v2\.0)?/token"
 
 class Emulator:
     """
-    A strict local tenant: Entra ID, Microsoft Graph and Defender for Endpoint, over TLS on loopback.
+    A strict local tenant: Entra ID, Microsoft Graph, Key Vault and Defender, over TLS on loopback.
 
     Each service has a port, and so an origin, of its own. Tokens are signed, secrets and certificates are checked, and
     what Microsoft refuses is refused here. An emulator is used for one block; nothing of it is left afterwards.
@@ -71,9 +75,11 @@ class Emulator:
         clock: The emulator's time; move it instead of waiting.
         faults: Plant what is to go wrong.
         requests: What arrived, with secrets masked.
-        throttle: The hard limit of requests per app; off unless a test sets one.
+        throttle: The hard limits of the services; off unless a test sets one.
         access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
         graph: How Graph pages and tells changes: page size, how long links live, what goes wrong.
+        defender: How Defender for Endpoint pages.
+        hunting: Runs hunting queries, and says how long they take.
         token_lifetimes: How long tokens live.
         domain: The tenant's verified domain, usable in place of its GUID.
         directory: The users, groups and machines, to read and change from Python.
@@ -113,6 +119,7 @@ class Emulator:
         self.requests = RequestLog()
         self.throttle = Throttle(self.clock)
         self.graph = GraphBehaviour()
+        self.defender = DefenderBehaviour()
         self.access_evaluation = AccessEvaluation(self.clock)
         self.token_lifetimes = TokenLifetimes()
         if token_lifetime_s is not None:
@@ -123,6 +130,8 @@ class Emulator:
         self.directory = Directory(
             domain=domain, tenant_id=self._tenant.id, users=users, groups=groups, machines=machines
         )
+        self._records = SecurityRecords(self.directory)
+        self.hunting = Hunting(self.directory, self._records)
         self._accounts = Accounts(self.directory, self.clock)
         self.user = self._accounts.give_password(0)
         self._page_delay_s = page_delay_s
@@ -176,29 +185,19 @@ class Emulator:
             key=foreign_key, clock=self.clock, url=lambda: self._listeners["external_issuer"].url
         )
         self.browser = ScriptedBrowser(authority=lambda: self.authority, user=lambda: self.user, tls=self._ssl_context)
-        authorize = AccessTokenVerifier(**common)
-        endpoint = defender_application(
-            directory=self.directory, authorize=authorize, clock=self.clock, throttle=self.throttle
-        )
-        key_vault = key_vault_application(
-            vault=self.vault, tenant_id=self._tenant.id, authorize=authorize, clock=self.clock, throttle=self.throttle
-        )
+        limited: dict[str, Any] = {"clock": self.clock, "throttle": self.throttle}
+        evaluating = limited | {"authorize": AccessTokenVerifier(**common, challenges=True)}
+        limited["authorize"] = AccessTokenVerifier(**common)
+        recorded: dict[str, Any] = {"directory": self.directory, "records": self._records, "hunting": self.hunting}
         applications = {
             "identity": identity_application(tokens, self._accounts, self._ssl_context),
             "external_issuer": self.external_issuer.application(),
-            "graph": graph_application(
-                directory=self.directory,
-                authorize=AccessTokenVerifier(**common, challenges=True),
-                clock=self.clock,
-                throttle=self.throttle,
-                behaviour=self.graph,
-                faults=self.faults,
-            ),
-            "endpoint": endpoint,
-            "key_vault": key_vault,
-            # Reachable and recorded, so that a token that goes there is seen; they serve nothing.
+            "graph": graph_application(behaviour=self.graph, faults=self.faults, **evaluating, **recorded),
+            "endpoint": defender_application(behaviour=self.defender, **limited, **recorded),
+            "security": defender_xdr_application(records=self._records, hunting=self.hunting, **limited),
+            "key_vault": key_vault_application(vault=self.vault, tenant_id=self._tenant.id, **limited),
+            # Reachable and recorded, so that a token that goes there is seen; it serves nothing.
             "azure": unserved_application("Azure Resource Manager"),
-            "security": unserved_application("Defender XDR"),
         }
         for service, application in applications.items():
             self._listeners[service] = await running.enter_async_context(
@@ -209,7 +208,7 @@ class Emulator:
                     requests=self.requests,
                     faults=self.faults,
                     clock=self.clock,
-                    delay_s=self._page_delay_s if service in {"graph", "endpoint"} else 0.0,
+                    delay_s=self._page_delay_s if service in {"graph", "endpoint", "security"} else 0.0,
                     host=self.vault.host if service == "key_vault" else None,
                 )
             )

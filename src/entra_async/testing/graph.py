@@ -31,12 +31,16 @@ from entra_async.testing.graph_errors import (
     unknown_segment,
 )
 from entra_async.testing.graph_planner import PlannerOperations
+from entra_async.testing.graph_reads import GraphReader
 from entra_async.testing.graph_schema import (
     GRAPH_ROLES,
 )
+from entra_async.testing.graph_security import security_routes
+from entra_async.testing.hunting import Hunting
 from entra_async.testing.odata import QueryError
 from entra_async.testing.odata_filter import FilterError
 from entra_async.testing.request_headers import HeaderError, check_headers
+from entra_async.testing.security_records import SecurityRecords
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -67,6 +71,8 @@ def graph_application(
     throttle: Throttle,
     behaviour: GraphBehaviour | None = None,
     faults: Faults | None = None,
+    records: SecurityRecords | None = None,
+    hunting: Hunting | None = None,
 ) -> web.Application:
     """
     Return Microsoft Graph as an aiohttp application.
@@ -78,9 +84,13 @@ def graph_application(
         throttle: Asked once per request, for the service ``"graph"`` and the lane it is in.
         behaviour: What tests change while it runs.
         faults: What strikes single items of a batch; whole requests are struck before they get here.
+        records: The sign-ins and whatever else isn't in the directory.
+        hunting: Runs queries.
     """
     application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
-    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour(), faults)
+    records = records or SecurityRecords(directory)
+    hunting = hunting or Hunting(directory, records)
+    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour(), faults, records, hunting)
     application.router.add_route("*", "/{path:.*}", service.answer)
     return application
 
@@ -96,17 +106,21 @@ class _Graph:
         throttle: Throttle,
         behaviour: GraphBehaviour,
         faults: Faults | None,
+        records: SecurityRecords,
+        hunting: Hunting,
     ) -> None:
         self._directory = directory
         self._authorize = authorize
         self._clock = clock
         self._throttle = throttle
+        self._hunting = hunting
         batches = Batches(self.answer, clock, faults)
         # "*" stands for the key of an object.
         self._routes: Routes = {
             _BATCH: {"POST": batches.answer},
             **DirectoryOperations(directory, clock, behaviour).routes,
             **PlannerOperations(clock).routes,
+            **security_routes(GraphReader(clock, behaviour), records, hunting),
         }
         self._prefixes = {route[:length] for route in self._routes for length in range(1, len(route) + 1)}
 
@@ -130,7 +144,9 @@ class _Graph:
         """Charge the request and return the headers that tell of it."""
         app_id = str(access.claims.get("appid") or access.claims.get("azp"))
         priority = request.headers.get("x-ms-throttle-priority")
-        charge = graph_charge(request.method, path, request.rel_url.raw_query_string, priority)
+        charge = graph_charge(
+            request.method, path, request.rel_url.raw_query_string, priority, running_s=self._hunting.running_s
+        )
         verdict = self._throttle.take("graph", app_id, charge)
         if not verdict.allowed:
             raise throttled(verdict, app_id, self._directory.tenant_id)

@@ -58,7 +58,9 @@ _PRIORITIES: Final[Mapping[str, Priority]] = {"low": "low", "high": "high"}  # w
 _CHEAP_TOP: Final = 20
 
 
-def graph_charge(method: str, path: Sequence[str], raw_query: str, priority: str | None) -> Charge:
+def graph_charge(
+    method: str, path: Sequence[str], raw_query: str, priority: str | None, *, running_s: float = 0.0
+) -> Charge:
     """
     Return what a request costs: at least one resource unit.
 
@@ -67,11 +69,12 @@ def graph_charge(method: str, path: Sequence[str], raw_query: str, priority: str
         path: The segments after the version, decoded.
         raw_query: The query string as it was sent.
         priority: The ``x-ms-throttle-priority`` header.
+        running_s: Seconds a hunting query runs.
     """
     ranked: Priority = _PRIORITIES.get((priority or "").strip().lower(), "normal")
     lane = _lane(path)
     if lane != "directory":
-        return Charge(lane=lane, priority=ranked)
+        return Charge(lane=lane, running_s=running_s if lane == "hunting" else 0.0, priority=ranked)
     reading_post = _READING_POSTS.get(path[-1]) if method == "POST" and path else None
     units = reading_post or _UNITS.get(f"{method} {_pattern(path)}", 1)
     writes = int(method not in {"GET", "HEAD"} and reading_post is None)

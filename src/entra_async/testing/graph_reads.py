@@ -46,6 +46,7 @@ class Listing:
         entity: Their type.
         context: The end of ``@odata.context``; a collection of mixed types says ``directoryObjects``.
         unique: Properties that name one object, so that a filter on them needs no search.
+        largest_page: The highest ``$top``.
         readable: Whether the caller may read such objects. If not, it learns of each no more than type and id:
             https://learn.microsoft.com/en-us/graph/permissions-overview (inaccessible member objects).
     """
@@ -54,6 +55,7 @@ class Listing:
     entity: EntityType
     context: str
     unique: frozenset[str] = frozenset()
+    largest_page: int = _MAX_PAGE
     readable: bool = True
 
     @property
@@ -88,7 +90,7 @@ class GraphReader:
         """Return the answer to a read of a collection: one page."""
         options = call.options("$select", "$filter", "$top", "$count", "$skiptoken")
         names = select_properties(options, listing.entity)
-        size = self._page_size(options)
+        size = self._page_size(options, listing.largest_page)
         advanced = parse_boolean("$count", options.get("$count", "false")) and call.eventual
         selection, test = _filtered(listing, options, advanced=advanced, header=call.eventual)
         here = self._place(call, options)
@@ -141,12 +143,12 @@ class GraphReader:
                 _, position = await find_page(selection, test, position, size)
         return replace(there, position=position or 0, page=planted[here.page])
 
-    def _page_size(self, options: Mapping[str, str]) -> int:
+    def _page_size(self, options: Mapping[str, str], largest: int) -> int:
         if "$top" not in options:
-            return self._behaviour.page_size
+            return min(self._behaviour.page_size, largest)
         size = parse_number("$top", options["$top"])
-        if not 1 <= size <= _MAX_PAGE:
-            message = f"Invalid page size specified: '{size}'. Must be between 1 and {_MAX_PAGE} inclusive."
+        if not 1 <= size <= largest:
+            message = f"Invalid page size specified: '{size}'. Must be between 1 and {largest} inclusive."
             raise unsupported_query(message)
         return size
 

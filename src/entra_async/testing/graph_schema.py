@@ -20,9 +20,13 @@ __all__ = (
     "DELETE_USERS",
     "GRAPH_ROLES",
     "GROUP",
+    "HUNT",
     "READ_GROUPS",
     "READ_ME",
     "READ_MEMBERS",
+    "READ_POLICIES",
+    "READ_RISKY_USERS",
+    "READ_SIGN_INS",
     "READ_TASKS",
     "READ_USERS",
     "USER",
@@ -44,8 +48,22 @@ WRITE_GROUPS: Final = frozenset({"Group.ReadWrite.All", "Directory.ReadWrite.All
 WRITE_TASKS: Final = frozenset({"Tasks.ReadWrite.All", "Tasks.ReadWrite"})
 READ_TASKS: Final = WRITE_TASKS | {"Tasks.Read.All", "Tasks.Read"}
 READ_ME: Final = READ_USERS | {"User.Read", "User.ReadWrite"}
+# The sign-ins take one of each: https://learn.microsoft.com/en-us/graph/api/signin-list (permissions)
+READ_SIGN_INS: Final = (frozenset({"AuditLog.Read.All"}), frozenset({"Directory.Read.All"}))
+READ_RISKY_USERS: Final = frozenset({"IdentityRiskyUser.Read.All", "IdentityRiskyUser.ReadWrite.All"})
+READ_POLICIES: Final = frozenset({"Policy.Read.All", "Policy.Read.ConditionalAccess"})
+HUNT: Final = frozenset({"ThreatHunting.Read.All"})
 
-GRAPH_ROLES: Final = READ_USERS | WRITE_USERS | READ_GROUPS | {"Tasks.Read.All", "Tasks.ReadWrite.All"}
+GRAPH_ROLES: Final = (
+    READ_USERS
+    | WRITE_USERS
+    | READ_GROUPS
+    | {"Tasks.Read.All", "Tasks.ReadWrite.All"}
+    | {"AuditLog.Read.All"}
+    | READ_RISKY_USERS
+    | READ_POLICIES
+    | HUNT
+)
 """The app roles of Microsoft Graph that the emulator knows."""
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from entra_async.testing.defender import DEFENDER_ROLES
+from entra_async.testing.defender import DEFENDER_ROLES, DEFENDER_SCOPES
+from entra_async.testing.defender_xdr import XDR_ROLES, XDR_SCOPES
 from entra_async.testing.graph import GRAPH_ROLES
 
 __all__ = ("RESOURCES", "ROLES", "Resource", "find_resource")
@@ -64,13 +65,13 @@ RESOURCES: Final = (
         app_id="fc780465-2017-40d4-a0c5-307022471b92",
         identifiers=frozenset({"https://api.securitycenter.microsoft.com"}),
         roles=DEFENDER_ROLES,
-        scopes=frozenset({"Machine.Read", "Machine.ReadWrite"}),
+        scopes=DEFENDER_SCOPES,
     ),
     Resource(
         app_id="8ee8fdad-f234-4243-8f3b-15c294843740",
         identifiers=frozenset({"https://api.security.microsoft.com", "https://security.microsoft.com/mtp"}),
-        roles=frozenset({"AdvancedHunting.Read.All", "Incident.Read.All", "Incident.ReadWrite.All"}),
-        scopes=frozenset({"AdvancedHunting.Read", "Incident.Read", "Incident.ReadWrite"}),
+        roles=XDR_ROLES,
+        scopes=XDR_SCOPES,
     ),
     Resource(
         # What a managed identity asks a token for that another app is to sign in with.
