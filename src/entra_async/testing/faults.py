@@ -36,6 +36,8 @@ class Fault:
     html: bool
     empty: bool
     half_body: bool
+    cut_request_after: int | None
+    cut_answer_after: int | None
     reset: Literal["before", "after"] | None
     delay_s: float
     hits: int = 0
@@ -86,6 +88,8 @@ class Faults:
         html: bool = False,
         empty: bool = False,
         half_body: bool = False,
+        cut_request_after: int | None = None,
+        cut_answer_after: int | None = None,
         reset: Literal["before", "after"] | None = None,
         delay_s: float = 0.0,
     ) -> Fault:
@@ -111,6 +115,10 @@ class Faults:
             empty: Answer 200 ``application/json`` without a single byte.
             half_body: Send the real answer's headers and only half of its body, then close the connection. An answer
                 without a body, such as a 204, is whole; the connection is closed after it all the same.
+            cut_request_after: Abort the connection (RST) once that many bytes of the request's body have arrived, or
+                all of a shorter one. The service never sees the request.
+            cut_answer_after: Send the real answer's headers and that many bytes of its body, then close the connection;
+                a body that is no longer arrives whole.
             reset: Abort the connection (RST) ``"before"`` the service has seen the request, or ``"after"`` it has
                 acted on it.
             delay_s: Seconds on the emulator's clock to wait before anything else happens.
@@ -136,14 +144,21 @@ class Faults:
         if reset not in {None, "before", "after"}:
             message = f"reset must be 'before' or 'after', not {reset!r}."
             raise ValueError(message)
-        effects = [status is not None, throttle is not None, html, empty, half_body, reset is not None]
+        if min(cut_request_after or 0, cut_answer_after or 0) < 0:
+            message = "A connection is cut after some bytes or none, never after fewer."
+            raise ValueError(message)
+        cut = cut_request_after is not None, cut_answer_after is not None
+        effects = [status is not None, throttle is not None, html, empty, half_body, *cut, reset is not None]
         if sum(effects) > 1 or not (any(effects) or delay_s > 0):
-            message = "A fault needs one effect of status, throttle, html, empty, half_body and reset, or a delay_s."
+            message = (
+                "A fault needs one effect of status, throttle, html, empty, half_body, cut_request_after, "
+                "cut_answer_after and reset, or a delay_s."
+            )
             raise ValueError(message)
         if body is not None and status is None:
             message = "A body needs a status."
             raise ValueError(message)
-        if headers and (half_body or reset is not None or sum(effects) == 0):
+        if headers and (half_body or any(cut) or reset is not None or sum(effects) == 0):
             message = "Added headers need an answer that is planted: status, throttle, html or empty."
             raise ValueError(message)
         fault = Fault(
@@ -159,6 +174,8 @@ class Faults:
             html=html,
             empty=empty,
             half_body=half_body,
+            cut_request_after=cut_request_after,
+            cut_answer_after=cut_answer_after,
             reset=reset,
             delay_s=delay_s,
         )

@@ -191,7 +191,9 @@ class Listener:
         return await handler(request) if fault is None else await self._go_wrong(fault, request, handler)
 
     async def _go_wrong(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if fault.reset == "before":
+        if fault.cut_request_after is not None:
+            await _receive(request, fault.cut_request_after)
+        if fault.reset == "before" or fault.cut_request_after is not None:
             _reset(request)
             return None
         planted = fault_answer(fault, request, service=self._service, now=self._clock.now())
@@ -206,7 +208,11 @@ class Listener:
         if fault.reset == "after":
             _reset(request)
             return None
-        return await _send_half(request, response) if fault.half_body else response
+        if fault.half_body:
+            return await _send_start(request, response, len(_body(response)) // 2)
+        return (
+            response if fault.cut_answer_after is None else await _send_start(request, response, fault.cut_answer_after)
+        )
 
 
 def _reset(request: web.Request) -> None:
@@ -218,15 +224,21 @@ def _reset(request: web.Request) -> None:
     transport.abort()
 
 
-async def _send_half(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
+async def _receive(request: web.Request, size: int) -> None:
+    left = size
+    with suppress(ConnectionError):  # the client went away first
+        while left > 0 and (received := await request.content.read(left)):
+            left -= len(received)
+
+
+async def _send_start(request: web.Request, whole: web.StreamResponse, size: int) -> web.StreamResponse:
     if not isinstance(whole, web.Response) or not isinstance(whole.body, bytes | bytearray | None):
-        message = "Only an answer that is known as a whole can be cut in half."
+        message = "Only an answer that is known as a whole can be cut."
         raise TypeError(message)
-    body = _body(whole)
-    half = await _send(request, whole, body[: 0 if request.method == "HEAD" else len(body) // 2])
+    start = await _send(request, whole, _body(whole)[: 0 if request.method == "HEAD" else size])
     if request.transport is not None:
         request.transport.close()  # after what was written has gone out
-    return half
+    return start
 
 
 def _body(response: web.StreamResponse) -> memoryview:
