@@ -15,10 +15,10 @@ from entra_async.testing.graph_answers import JSON_TYPE, common_headers, error_a
 from entra_async.testing.graph_errors import GraphError
 
 if TYPE_CHECKING:
-    from entra_async.testing.faults import Fault
+    from entra_async.testing.faults import Fault, WrongJson
     from entra_async.testing.incoming import Incoming
 
-__all__ = ("fault_answer",)
+__all__ = ("fault_answer", "spoil_json")
 
 _HTML: Final = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome to the network.</body></html>"
 
@@ -46,6 +46,28 @@ def fault_answer(fault: Fault, request: Incoming, *, service: str, now: float) -
         return None
     answer.headers.update(fault.headers)
     return answer
+
+
+def spoil_json(answer: web.StreamResponse, how: WrongJson) -> None:
+    """
+    Spoil the JSON of an answer, before it is sent; its ``Content-Length`` will fit.
+
+    Args:
+        answer: The answer. One that is no JSON is left as it is.
+        how: In which way.
+    """
+    if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes | bytearray) or not answer.body:
+        return
+    if answer.content_type != "application/json":
+        return
+    body = bytes(answer.body)
+    match how:
+        case "truncated":
+            answer.body = body[: len(body) // 2]
+        case "type":
+            answer.body = b"[" + body + b"]"
+        case "nan":
+            answer.body = b'{"value":NaN,' + body.removeprefix(b"{")
 
 
 def _status_answer(fault: Fault, status: int, request: Incoming, *, service: str, now: float) -> web.Response:

@@ -5,14 +5,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from entra_async.testing.requests import RecordedRequest
 
-__all__ = ("Fault", "Faults")
+__all__ = ("Fault", "FaultMix", "Faults", "WrongJson")
+
+WrongJson = Literal["truncated", "type", "nan"]
+"""Half of the text, the text in an array, or a ``NaN`` in it: each with a ``Content-Length`` that fits."""
+
+_MIXED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "throttle": {"throttle": 1.0},
+    "500": {"status": 500},
+    "502": {"status": 502},
+    "503": {"status": 503},
+    "504": {"status": 504},
+    "reset_before": {"reset": "before"},
+    "reset_after": {"reset": "after"},
+    "half_body": {"half_body": True},
+    "html": {"html": True},
+    "wrong_json": {"wrong_json": "truncated"},
+}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -38,40 +55,94 @@ class Fault:
     half_body: bool
     cut_request_after: int | None
     cut_answer_after: int | None
+    wrong_json: WrongJson | None
+    slow_body_s: float
+    skew_s: float
     reset: Literal["before", "after"] | None
     delay_s: float
+    share: float
+    seed: int
     hits: int = 0
     _passed: int = field(default=0, init=False)
+    _chance: Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._chance = Random(self.seed)  # noqa: S311 -- it is to be the same in every run
 
     @property
-    def cuts(self) -> bool:
-        """Whether it ends the connection. Such a fault strikes a batch, never one item of it."""
-        return self.half_body or self.reset is not None
+    def takes_connection(self) -> bool:
+        """Whether it does something to the connection or the bytes sent. It strikes a batch, never one item of it."""
+        return any(
+            (
+                self.half_body,
+                self.cut_request_after is not None,
+                self.cut_answer_after is not None,
+                self.wrong_json is not None,
+                self.slow_body_s,
+                self.skew_s,
+                self.reset is not None,
+            )
+        )
 
-    def strikes(self, record: RecordedRequest) -> bool:
-        """Return whether this request is to go wrong, and count it."""
-        if self.times is not None and self.hits >= self.times:
+    def fits(self, record: RecordedRequest) -> bool:
+        """Return whether the request is one of those that may be struck."""
+        if record.item_id is not None and self.takes_connection:
             return False
-        if record.item_id is not None and self.cuts:
-            return False
-        if not (
+        return (
             fnmatchcase(record.path, self.path)
             and self.service in {None, record.service}
             and self.method in {None, record.method}
-        ):
-            return False
+        )
+
+    def strike(self, record: RecordedRequest) -> Fault | None:
+        """Return this fault if the request is to go wrong, and count it."""
+        if (self.times is not None and self.hits >= self.times) or not self.fits(record):
+            return None
         if self._passed < self.after:
             self._passed += 1
-            return False
+            return None
+        if self.share < 1 and self._chance.random() >= self.share:
+            return None
         self.hits += 1
-        return True
+        return self
+
+
+class FaultMix:
+    """
+    Faults of several kinds, one of which strikes a share of the requests; :meth:`Faults.mix` says more.
+
+    Attributes:
+        faults: The faults by kind; each counts its ``hits``.
+
+    Args:
+        faults: The faults by kind; they differ in nothing but the effect.
+        share: The share of the requests that fit which is struck.
+        seed: What chance goes by.
+    """
+
+    def __init__(self, faults: Mapping[str, Fault], *, share: float, seed: int) -> None:
+        self.faults = faults
+        self._share = share
+        self._chance = Random(seed)  # noqa: S311 -- it is to be the same in every run
+
+    @property
+    def hits(self) -> int:
+        """How many requests have been struck so far."""
+        return sum(fault.hits for fault in self.faults.values())
+
+    def strike(self, record: RecordedRequest) -> Fault | None:
+        """Return the fault that strikes this request, counting the hit, or ``None``."""
+        faults = [fault for fault in self.faults.values() if fault.fits(record)]
+        if not faults or self._chance.random() >= self._share:
+            return None
+        return self._chance.choice(faults).strike(record)
 
 
 class Faults:
     """The faults planted now. A request is struck by the first one that fits it, in the order they were added."""
 
     def __init__(self) -> None:
-        self._planted: list[Fault] = []
+        self._planted: list[Fault | FaultMix] = []
 
     def add(
         self,
@@ -90,14 +161,20 @@ class Faults:
         half_body: bool = False,
         cut_request_after: int | None = None,
         cut_answer_after: int | None = None,
+        wrong_json: WrongJson | None = None,
+        slow_body_s: float = 0.0,
+        skew_s: float = 0.0,
         reset: Literal["before", "after"] | None = None,
         delay_s: float = 0.0,
+        share: float = 1.0,
+        seed: int = 0,
     ) -> Fault:
         """
         Plant a fault: one effect, and a delay before it if wanted. A delay alone lets the real answer follow.
 
-        Items of a Graph batch are struck like requests of their own. Only what cuts the connection (*half_body*,
-        *reset*) passes them by, uncounted: an item has no connection, its batch has.
+        Items of a Graph batch are struck like requests of their own. Only what is done to the connection, or to the
+        bytes that go over it (*half_body* to *skew_s*, and *reset*), passes them by, uncounted: an item has none, its
+        batch has.
 
         Args:
             path: Which paths it strikes, as ``fnmatch`` reads it: ``"/v1.0/users*"``.
@@ -119,9 +196,17 @@ class Faults:
                 all of a shorter one. The service never sees the request.
             cut_answer_after: Send the real answer's headers and that many bytes of its body, then close the connection;
                 a body that is no longer arrives whole.
+            wrong_json: Spoil the JSON of the real answer, which looks whole otherwise: ``"truncated"`` gives the first
+                half of the text, ``"type"`` an array with what should have been there, ``"nan"`` a ``NaN`` in it. An
+                answer that is no JSON is left as it is.
+            slow_body_s: Seconds on the emulator's clock that the body of the real answer takes, in ten pieces.
+            skew_s: Seconds the real answer's ``Date`` is ahead of the emulator's clock, or behind it if negative. To
+                have every service and token off, give the client another clock instead.
             reset: Abort the connection (RST) ``"before"`` the service has seen the request, or ``"after"`` it has
                 acted on it.
             delay_s: Seconds on the emulator's clock to wait before anything else happens.
+            share: The share of the requests that fit which is struck, at random.
+            seed: What chance goes by: the same requests in the same order are struck the same way.
 
         Returns:
             The fault; its ``hits`` count the requests struck.
@@ -141,24 +226,34 @@ class Faults:
         if isinstance(throttle, int | float) and not 0 <= throttle < math.inf:
             message = f"throttle must be a number of seconds or a text, not {throttle}."
             raise ValueError(message)
+        if not 0 < share <= 1:
+            message = f"share must be more than 0 and at most 1, not {share}."
+            raise ValueError(message)
+        if not (0 <= slow_body_s < math.inf and math.isfinite(skew_s)):
+            message = "slow_body_s and skew_s must be numbers of seconds, slow_body_s not negative."
+            raise ValueError(message)
+        if wrong_json not in {None, *get_args(WrongJson)}:
+            message = f"wrong_json must be one of {', '.join(get_args(WrongJson))}, not {wrong_json!r}."
+            raise ValueError(message)
         if reset not in {None, "before", "after"}:
             message = f"reset must be 'before' or 'after', not {reset!r}."
             raise ValueError(message)
         if min(cut_request_after or 0, cut_answer_after or 0) < 0:
             message = "A connection is cut after some bytes or none, never after fewer."
             raise ValueError(message)
-        cut = cut_request_after is not None, cut_answer_after is not None
-        effects = [status is not None, throttle is not None, html, empty, half_body, *cut, reset is not None]
+        planted = [status is not None, throttle is not None, html, empty]
+        cutting = [half_body, cut_request_after is not None, cut_answer_after is not None, reset is not None]
+        effects = [*planted, *cutting, wrong_json is not None, slow_body_s > 0, skew_s != 0]
         if sum(effects) > 1 or not (any(effects) or delay_s > 0):
             message = (
                 "A fault needs one effect of status, throttle, html, empty, half_body, cut_request_after, "
-                "cut_answer_after and reset, or a delay_s."
+                "cut_answer_after, wrong_json, slow_body_s, skew_s and reset, or a delay_s."
             )
             raise ValueError(message)
         if body is not None and status is None:
             message = "A body needs a status."
             raise ValueError(message)
-        if headers and (half_body or any(cut) or reset is not None or sum(effects) == 0):
+        if headers and not any(planted):
             message = "Added headers need an answer that is planted: status, throttle, html or empty."
             raise ValueError(message)
         fault = Fault(
@@ -176,11 +271,65 @@ class Faults:
             half_body=half_body,
             cut_request_after=cut_request_after,
             cut_answer_after=cut_answer_after,
+            wrong_json=wrong_json,
+            slow_body_s=slow_body_s,
+            skew_s=skew_s,
             reset=reset,
             delay_s=delay_s,
+            share=share,
+            seed=seed,
         )
         self._planted.append(fault)
         return fault
+
+    def mix(
+        self,
+        path: str,
+        *,
+        share: float,
+        seed: int = 0,
+        service: str | None = None,
+        method: str | None = None,
+        kinds: Iterable[str] = tuple(_MIXED),
+        retry_after_s: float = 1.0,
+    ) -> FaultMix:
+        """
+        Plant a mixture: a share of the requests is struck, each by a fault of another kind, as chance has it.
+
+        Args:
+            path: Which paths it strikes, as :meth:`add` takes it.
+            share: The share of the requests that fit which is struck: 0.02 for two in a hundred.
+            seed: What chance goes by: the same requests in the same order are struck the same way.
+            service: Only at this service.
+            method: Only for this method.
+            kinds: Which kinds: ``"throttle"`` (a 429), ``"500"``, ``"502"``, ``"503"``, ``"504"``, ``"reset_before"``,
+                ``"reset_after"``, ``"half_body"``, ``"html"`` and ``"wrong_json"`` (cut off, but complete by its
+                ``Content-Length``); all, each as often as the others, unless given.
+            retry_after_s: What ``Retry-After`` of a 429 says.
+
+        Returns:
+            The mixture; its ``hits`` count the requests struck, those of its ``faults`` by kind.
+
+        Raises:
+            ValueError: If *kinds* is empty or holds an unknown one, or a value could never do anything.
+        """
+        chosen = list(kinds)
+        if not chosen or (unknown := set(chosen) - _MIXED.keys()):
+            message = (
+                f"kinds must be some of {', '.join(_MIXED)}, not {', '.join(sorted(unknown)) if chosen else 'none'}."
+            )
+            raise ValueError(message)
+        if not 0 < share <= 1:
+            message = f"share must be more than 0 and at most 1, not {share}."
+            raise ValueError(message)
+        effects = {**_MIXED, "throttle": {"throttle": retry_after_s}}
+        nowhere = Faults()
+        faults = {
+            kind: nowhere.add(path, service=service, method=method, times=None, **effects[kind]) for kind in chosen
+        }
+        mix = FaultMix(faults, share=share, seed=seed)
+        self._planted.append(mix)
+        return mix
 
     def clear(self) -> None:
         """Remove every fault."""
@@ -188,4 +337,5 @@ class Faults:
 
     def strike(self, record: RecordedRequest) -> Fault | None:
         """Return the fault that strikes this request, counting the hit, or ``None``."""
-        return next((fault for fault in self._planted if fault.strikes(record)), None)
+        struck = (planted.strike(record) for planted in self._planted)
+        return next((fault for fault in struck if fault is not None), None)

@@ -6,15 +6,17 @@ import asyncio
 import socket
 import struct
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 from weakref import WeakSet
 
 from aiohttp import web
 
-from entra_async.testing.fault_answers import fault_answer
+from entra_async.testing.fault_answers import fault_answer, spoil_json
 from entra_async.testing.requests import RECORD, RecordedRequest, mask_form, mask_headers, mask_query, mask_raw_query
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ __all__ = ("Listener",)
 _SHUTDOWN_S: Final = 0.05
 _HANDSHAKE_S: Final = 10.0
 _PIECE_BYTES: Final = 65_536
+_SLOW_PIECES: Final = 10
+_let_others_run: Final = partial(asyncio.sleep, 0)
 _RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # struct linger, SO_LINGER
 
 
@@ -168,11 +172,11 @@ class Listener:
         body = _body(response)
         if isinstance(response, web.Response) and len(body) > _PIECE_BYTES and request.method != "HEAD":
             # Encrypting megabytes at once would keep everybody else from the event loop.
-            return await _send(request, response, body)
+            return await self._send(request, response, body)
         return response
 
     async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
-        # By now aiohttp has written the real time there. Only a planted answer may give another one than the clock's.
+        # By now aiohttp has written the real time there. Only a planted fault may give another one than the clock's.
         if response not in self._misdated:
             response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
 
@@ -208,11 +212,56 @@ class Listener:
         if fault.reset == "after":
             _reset(request)
             return None
+        if fault.skew_s:
+            response.headers["Date"] = formatdate(self._clock.now() + fault.skew_s, usegmt=True)
+            self._misdated.add(response)
+        if fault.wrong_json is not None:
+            spoil_json(response, fault.wrong_json)
         if fault.half_body:
-            return await _send_start(request, response, len(_body(response)) // 2)
-        return (
-            response if fault.cut_answer_after is None else await _send_start(request, response, fault.cut_answer_after)
-        )
+            return await self._send_start(request, response, len(_body(response)) // 2)
+        if fault.cut_answer_after is not None:
+            return await self._send_start(request, response, fault.cut_answer_after)
+        if fault.slow_body_s and isinstance(response, web.Response) and (body := _body(response)):
+            return await self._send_slowly(request, response, body, fault.slow_body_s)
+        return response
+
+    async def _send_slowly(
+        self, request: web.Request, whole: web.Response, body: memoryview, seconds: float
+    ) -> web.StreamResponse:
+        size = -(-len(body) // _SLOW_PIECES)
+        pieces = -(-len(body) // size)
+        return await self._send(request, whole, body, size, lambda: self._clock.sleep(seconds / pieces))
+
+    async def _send_start(self, request: web.Request, whole: web.StreamResponse, size: int) -> web.StreamResponse:
+        if not isinstance(whole, web.Response) or not isinstance(whole.body, bytes | bytearray | None):
+            message = "Only an answer that is known as a whole can be cut."
+            raise TypeError(message)
+        start = await self._send(request, whole, _body(whole)[: 0 if request.method == "HEAD" else size])
+        if request.transport is not None:
+            request.transport.close()  # after what was written has gone out
+        return start
+
+    async def _send(
+        self,
+        request: web.Request,
+        whole: web.Response,
+        body: memoryview,
+        size: int = _PIECE_BYTES,
+        pause: Callable[[], Awaitable[None]] = _let_others_run,
+    ) -> web.StreamResponse:
+        """Send the headers of *whole*, and *body* in pieces of *size* bytes, with a pause before each."""
+        answer = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
+        if whole in self._misdated:
+            self._misdated.add(answer)
+        answer.cookies.load(whole.cookies)
+        if whole.body is not None:
+            answer.content_length = whole.content_length
+        with suppress(ConnectionError):  # the client went away
+            await answer.prepare(request)
+            for at in range(0, len(body), size):
+                await pause()
+                await answer.write(body[at : at + size])
+        return answer
 
 
 def _reset(request: web.Request) -> None:
@@ -231,30 +280,6 @@ async def _receive(request: web.Request, size: int) -> None:
             left -= len(received)
 
 
-async def _send_start(request: web.Request, whole: web.StreamResponse, size: int) -> web.StreamResponse:
-    if not isinstance(whole, web.Response) or not isinstance(whole.body, bytes | bytearray | None):
-        message = "Only an answer that is known as a whole can be cut."
-        raise TypeError(message)
-    start = await _send(request, whole, _body(whole)[: 0 if request.method == "HEAD" else size])
-    if request.transport is not None:
-        request.transport.close()  # after what was written has gone out
-    return start
-
-
 def _body(response: web.StreamResponse) -> memoryview:
     body = response.body if isinstance(response, web.Response) else None
     return memoryview(body if isinstance(body, bytes | bytearray) else b"")
-
-
-async def _send(request: web.Request, whole: web.Response, body: memoryview) -> web.StreamResponse:
-    """Send the headers of *whole*, and *body* piece by piece, with a turn for everybody else after each."""
-    answer = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
-    answer.cookies.load(whole.cookies)
-    if whole.body is not None:
-        answer.content_length = whole.content_length
-    with suppress(ConnectionError):  # the client went away
-        await answer.prepare(request)
-        for at in range(0, len(body), _PIECE_BYTES):
-            await answer.write(body[at : at + _PIECE_BYTES])
-            await asyncio.sleep(0)
-    return answer

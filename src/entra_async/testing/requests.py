@@ -67,9 +67,16 @@ RECORD: Final = web.RequestKey("record", RecordedRequest)
 
 
 class RequestLog:
-    """Every request since the emulator started, or since :meth:`clear`, in order of arrival."""
+    """
+    Every request since the emulator started, or since :meth:`clear`, in order of arrival.
+
+    Attributes:
+        keep: How many of the latest requests it holds: 0 for none, ``None``, the default, for all. A record takes about
+            2 KiB, which counts when a million requests are made.
+    """
 
     def __init__(self) -> None:
+        self.keep: int | None = None
         self._records: list[RecordedRequest] = []
         self._arrival: anyio.Event | None = None  # there while somebody waits
 
@@ -93,6 +100,8 @@ class RequestLog:
     def append(self, record: RecordedRequest) -> None:
         """Add what has just arrived."""
         self._records.append(record)
+        if self.keep is not None and len(self) > self.keep:
+            del self._records[: len(self) - self.keep]
         if self._arrival is not None:
             self._arrival.set()
             self._arrival = None
