@@ -32,6 +32,15 @@ async def statuses(http: aiohttp.ClientSession, url: str, count: int) -> list[in
     return answers
 
 
+async def graph_headers(emulator: Emulator, http: aiohttp.ClientSession) -> dict[str, str]:
+    """Sign in, and return the headers of a request to Graph."""
+    app = emulator.app
+    form = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.secret}
+    form["scope"] = "https://graph.microsoft.com/.default"
+    async with http.post(f"{emulator.authority}/{emulator.tenant_id}/oauth2/v2.0/token", data=form) as response:
+        return {"Authorization": f"Bearer {(await response.json())['access_token']}"}
+
+
 async def outcome(http: aiohttp.ClientSession, url: str) -> str:
     """Return what became of a request, named as the kinds of a mixture are."""
     try:
@@ -193,11 +202,7 @@ async def test_skewed_clock_of_one_route(
 
 async def test_large_answer_is_skewed_too(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """An answer that goes out in pieces keeps the wrong date."""
-    app = emulator.app
-    form = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.secret}
-    form["scope"] = "https://graph.microsoft.com/.default"
-    async with http.post(f"{emulator.authority}/{emulator.tenant_id}/oauth2/v2.0/token", data=form) as response:
-        headers = {"Authorization": f"Bearer {(await response.json())['access_token']}"}
+    headers = await graph_headers(emulator, http)
     emulator.faults.add("/v1.0/*", skew_s=1e6)
     async with http.get(f"{emulator.graph_url}/v1.0/users?$top=200", headers=headers) as response:
         assert len(await response.read()) > 65_536
@@ -217,6 +222,32 @@ async def test_record_keeps_only_the_latest(emulator: Emulator, http: aiohttp.Cl
     emulator.requests.keep = None
     await statuses(http, config_url, 4)
     assert len(emulator.requests) == 4
+
+
+async def test_crawl_through_a_mixture_loses_nothing() -> None:
+    """A plain client that asks again after whatever went wrong gets every user exactly once."""
+
+    async def read(http: aiohttp.ClientSession, url: str) -> dict[str, Any] | None:
+        try:
+            async with http.get(url) as response:
+                return msgspec.json.decode(await response.read(), type=dict) if response.status == 200 else None
+        except (aiohttp.ClientError, msgspec.DecodeError):
+            return None
+
+    async with Emulator(users=20_000) as emulator:
+        connector = aiohttp.TCPConnector(ssl=emulator.ssl_context)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            http.headers.update(await graph_headers(emulator, http))
+            mix = emulator.faults.mix("/v1.0/users", share=0.1, seed=5, service="graph")
+            seen: list[str] = []
+            url: str | None = f"{emulator.graph_url}/v1.0/users?$select=id&$top=99"
+            while url is not None:
+                page = await read(http, url)
+                if page is not None:
+                    seen += [user["id"] for user in page["value"]]
+                    url = page.get("@odata.nextLink")
+    assert len(set(seen)) == len(seen) == 20_000
+    assert mix.hits > 10
 
 
 @pytest.mark.parametrize(

@@ -168,3 +168,20 @@ async def test_sdk_changes_a_task_it_knows(emulator: Emulator, http: aiohttp.Cli
 
 # The SDK's own batches cannot be a judge: msgraph-core 1.5.2 imports the package "deprecated" for them, which it does
 # not require (github.com/microsoftgraph/msgraph-sdk-python-core/issues/1030). test_graph_batch.py sends them by hand.
+
+
+async def test_sdk_waits_out_a_throttle(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """Its retry handler takes the 429 for what it is, waits as long as told (one real second), and gets all pages."""
+    emulator.throttle.limit(3, per_s=0.3, service="graph")
+    async with signed_in(emulator, http) as graph:
+        query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(select=["id"], top=3)
+        page = await graph.users.get(RequestConfiguration(query_parameters=query))
+        seen: list[Any] = []
+        while page is not None:
+            seen += [user.id for user in page.value or []]
+            link = page.odata_next_link
+            page = await graph.users.with_url(link).get() if link else None
+    assert len(set(seen)) == len(seen) == 12
+    answers = [request.status for request in emulator.requests.matching(service="graph")]
+    assert answers == [200, 200, 200, 429, 200]
+    assert emulator.requests[-1].headers["retry-attempt"] == "1"
