@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import anyio
@@ -85,7 +86,9 @@ async def test_a_request_shorter_than_the_cut_is_lost_all_the_same(
 def test_a_cut_comes_after_no_fewer_than_no_bytes(effect: str) -> None:
     """A negative place is a mistake in the test, and so is a second effect beside a cut."""
     faults = Emulator().faults
+    negative: dict[str, Any] = {effect: -1}
+    positive: dict[str, Any] = {effect: 1}
     with pytest.raises(ValueError, match="never after fewer"):
-        faults.add("*", **{effect: -1})
+        faults.add("*", **negative)
     with pytest.raises(ValueError, match="needs one effect"):
-        faults.add("*", half_body=True, **{effect: 1})
+        faults.add("*", half_body=True, **positive)

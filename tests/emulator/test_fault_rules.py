@@ -104,6 +104,20 @@ async def test_mixture_strikes_with_every_kind(
     assert outcomes == Counter({**hits, "429": throttled, "reset": resets - sent_again, "good": good})
 
 
+async def test_mixture_strikes_items_of_a_batch(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """An item is struck by those of the mixture that leave the connection alone."""
+    emulator.faults.mix(
+        "/v1.0/users/*", share=1, kinds=["503", "reset_before", "wrong_json", "throttle"], retry_after_s=4
+    )
+    items = [{"id": str(number), "method": "GET", "url": "/users/ada@contoso.com"} for number in range(20)]
+    async with http.post(
+        f"{emulator.graph_url}/v1.0/$batch", json={"requests": items}, headers=await graph_headers(emulator, http)
+    ) as response:
+        answers = (await response.json())["responses"]
+    assert {answer["status"] for answer in answers} == {429, 503}
+    assert {answer["headers"].get("Retry-After") for answer in answers if answer["status"] == 429} == {"4"}
+
+
 async def test_mixture_of_chosen_kinds_on_chosen_paths(
     emulator: Emulator, http: aiohttp.ClientSession, config_url: str
 ) -> None:

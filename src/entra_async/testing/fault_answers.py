@@ -15,7 +15,7 @@ from entra_async.testing.graph_answers import JSON_TYPE, common_headers, error_a
 from entra_async.testing.graph_errors import GraphError
 
 if TYPE_CHECKING:
-    from entra_async.testing.faults import Fault, WrongJson
+    from entra_async.testing.fault import Fault, WrongJson
     from entra_async.testing.incoming import Incoming
 
 __all__ = ("fault_answer", "spoil_json")

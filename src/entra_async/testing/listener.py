@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from entra_async.testing.clock import EmulatorClock
-    from entra_async.testing.faults import Fault, Faults
+    from entra_async.testing.fault import Fault
+    from entra_async.testing.faults import Faults
     from entra_async.testing.requests import RequestLog
 
 __all__ = ("Listener",)

@@ -72,7 +72,7 @@ class RequestLog:
 
     Attributes:
         keep: How many of the latest requests it holds: 0 for none, ``None``, the default, for all. A record takes about
-            2 KiB, which counts when a million requests are made.
+            1.6 KB, which counts when a million requests are made.
     """
 
     def __init__(self) -> None:
