@@ -65,17 +65,17 @@ class Throttle:
                 no limit of its own, with a bucket for each.
             lane: Only for this part of the service, which then no longer counts for the service's own limit:
                 ``"directory"``, ``"reports"``, ``"identity_protection"``, ``"hunting"``, ``"files"`` or ``"planner"``
-                of Graph,
-                ``"machines"``, ``"alerts"`` or ``"hunting"`` of Defender for Endpoint, ``"incidents"`` or ``"hunting"``
-                of Defender XDR.
+                of Graph, ``"machines"``, ``"alerts"`` or ``"hunting"`` of Defender for Endpoint, ``"incidents"`` or
+                ``"hunting"`` of Defender XDR.
             by: What is counted: each ``"request"``, resource ``"unit"``, ``"write"``, or second a query runs
                 (``"running_s"``).
             burst: What the bucket holds; *requests* unless given.
             retry_after_s: Always ask for this many seconds, enough or not; ``None`` asks for the time until there is
                 enough.
             retry_after_form: How the header is written. An integer is rounded up and at least 1.
-            keep: Go on with the buckets as full as they are, as a service does whose limit changes while it runs.
-                Otherwise they are full.
+            keep: Go on with the buckets as full as they are, as a service does whose limit changes while it runs: call
+                it again with half of *requests*, and later with all. Otherwise, or where the limit before counted
+                something else, they are full.
 
         Raises:
             ValueError: If one of *requests*, *per_s* and *burst* is not a positive number, *retry_after_s* is negative
