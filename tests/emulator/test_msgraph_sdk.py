@@ -6,6 +6,7 @@ import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 from azure.core.pipeline.transport import AioHttpTransport
@@ -172,8 +173,15 @@ async def test_sdk_changes_a_task_it_knows(emulator: Emulator, http: aiohttp.Cli
 
 async def test_sdk_waits_out_a_throttle(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Its retry handler takes the 429 for what it is, waits as long as told (one real second), and gets all pages."""
-    emulator.throttle.limit(3, per_s=0.3, service="graph")
-    async with signed_in(emulator, http) as graph:
+    emulator.throttle.limit(3, per_s=600, service="graph", retry_after_s=1)
+
+    async def refill() -> None:
+        while not any(request.status == 429 for request in emulator.requests):  # noqa: ASYNC110 - no event tells
+            await anyio.sleep(0.01)
+        emulator.clock.move(600)
+
+    async with signed_in(emulator, http) as graph, anyio.create_task_group() as group:
+        group.start_soon(refill)
         query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(select=["id"], top=3)
         page = await graph.users.get(RequestConfiguration(query_parameters=query))
         seen: list[Any] = []
