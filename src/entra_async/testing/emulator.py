@@ -18,6 +18,8 @@ from entra_async.testing.access import AccessTokenVerifier
 from entra_async.testing.access_evaluation import AccessEvaluation
 from entra_async.testing.access_tokens import AccessTokenIssuer, TokenLifetimes
 from entra_async.testing.accounts import Accounts, User
+from entra_async.testing.arm import Arm
+from entra_async.testing.arm_application import arm_application
 from entra_async.testing.certificate_authority import CertificateAuthority
 from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.defender import defender_application
@@ -42,7 +44,6 @@ from entra_async.testing.signing import SigningKey
 from entra_async.testing.tenant import App, Tenant
 from entra_async.testing.throttle import Throttle
 from entra_async.testing.to_the_end import to_the_end
-from entra_async.testing.unserved import unserved_application
 from entra_async.testing.vault import Vault
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Emulator:
         requests: What arrived, with secrets masked.
         throttle: The hard limits of the services; off unless a test sets one.
         access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
+        arm: Azure Resource Manager: what is there, who may do what, how operations go.
         graph: How Graph pages and tells changes: page size, how long links live, what goes wrong.
         defender: How Defender for Endpoint pages.
         hunting: Runs hunting queries, and says how long they take.
@@ -120,6 +122,7 @@ class Emulator:
         self.throttle = Throttle(self.clock)
         self.graph = GraphBehaviour()
         self.defender = DefenderBehaviour()
+        self.arm = Arm(self.clock)
         self.access_evaluation = AccessEvaluation(self.clock)
         self.token_lifetimes = TokenLifetimes()
         if token_lifetime_s is not None:
@@ -196,8 +199,7 @@ class Emulator:
             "endpoint": defender_application(behaviour=self.defender, **limited, **recorded),
             "security": defender_xdr_application(records=self._records, hunting=self.hunting, **limited),
             "key_vault": key_vault_application(vault=self.vault, tenant_id=self._tenant.id, **limited),
-            # Reachable and recorded, so that a token that goes there is seen; it serves nothing.
-            "azure": unserved_application("Azure Resource Manager"),
+            "azure": arm_application(arm=self.arm, tenant_id=self._tenant.id, **limited),
         }
         for service, application in applications.items():
             self._listeners[service] = await running.enter_async_context(
@@ -213,6 +215,7 @@ class Emulator:
                 )
             )
         self.vault.url = self._listeners["key_vault"].url
+        self.arm.url = self._listeners["azure"].url
 
     def _write_files(self, authority: CertificateAuthority, pair: KeyPair) -> ssl.SSLContext:
         self.ca_file.write_bytes(authority.pem)
