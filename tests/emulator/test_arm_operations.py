@@ -30,7 +30,7 @@ async def azure(emulator: Emulator, http: aiohttp.ClientSession) -> AsyncIterato
         yield client
 
 
-class _Waits(AioHttpTransport):
+class _Waits(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, without a type
     """azure-core's transport, whose waits move the emulator's clock."""
 
     def __init__(self, clock: EmulatorClock, http: aiohttp.ClientSession) -> None:
