@@ -26,9 +26,11 @@ from entra_async.testing.defender import defender_application
 from entra_async.testing.defender_pages import DefenderBehaviour
 from entra_async.testing.defender_xdr import defender_xdr_application
 from entra_async.testing.directory import Directory
+from entra_async.testing.drives import Drives
 from entra_async.testing.external_issuer import ExternalIssuer
 from entra_async.testing.fake_az import run_developer_tools
 from entra_async.testing.faults import Faults
+from entra_async.testing.file_origin import file_origin_application
 from entra_async.testing.graph import graph_application
 from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.hunting import Hunting
@@ -79,6 +81,7 @@ class Emulator:
         throttle: The hard limits of the services; off unless a test sets one.
         access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
         arm: Azure Resource Manager: what is there, who may do what, how operations go.
+        drives: The users' drives: what is stored, how transfers and copies go.
         graph: How Graph pages and tells changes: page size, how long links live, what goes wrong.
         defender: How Defender for Endpoint pages.
         hunting: Runs hunting queries, and says how long they take.
@@ -135,6 +138,7 @@ class Emulator:
         )
         self._records = SecurityRecords(self.directory)
         self.hunting = Hunting(self.directory, self._records)
+        self.drives = Drives(self.clock, self.directory)
         self._accounts = Accounts(self.directory, self.clock)
         self.user = self._accounts.give_password(0)
         self._page_delay_s = page_delay_s
@@ -195,7 +199,10 @@ class Emulator:
         applications = {
             "identity": identity_application(tokens, self._accounts, self._ssl_context),
             "external_issuer": self.external_issuer.application(),
-            "graph": graph_application(behaviour=self.graph, faults=self.faults, **evaluating, **recorded),
+            "graph": graph_application(
+                behaviour=self.graph, faults=self.faults, drives=self.drives, **evaluating, **recorded
+            ),
+            "files": file_origin_application(drives=self.drives, clock=self.clock),
             "endpoint": defender_application(behaviour=self.defender, **limited, **recorded),
             "security": defender_xdr_application(records=self._records, hunting=self.hunting, **limited),
             "key_vault": key_vault_application(vault=self.vault, tenant_id=self._tenant.id, **limited),
@@ -216,6 +223,8 @@ class Emulator:
             )
         self.vault.url = self._listeners["key_vault"].url
         self.arm.url = self._listeners["azure"].url
+        # Another host than Graph's, as well as another port.
+        self.drives.url = f"https://127.0.0.1:{self._listeners['files'].port}"
 
     def _write_files(self, authority: CertificateAuthority, pair: KeyPair) -> ssl.SSLContext:
         self.ca_file.write_bytes(authority.pem)

@@ -16,12 +16,14 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from entra_async.testing.access import Access, Authorize, Unauthorized
+from entra_async.testing.drive_paths import read_drive_path
 from entra_async.testing.graph_answers import common_headers, error_answer
 from entra_async.testing.graph_batch import Batches
 from entra_async.testing.graph_behaviour import GraphBehaviour
 from entra_async.testing.graph_call import GraphCall, Routes
 from entra_async.testing.graph_costs import graph_charge
 from entra_async.testing.graph_directory import DirectoryOperations
+from entra_async.testing.graph_drives import GraphDrives
 from entra_async.testing.graph_errors import (
     GraphError,
     bad_request,
@@ -45,6 +47,7 @@ from entra_async.testing.security_records import SecurityRecords
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.directory import Directory
+    from entra_async.testing.drives import Drives
     from entra_async.testing.faults import Faults
     from entra_async.testing.incoming import Incoming
     from entra_async.testing.throttle import Throttle
@@ -73,6 +76,7 @@ def graph_application(
     faults: Faults | None = None,
     records: SecurityRecords | None = None,
     hunting: Hunting | None = None,
+    drives: Drives | None = None,
 ) -> web.Application:
     """
     Return Microsoft Graph as an aiohttp application.
@@ -86,11 +90,13 @@ def graph_application(
         faults: What strikes single items of a batch; whole requests are struck before they get here.
         records: The sign-ins and whatever else isn't in the directory.
         hunting: Runs queries.
+        drives: The users' drives; without them no path leads to one.
     """
     application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
     records = records or SecurityRecords(directory)
     hunting = hunting or Hunting(directory, records)
-    service = _Graph(directory, authorize, clock, throttle, behaviour or GraphBehaviour(), faults, records, hunting)
+    behaviour = behaviour or GraphBehaviour()
+    service = _Graph(directory, authorize, clock, throttle, behaviour, faults, records, hunting, drives)
     application.router.add_route("*", "/{path:.*}", service.answer)
     return application
 
@@ -108,7 +114,9 @@ class _Graph:
         faults: Faults | None,
         records: SecurityRecords,
         hunting: Hunting,
+        drives: Drives | None,
     ) -> None:
+        self._drives = None if drives is None else GraphDrives(drives, clock)
         self._directory = directory
         self._authorize = authorize
         self._clock = clock
@@ -156,6 +164,9 @@ class _Graph:
         return headers
 
     async def _route(self, request: Incoming, version: str, path: list[str], access: Access) -> web.Response:
+        drive_path = None if self._drives is None else read_drive_path(request)
+        if self._drives is not None and drive_path is not None:
+            return await self._drives.answer(request, version, drive_path, access, _own_id)
         route: tuple[str, ...] = ()
         key = ""
         for segment in path:

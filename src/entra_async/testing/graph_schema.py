@@ -21,6 +21,7 @@ __all__ = (
     "GRAPH_ROLES",
     "GROUP",
     "HUNT",
+    "READ_FILES",
     "READ_GROUPS",
     "READ_ME",
     "READ_MEMBERS",
@@ -30,6 +31,7 @@ __all__ = (
     "READ_TASKS",
     "READ_USERS",
     "USER",
+    "WRITE_FILES",
     "WRITE_GROUPS",
     "WRITE_TASKS",
     "WRITE_USERS",
@@ -54,10 +56,15 @@ READ_RISKY_USERS: Final = frozenset({"IdentityRiskyUser.Read.All", "IdentityRisk
 READ_POLICIES: Final = frozenset({"Policy.Read.All", "Policy.Read.ConditionalAccess"})
 HUNT: Final = frozenset({"ThreatHunting.Read.All"})
 
+_FILE_ROLES: Final = frozenset({"Files.Read.All", "Files.ReadWrite.All", "Sites.Read.All", "Sites.ReadWrite.All"})
+READ_FILES: Final = _FILE_ROLES | {"Files.Read", "Files.ReadWrite"}
+WRITE_FILES: Final = frozenset({"Files.ReadWrite", "Files.ReadWrite.All", "Sites.ReadWrite.All"})
+
 GRAPH_ROLES: Final = (
     READ_USERS
     | WRITE_USERS
     | READ_GROUPS
+    | _FILE_ROLES
     | {"Tasks.Read.All", "Tasks.ReadWrite.All"}
     | {"AuditLog.Read.All"}
     | READ_RISKY_USERS

@@ -25,7 +25,7 @@ _SHOWN_PREFIX: Final = "x-client-"
 # Queries and headers hold too much that tests look for; theirs are hidden by name, written without "-" and "_".
 _SECRET_NAMES: Final = frozenset(
     {"assertion", "clientassertion", "clientsecret", "code", "codeverifier", "devicecode", "password", "secret"}
-    | {"accesstoken", "actortoken", "idtoken", "refreshtoken", "subjecttoken", "apikey", "xapikey", "sig"}
+    | {"accesstoken", "actortoken", "idtoken", "refreshtoken", "subjecttoken", "apikey", "xapikey", "sig", "tempauth"}
     | {"authorization", "proxyauthorization", "xmsauthorizationauxiliary", "xidentityheader", "cookie"}
 )
 

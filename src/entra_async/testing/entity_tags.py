@@ -1,0 +1,20 @@
+"""
+Whether a condition such as ``If-Match`` names the state a thing is in.
+
+Source:
+    RFC 9110, sections 8.8.3 and 13.1: https://www.rfc-editor.org/rfc/rfc9110#section-13.1
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ("names_tag",)
+
+_TAG: Final = re.compile(r'"[^"]*"')  # a tag may hold a comma, as OneDrive's do
+
+
+def names_tag(condition: str, *tags: str) -> bool:
+    """Return whether a condition's value is ``*``, or lists one of these tags."""
+    return condition.strip() == "*" or not set(_TAG.findall(condition)).isdisjoint(tags)
