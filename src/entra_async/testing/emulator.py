@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,21 +38,20 @@ from entra_async.testing.key_vault import key_vault_application
 from entra_async.testing.keys import make_key_pair
 from entra_async.testing.listener import Listener
 from entra_async.testing.managed_identity import run_host
+from entra_async.testing.one_block import OneBlock
 from entra_async.testing.requests import RecordedRequest, RequestLog
 from entra_async.testing.scripted_browser import ScriptedBrowser
 from entra_async.testing.security_records import SecurityRecords
 from entra_async.testing.signing import SigningKey
 from entra_async.testing.tenant import App, Tenant
 from entra_async.testing.throttle import Throttle
-from entra_async.testing.to_the_end import to_the_end
 from entra_async.testing.vault import Vault
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
-    from typing import Self, Unpack
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+    from typing import Unpack
 
     from entra_async import Certificate, ClientSecret
     from entra_async.session import Session
@@ -67,9 +65,9 @@ __all__ = ("Emulator",)
 _TOKEN_PATH: Final = r"/[^/]+/oauth2(/v2\.0)?/token"
 
 
-class Emulator:
+class Emulator(OneBlock):
     """
-    A strict local tenant: Entra ID, Microsoft Graph, Key Vault and Defender, over TLS on loopback.
+    A strict local tenant: Entra ID, Microsoft Graph, Azure, Key Vault and Defender, over TLS on loopback.
 
     Each service has a port, and so an origin, of its own. Tokens are signed, secrets and certificates are checked, and
     what Microsoft refuses is refused here. An emulator is used for one block; nothing of it is left afterwards.
@@ -119,6 +117,7 @@ class Emulator:
         token_lifetime_s: int | None = None,
         page_delay_s: float = 0.0,
     ) -> None:
+        super().__init__()
         self.clock = EmulatorClock()
         self.faults = Faults()
         self.requests = RequestLog()
@@ -145,30 +144,6 @@ class Emulator:
         self._listeners: dict[str, Listener] = {}
         self._folder = Path()
         self._certificate_password = secrets.token_urlsafe(16)
-        self._running: AsyncExitStack | None = None
-
-    async def __aenter__(self) -> Self:
-        if self._running is not None:
-            message = "An Emulator is used for one block; make another one."
-            raise RuntimeError(message)
-        self._running = AsyncExitStack()
-        try:
-            await to_the_end(self._start(self._running))
-        except BaseException:
-            await to_the_end(self._running.aclose())
-            raise
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._running is not None:
-            await to_the_end(self._running.aclose())
-
-    def _check_entered(self) -> None:
-        if self._running is None:
-            message = "Enter the emulator first: async with Emulator() as emulator."
-            raise RuntimeError(message)
 
     def _url(self, service: str) -> str:
         self._check_entered()
