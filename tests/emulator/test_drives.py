@@ -310,3 +310,18 @@ def test_quick_xor_hash_of_long_data(size: int) -> None:
             expected ^= (byte >> bit & 1) << (at * 11 + bit) % 160
     expected ^= size << 96
     assert quick_xor_hash(DATA[:size]) == base64.b64encode(expected.to_bytes(20, "little")).decode()
+
+
+async def test_a_batch_reaches_drives(files: Files) -> None:
+    """Items of a batch write small files, are redirected to content, and are refused like requests of their own."""
+    path = f"{files.drive}/root:/a.txt:/content"
+    text = {"Content-Type": "text/plain"}
+    requests = [
+        {"id": "1", "method": "PUT", "url": path, "headers": text, "body": base64.b64encode(b"data").decode()},
+        {"id": "2", "method": "GET", "url": path, "dependsOn": ["1"]},
+        {"id": "3", "method": "GET", "url": f"{files.drive}/root:/nothing"},
+    ]
+    batch = await files.graph("POST", "/$batch", json={"requests": requests})
+    answers = {answer["id"]: answer for answer in batch.body["responses"]}
+    assert [answers[key]["status"] for key in "123"] == [201, 302, 404]
+    assert (await files.plain("GET", answers["2"]["headers"]["Location"])).body == b"data"

@@ -32,7 +32,7 @@ class ArmPages:
 
     def __init__(self, clock: EmulatorClock) -> None:
         self._clock = clock
-        self._tokens = SkipTokens()
+        self._tokens = SkipTokens(Place)
 
     def answer(self, call: ArmCall, entries: Sequence[dict[str, Any]]) -> web.Response:
         """
