@@ -225,7 +225,7 @@ def test_error_survives_a_process_boundary(cls: type[errors.EntraError], protoco
 
 
 def test_wheel_is_small_and_typed(tmp_path: Path) -> None:
-    """The SDK takes less than 300 KB of the wheel, the emulator little more; there is nothing else in it."""
+    """The SDK takes less than 300 KB of the wheel, and so does the emulator; there is nothing else in it."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
@@ -238,7 +238,7 @@ def test_wheel_is_small_and_typed(tmp_path: Path) -> None:
     names = [member.filename for member in members]
     emulator = sum(member.compress_size for member in members if member.filename.startswith("entra_async/testing/"))
     assert wheel.stat().st_size - emulator < 300_000
-    assert wheel.stat().st_size < 500_000
+    assert emulator < 300_000
     assert "entra_async/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"entra_async"}
