@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
     from entra_async.pipeline.response import Response as Response
+    from entra_async.requests.request import Request as Request
     from entra_async.rules.filters import Field as Field
     from entra_async.rules.filters import Filter as Filter
     from entra_async.services import Service as Service
@@ -80,6 +81,7 @@ _HOMES: Final = {
     "OnBehalfOf": "entra_async.credentials.on_behalf_of",
     "OpenTelemetryListener": "entra_async.telemetry.otel",
     "RefreshToken": "entra_async.credentials.refresh_token",
+    "Request": "entra_async.requests.request",
     "Response": "entra_async.pipeline.response",
     "RetryPolicy": "entra_async.config",
     "SQLiteStore": "entra_async.tokens.sqlite_store",

@@ -11,9 +11,9 @@ from entra_async.credentials.accounts import Account
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.caller import Caller
+from entra_async.requests.batch import BatchVerbs
 from entra_async.requests.channel import Channel
 from entra_async.requests.prepare import Target
-from entra_async.requests.verbs import Verbs
 from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
 from entra_async.secrecy import wipe_locals
@@ -28,7 +28,7 @@ __all__ = ("Connection",)
 
 
 @final
-class Connection(Verbs):
+class Connection(BatchVerbs):
     """
     A service that is signed in to. Made by :meth:`entra_async.Session.connect`, closed with the Session.
 

@@ -17,6 +17,7 @@ Every error this package raises, in one tree.
         │   └── RequestTimeoutError(TimeoutError)
         ├── UnsafeLinkError                     a link leads away from its service; nothing was sent there
         ├── PagingError                         the pages of a collection make no sense: a loop, a wrong shape
+        ├── FailedDependencyError               not sent: a request of the batch that it depends on failed
         ├── DecodeError(ValueError)             the answer is not what its content type or ``type=`` promised
         └── APIStatusError                      the service answered with an error status
             ├── BadRequestError 400
@@ -47,6 +48,7 @@ __all__ = (
     "CredentialUnavailableError",
     "DecodeError",
     "EntraError",
+    "FailedDependencyError",
     "ForbiddenError",
     "GoneError",
     "InteractionRequiredError",
@@ -258,6 +260,17 @@ class UnsafeLinkError(RequestError):
 
 class PagingError(RequestError):
     """A collection's pages make no sense: a link that was already followed, or a page without items."""
+
+
+class FailedDependencyError(RequestError):
+    """
+    A request of a batch was not sent, because one it depends on failed.
+
+    Attributes:
+        depends_on: The id of the one that failed.
+    """
+
+    depends_on: str | None = None
 
 
 class DecodeError(RequestError, ValueError):

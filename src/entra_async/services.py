@@ -38,6 +38,7 @@ class Service:
         query: Sent with every request, unless the request has its own.
         parameters: The parameters of the URL: name to what it means.
         raw_only: ``True`` if its answers are not JSON objects: requests give the ``Response``.
+        batches: ``True`` if it takes many requests in one, as Graph's ``$batch`` does.
         help_url: Where it is documented.
 
     Raises:
@@ -52,6 +53,7 @@ class Service:
     query: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     raw_only: bool = False
+    batches: bool = False
     help_url: str | None = None
 
     def __post_init__(self) -> None:
@@ -79,8 +81,8 @@ def _built_in(cloud: Cloud) -> Iterator[Service]:
     json = {"Content-Type": "application/json"}
     graph = cloud.graph
     graph_help = "https://learn.microsoft.com/en-us/graph/use-the-api"
-    yield Service(name="Graph", url=f"{graph.url}/v1.0", audience=graph.audience, help_url=graph_help)
-    yield Service(name="GraphBeta", url=f"{graph.url}/beta", audience=graph.audience, help_url=graph_help)
+    yield Service(name="Graph", url=f"{graph.url}/v1.0", audience=graph.audience, batches=True, help_url=graph_help)
+    yield Service(name="GraphBeta", url=f"{graph.url}/beta", audience=graph.audience, batches=True, help_url=graph_help)
     yield Service(
         name="Azure",
         url=cloud.azure.url,

@@ -24,6 +24,7 @@ from entra_async.credentials.refresh_tokens import RefreshTokens
 from entra_async.errors import ClosedError, ConfigurationError
 from entra_async.requests.prepare import Target
 from entra_async.requests.targets import choose_targets
+from entra_async.requests.tasks import Start
 from entra_async.rules.identifiers import check_authority
 from entra_async.rules.scopes import qualify_scopes
 from entra_async.secrecy import wipe_locals
@@ -164,6 +165,10 @@ class Session(SessionVerbs):
     def services(self) -> Services:
         """The services that can be signed in to: add one's own with ``register()``, change one with ``replace()``."""
         return self._services
+
+    @property
+    def _start(self) -> Start:
+        return self._pool.start
 
     @property
     def token_numbers(self) -> TokenNumbers:

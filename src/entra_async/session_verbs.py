@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 from entra_async.connection import Connection
+from entra_async.requests.fan_out import Many, invoke_many
+from entra_async.requests.request import Request, RequestLike
+from entra_async.requests.tasks import Start
 from entra_async.requests.verbs import InvokeOptions, StreamOptions
 from entra_async.tokens.identity import Identity
 
 __all__ = ("SessionVerbs",)
+
+GivenT = TypeVar("GivenT", bound=RequestLike)
 
 
 class SessionVerbs(ABC):
@@ -19,6 +24,11 @@ class SessionVerbs(ABC):
     @abstractmethod
     def connection(self, service: str | None = None) -> Connection:
         """Return the connection of that name, or the default one."""
+
+    @property
+    @abstractmethod
+    def _start(self) -> Start:
+        """Starts a task that ends with the Session at the latest."""
 
     async def whoami(self, service: str | None = None) -> Identity:
         """
@@ -61,3 +71,58 @@ class SessionVerbs(ABC):
             EntraError: Whatever :meth:`Connection.stream` raises.
         """
         return self.connection(service).stream(path, **options)
+
+    async def batch(self, requests: Many[RequestLike], *, service: str | None = None) -> list[Any]:
+        """
+        Make many calls in few: :meth:`Connection.batch` on the connection of that name, or the default one.
+
+        Args:
+            requests: Requests, paths, or mappings of the names a :class:`~entra_async.Request` has.
+            service: See :meth:`connection`.
+
+        Returns:
+            For each request, at its place, its result or its error.
+
+        Raises:
+            ConfigurationError: If the service is not connected or takes no batches, or a request cannot be sent.
+            ClosedError: If the Session is closed, or open in another event loop.
+        """
+        return await self.connection(service).batch(requests)
+
+    def invoke_many(
+        self,
+        requests: Many[GivenT],
+        *,
+        ordered: bool = False,
+        concurrency: int = 100,
+        stop_on_error: bool = False,
+    ) -> AsyncGenerator[tuple[GivenT, Any]]:
+        """
+        Make many calls at once, across services: :meth:`Connection.invoke_many`, each on the connection it names.
+
+        Args:
+            requests: Requests, paths, or mappings of the names a :class:`~entra_async.Request` has; ``service`` is the
+                connection, the default one if left out.
+            ordered: See :meth:`Connection.invoke_many`.
+            concurrency: See :meth:`Connection.invoke_many`.
+            stop_on_error: See :meth:`Connection.invoke_many`.
+
+        Yields:
+            The request, the very object that was given, and its result or its error.
+
+        Raises:
+            ConfigurationError: If *requests* or *concurrency* are of no use.
+            ClosedError: If the Session is closed, or open in another event loop.
+        """
+
+        async def invoke(request: Request) -> Any:
+            return await self.connection(request.service).invoke_request(request)
+
+        return invoke_many(
+            requests,
+            invoke,
+            start=self._start,
+            concurrency=concurrency,
+            ordered=ordered,
+            stop_on_error=stop_on_error,
+        )

@@ -11,7 +11,7 @@ from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
 from entra_async.tokens.source import TokenSource
 
-__all__ = ("Authorization", "BearerToken")
+__all__ = ("Authorization", "BearerToken", "Inherited")
 
 
 @runtime_checkable
@@ -78,3 +78,23 @@ class BearerToken:
     def refused(self, secret: str, claims: str | None) -> None:
         """Forget exactly this token, unless another took its place already: the next attempt asks for a new one."""
         self._broker.refused(self._key, secret, claims)
+
+
+class Inherited:
+    """
+    What a request has that travels inside another one: that one carries the secret.
+
+    Args:
+        outer: What the other one attaches.
+    """
+
+    def __init__(self, outer: Authorization) -> None:
+        self._outer = outer
+
+    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:  # noqa: ARG002 - nothing to add
+        """Return the secret without adding it; see :class:`Authorization`."""
+        return await self._outer.attach({}, within_s=within_s)
+
+    def refused(self, secret: str, claims: str | None) -> None:
+        """Pass it on: it is the same secret."""
+        self._outer.refused(secret, claims)

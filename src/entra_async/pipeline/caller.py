@@ -14,7 +14,7 @@ from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import AuthenticationError, RequestError
-from entra_async.pipeline.authorization import Authorization
+from entra_async.pipeline.authorization import Authorization, Inherited
 from entra_async.pipeline.failure import status_error
 from entra_async.pipeline.response import Response
 from entra_async.rules.challenges import read_claims
@@ -22,8 +22,7 @@ from entra_async.rules.links import check_link
 from entra_async.rules.retry import is_idempotent
 from entra_async.rules.urls import strip_query
 from entra_async.transport.attempts import Attempts
-from entra_async.transport.messages import Answer, Request
-from entra_async.transport.pool import Pool
+from entra_async.transport.messages import Answer, Request, Sender
 
 __all__ = ("Caller",)
 
@@ -48,7 +47,7 @@ class Caller:
         policy: When a request is sent again.
     """
 
-    def __init__(self, *, pool: Pool, authorization: Authorization, clock: Clock, policy: RetryPolicy) -> None:
+    def __init__(self, *, pool: Sender, authorization: Authorization, clock: Clock, policy: RetryPolicy) -> None:
         self._pool = pool
         self._authorization = authorization
         self._clock = clock
@@ -56,6 +55,21 @@ class Caller:
         # A GUID for each request: what they have in common tells the connection in a service's logs.
         self._id_prefix = str(uuid.uuid4())[:24]
         self._numbers = count()
+
+    def over(self, sender: Sender) -> Caller:
+        """
+        Return a caller whose requests travel inside others, which carry the token for them.
+
+        Args:
+            sender: Puts them there.
+        """
+        inherited = Inherited(self._authorization)
+        return Caller(pool=sender, authorization=inherited, clock=self._clock, policy=self._policy)
+
+    async def send(self, request: Request, *, within_s: float) -> Answer:
+        """Send a request once, with a token; see :class:`~entra_async.transport.messages.Sender`."""
+        await self._authorization.attach(request.headers, within_s=within_s)
+        return await self._pool.send(request, within_s=within_s)
 
     async def call(
         self,

@@ -8,10 +8,11 @@ from typing import Any, final
 from entra_async.config import Clock
 from entra_async.pipeline.caller import Caller
 from entra_async.pipeline.response import Response
-from entra_async.requests.pages import Start
 from entra_async.requests.prepare import Prepared, Target, prepare
+from entra_async.requests.tasks import Start
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
+from entra_async.transport.messages import Sender
 
 __all__ = ("Channel",)
 
@@ -53,6 +54,32 @@ class Channel:
     def service(self) -> Service:
         """The service that is called."""
         return self._target.service
+
+    @property
+    def root(self) -> str:
+        """
+        The URL all its requests are below.
+
+        Raises:
+            ConfigurationError: If there is none, or it needs parameters.
+        """
+        return self._target.base(None)
+
+    @property
+    def carrier(self) -> Sender:
+        """What sends a request once, with a token."""
+        return self._caller
+
+    def over(self, sender: Sender) -> Channel:
+        """Return a channel whose requests travel inside those that *sender* makes."""
+        return Channel(
+            name=self.name,
+            target=self._target,
+            caller=self._caller.over(sender),
+            clock=self.clock,
+            start=self.start,
+            permit=self.permit,
+        )
 
     def prepare(
         self,

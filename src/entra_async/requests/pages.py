@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
-import anyio
-
-from entra_async.errors import ClosedError, PagingError
+from entra_async.errors import PagingError
 from entra_async.pipeline.response import Response
+from entra_async.requests.tasks import Start, abandon, arrive
 from entra_async.rules.decoding import Page
 from entra_async.rules.links import check_link
 from entra_async.rules.urls import strip_query
@@ -22,14 +21,6 @@ from entra_async.rules.urls import strip_query
 __all__ = ("iter_pages", "next_url")
 
 Fetch = Callable[[str], Coroutine[Any, Any, Response]]
-
-
-class Start(Protocol):
-    """How a task is started that somebody else ends, if need be."""
-
-    def __call__(self, work: Coroutine[Any, Any, Response], *, name: str) -> asyncio.Task[Response]:
-        """Start it."""
-        ...
 
 
 def next_url(page: Page, *, source: str, seen: set[int]) -> str | None:
@@ -90,27 +81,8 @@ async def iter_pages(
             ahead = start(fetch(following), name="entra_async next page")
             yield page
             del page  # let the caller's page go before the next one is decoded
-            response = await _arrive(ahead)
+            response = await arrive(ahead)
             ahead, url = None, following
     finally:
         if ahead is not None:
-            await _abandon(ahead)
-
-
-async def _arrive(task: asyncio.Task[Response]) -> Response:
-    try:
-        return await task
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if task.cancelled() and (current is None or not current.cancelling()):
-            message = "The Session was closed while a page was on its way."
-            raise ClosedError(message, hint="Close the Session after the last call has ended.") from None
-        raise
-
-
-async def _abandon(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with anyio.CancelScope(shield=True):
-        await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()  # nobody is left to hear of it
+            await abandon([ahead])

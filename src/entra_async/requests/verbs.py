@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from entra_async.errors import ConfigurationError
 from entra_async.pipeline.response import Response
 from entra_async.requests.channel import Channel
+from entra_async.requests.fan_out import Many, invoke_many
 from entra_async.requests.pages import iter_pages, next_url
 from entra_async.requests.prepare import Prepared, check_call
+from entra_async.requests.request import Request, RequestLike
 from entra_async.rules.decoding import Page
 
 __all__ = ("InvokeOptions", "StreamOptions", "Verbs")
+
+GivenT = TypeVar("GivenT", bound=RequestLike)
 
 
 class StreamOptions(TypedDict, total=False):
@@ -44,10 +48,12 @@ class Verbs:
 
     Args:
         channel: The way to the service.
+        concurrency: How many calls of :meth:`invoke_many` are under way at once, unless it is told.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, *, concurrency: int = 100) -> None:
         self._channel = channel
+        self._concurrency = concurrency
 
     async def invoke(
         self,
@@ -125,6 +131,77 @@ class Verbs:
                     items.extend(page.items)
         return items
 
+    async def invoke_request(self, request: Request) -> Any:
+        """
+        Call the service as *request* says: :meth:`invoke` with its values.
+
+        Raises:
+            ConfigurationError: If it is for another service.
+            EntraError: Whatever :meth:`invoke` raises.
+        """
+        self._check_service(request)
+        return await self.invoke(
+            request.path,
+            method=request.method,
+            query=request.query,
+            body=request.body,
+            headers=request.headers,
+            content_type=request.content_type,
+            parameters=request.parameters,
+            paging=request.paging,
+            raw=request.raw,
+            required_scopes=request.required_scopes,
+            type=request.type,
+            timeout=request.timeout,
+            idempotent=request.idempotent,
+        )
+
+    def invoke_many(
+        self,
+        requests: Many[GivenT],
+        *,
+        ordered: bool = False,
+        concurrency: int | None = None,
+        stop_on_error: bool = False,
+    ) -> AsyncGenerator[tuple[GivenT, Any]]:
+        """
+        Make many calls at once, and yield each request with what became of it as soon as that is known.
+
+        *requests* may be endless: no more are taken from it than are under way. One that fails yields its error, and
+        the others go on. If *requests* itself fails, what is under way is yielded first. A loop that is left early
+        leaves no request behind.
+
+        Args:
+            requests: Requests, paths, or mappings of the names a :class:`~entra_async.Request` has; a list, a
+                generator or an async generator.
+            ordered: Whether to yield in their order, rather than as they end. A slow one then holds up the others.
+            concurrency: How many are taken and not yet yielded, at most; 100 by default, 1,000 with :meth:`batching`.
+            stop_on_error: Whether to raise the first error, and to end the calls under way.
+
+        Yields:
+            The request, the very object that was given, and what :meth:`invoke` returns for it or the error it raises:
+            ``isinstance(result, EntraError)`` tells.
+
+        Raises:
+            ConfigurationError: If *requests* or *concurrency* are of no use.
+            ClosedError: If the Session is closed, or open in another event loop.
+
+        Example:
+            ::
+
+                paths = (f"users/{user['id']}/memberOf" async for user in graph.stream("users"))
+                async for path, groups in graph.invoke_many(paths):
+                    ...
+        """
+        return invoke_many(
+            requests,
+            self.invoke_request,
+            start=self._channel.start,
+            concurrency=self._concurrency if concurrency is None else concurrency,
+            ordered=ordered,
+            stop_on_error=stop_on_error,
+        )
+
     def stream(
         self,
         path: str,
@@ -161,6 +238,23 @@ class Verbs:
             message = f"The answers of {self._channel.service.name!r} are not decoded, so there are no items to stream."
             raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
         return self._items(prepared, type, timeout, required_scopes)
+
+    def _check_service(self, request: Request) -> None:
+        channel, wanted = self._channel, request.service
+        if wanted is not None and str(wanted).lower() not in {channel.name.lower(), channel.service.name.lower()}:
+            message = f"The request is for {wanted!r}, but this is {channel.name!r}."
+            raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
+
+    def _prepare(self, request: Request) -> Prepared:
+        return self._channel.prepare(
+            request.path,
+            method=request.method,
+            query=request.query,
+            headers=request.headers,
+            body=request.body,
+            content_type=request.content_type,
+            parameters=request.parameters,
+        )
 
     async def _items(
         self, prepared: Prepared, kind: Any, timeout_s: float | None, required_scopes: Iterable[str] | None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-__all__ = ("Answer", "Direct", "Request")
+__all__ = ("Answer", "Direct", "Fields", "Request", "Sender")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +57,44 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+class Fields(Mapping[str, str]):
+    """
+    The headers of an answer that was not read from a socket: lookups ignore case (RFC 9110, section 5.1).
+
+    Args:
+        fields: Name to value.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = {name.lower(): (name, value) for name, value in fields.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._fields.values())
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+class Sender(Protocol):
+    """What carries requests: the pool, and what stands before it."""
+
+    async def send(self, request: Request, *, within_s: float) -> Answer:
+        """
+        Send *request* once and return the complete answer, whatever its status.
+
+        Args:
+            request: What is sent.
+            within_s: Seconds it may take in all.
+
+        Raises:
+            TransportError: If no complete answer arrives; ``RequestTimeoutError`` if time ran out.
+            ClosedError: If the Session is closed, or open in another event loop.
+        """
+        ...
