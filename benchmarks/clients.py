@@ -91,6 +91,24 @@ class BareLoop:
         return count
 
 
+@contextlib.asynccontextmanager
+async def connected(server: BenchServer, *, connections: int = CONNECTIONS) -> AsyncIterator[Connection]:
+    """Sign in with this package, and stay so until the block ends."""
+    endpoint = Endpoint(server.base_url, "https://graph.microsoft.com")
+    cloud = Cloud(
+        name="bench",
+        authority=server.base_url,
+        graph=endpoint,
+        azure=endpoint,
+        key_vault=endpoint,
+        endpoint=None,
+        security=None,
+    )
+    provider = ClientSecret(client_id=CLIENT_ID, tenant_id=TENANT_ID, client_secret="not checked")
+    async with Session(cloud=cloud, ssl=trust(server), limits=Limits(connections=connections)) as session:
+        yield await session.connect(provider)
+
+
 class EntraAsync:
     """Our package, with everything it does in its default settings."""
 
@@ -103,19 +121,8 @@ class EntraAsync:
     @contextlib.asynccontextmanager
     async def open(cls, server: BenchServer) -> AsyncIterator[EntraAsync]:
         """Sign in and stay so until the block ends."""
-        endpoint = Endpoint(server.base_url, "https://graph.microsoft.com")
-        cloud = Cloud(
-            name="bench",
-            authority=server.base_url,
-            graph=endpoint,
-            azure=endpoint,
-            key_vault=endpoint,
-            endpoint=None,
-            security=None,
-        )
-        provider = ClientSecret(client_id=CLIENT_ID, tenant_id=TENANT_ID, client_secret="not checked")
-        async with Session(cloud=cloud, ssl=trust(server), limits=Limits(connections=CONNECTIONS)) as session:
-            yield cls(await session.connect(provider))
+        async with connected(server) as connection:
+            yield cls(connection)
 
     async def get_small(self) -> None:
         """Fetch and decode one user."""

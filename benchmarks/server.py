@@ -94,11 +94,33 @@ def build_responses(base_url: str, users: int) -> Responses:
     return responses
 
 
-class PrebuiltProtocol(asyncio.Protocol):
-    """One connection: looks up the target of each request and sends the answer that lies ready."""
+def build_batch_response(body: bytes, responses: Responses) -> bytes:
+    """Return the answer to a ``$batch``: for each item the body that lies ready, or 404."""
+    answers: list[dict[str, object]] = []
+    for item in msgspec.json.decode(body)["requests"]:
+        found = responses.get(f"/v1.0/{item['url'].removeprefix('/')}")
+        answer: dict[str, object] = {"id": item["id"], "status": 200 if found else 404}
+        if found:
+            answer |= {
+                "headers": {"Content-Type": "application/json"},
+                "body": msgspec.Raw(found.partition(b"\r\n\r\n")[2]),
+            }
+        answers.append(answer)
+    return build_response({"responses": answers[::-1]})
 
-    def __init__(self, responses: Responses) -> None:
+
+class PrebuiltProtocol(asyncio.Protocol):
+    """
+    One connection: looks up the target of each request and sends the answer that lies ready.
+
+    Args:
+        responses: Request target to answer.
+        latency_s: Seconds every answer takes.
+    """
+
+    def __init__(self, responses: Responses, latency_s: float = 0.0) -> None:
         self._responses = responses
+        self._latency_s = latency_s
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -117,12 +139,17 @@ class PrebuiltProtocol(asyncio.Protocol):
         head = bytes(self._received[:head_end]).decode("latin-1")
         if len(self._received) < head_end + 4 + content_length(head):
             return
+        body = bytes(self._received[head_end + 4 :])
         self._received.clear()
         target = head.split(" ", 2)[1].replace("%24", "$")
-        response = self._responses.get(target)
-        if response is None:
-            response = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-        self._transport.write(response)
+        if target == "/v1.0/$batch":
+            response = build_batch_response(body, self._responses)
+        else:
+            response = self._responses.get(target, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        if self._latency_s:
+            asyncio.get_running_loop().call_later(self._latency_s, self._transport.write, response)
+        else:
+            self._transport.write(response)
 
 
 def content_length(head: str) -> int:
@@ -134,22 +161,22 @@ def content_length(head: str) -> int:
     return 0
 
 
-async def _serve(certificate: Path, users: int, ready: Connection) -> None:
+async def _serve(certificate: Path, users: int, latency_s: float, ready: Connection) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     responses: Responses = {}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: PrebuiltProtocol(responses), HOST, 0, ssl=context)
+    server = await loop.create_server(lambda: PrebuiltProtocol(responses, latency_s), HOST, 0, ssl=context)
     base_url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}"
     responses.update(build_responses(base_url, users))
     ready.send(base_url)
     await server.serve_forever()
 
 
-def _run(certificate: Path, users: int, ready: Connection) -> None:
+def _run(certificate: Path, users: int, latency_s: float, ready: Connection) -> None:
     # Ctrl+C reaches the whole process group; the parent ends this process.
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(certificate, users, ready))
+        asyncio.run(_serve(certificate, users, latency_s, ready))
 
 
 class BenchServer:
@@ -169,8 +196,8 @@ class BenchServer:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls, users: int) -> Iterator[Self]:
-        """Run a server with that many users until the block ends."""
+    def start(cls, users: int, *, latency_s: float = 0.0) -> Iterator[Self]:
+        """Run a server with that many users until the block ends; each answer takes *latency_s* seconds."""
         # A fork would take over the parent's sockets and TLS state.
         spawn = multiprocessing.get_context("spawn")
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
@@ -180,7 +207,7 @@ class BenchServer:
             authority.cert_pem.write_to_path(str(ca_file))
             leaf.private_key_and_cert_chain_pem.write_to_path(str(certificate))
             receiver, sender = spawn.Pipe(duplex=False)
-            process = spawn.Process(target=_run, args=(certificate, users, sender), daemon=True)
+            process = spawn.Process(target=_run, args=(certificate, users, latency_s, sender), daemon=True)
             process.start()
             sender.close()
             try:

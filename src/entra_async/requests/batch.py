@@ -21,6 +21,7 @@ from entra_async.rules.urls import strip_query
 __all__ = ("BatchVerbs",)
 
 _UNDER_WAY: Final = 50 * MAX_ITEMS
+_WINDOW_S: Final = 0.001  # for those that come back from a wait at the same moment
 _BREATH: Final = 100
 _LONG: Final = 5_000
 
@@ -55,7 +56,7 @@ class BatchVerbs(Verbs):
         """
         check_many(requests)
         channel = self._channel
-        items = Verbs(channel.over(self._envelopes(window_s=0.0)))
+        items = Verbs(channel.over(self._envelopes(window_s=_WINDOW_S)))
         wanted = [as_request(each) async for each in iterate(requests)]
         # So many would hold up the loop for a good part of a second.
         order = await to_thread.run_sync(arrange, wanted) if len(wanted) > _LONG else arrange(wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
 
 from entra_async.errors import ClosedError, ConfigurationError, EntraError
@@ -18,6 +19,7 @@ GivenT = TypeVar("GivenT", bound=RequestLike)
 Many: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 _END: Final[Any] = object()
+_BREATH: Final = 20  # calls begun in one turn of the event loop
 
 
 def check_many(given: object, concurrency: object = 1) -> None:
@@ -85,6 +87,8 @@ async def fan_out(
         except EntraError as error:
             return each, error
 
+    started = count(1)
+
     async def feed() -> None:
         source = iterate(given)
         try:
@@ -95,6 +99,8 @@ async def fan_out(
                     return
                 task = start(run(each), name="entra_async call")
                 running.add(task)
+                if next(started) % _BREATH == 0:
+                    await asyncio.sleep(0)
                 if ordered:
                     ready.put_nowait(task)
                 else:

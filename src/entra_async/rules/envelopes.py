@@ -69,7 +69,7 @@ class _Item(msgspec.Struct):
     id: str | int
     status: int
     headers: dict[str, Any] | None = None
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = msgspec.Raw()
 
 
 class _Batch(msgspec.Struct):
@@ -110,8 +110,8 @@ def _answer(item: _Item) -> ItemAnswer | str:
     return ItemAnswer(item.status, headers, _read_body(item.body, content_type_of(headers)))
 
 
-def _read_body(raw: msgspec.Raw | None, content_type: str | None) -> bytes:
-    content = b"" if raw is None else bytes(raw)
+def _read_body(raw: msgspec.Raw, content_type: str | None) -> bytes:
+    content = bytes(raw)
     if content == b"null":
         return b""
     if not content.startswith(b'"') or is_json(content_type):
