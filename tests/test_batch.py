@@ -260,8 +260,7 @@ async def test_a_chain_longer_than_a_batch(graph: Connection, emulator: Emulator
     results = await graph.batch([*chain, *[ADA] * 40])
 
     assert all(result["givenName"] == "Ada" for result in results)
-    assert sizes(emulator)[:3] == [20, 20, 1]
-    assert sum(sizes(emulator)) == 70
+    assert sorted(sizes(emulator)) == [1] * 30 + [20, 20]
 
 
 async def test_what_depends_on_a_failure_is_not_sent(graph: Connection, emulator: Emulator) -> None:

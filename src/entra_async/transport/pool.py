@@ -8,6 +8,7 @@ It sends what it is given, once: no redirects, no retries, no cookies. Everythin
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import socket
 import ssl
@@ -87,11 +88,17 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, st
 
 _SHORTEST_S: Final = 0.001  # aiohttp takes 0 for no limit
 _MOST_LIMITS: Final = 16
+_LARGE_BYTES: Final = 1 << 20
 
 
 def translations() -> Iterator[type[Exception]]:
     """Yield the foreign errors that the pool translates."""
     return (foreign for foreign, *_ in _TRANSLATIONS)
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    # aiohttp sends bytes in one piece, which holds up the loop, and warns from a megabyte on.
+    return body if body is None or len(body) <= _LARGE_BYTES else io.BytesIO(body)
 
 
 def _translate(error: Exception, request: Request, *, closed: bool) -> Exception:
@@ -280,7 +287,7 @@ class Pool:
                 request.method,
                 url,
                 headers=request.headers,
-                data=request.body,
+                data=_payload(request.body),
                 allow_redirects=False,
                 timeout=timeout,
                 ssl=trust,
