@@ -26,6 +26,7 @@ from tests.virtual_clock import VirtualClock
 ADA = "users/ada@contoso.com"
 NOBODY = "users/nobody@contoso.com"
 BATCH = "/v1.0/$batch"
+FORMS: list[float | str] = [1, 30, "2.128"]
 GRACE: dict[str, Any] = {
     "accountEnabled": True,
     "displayName": "Grace Murray",
@@ -85,7 +86,7 @@ async def test_a_thousand_requests_with_throttled_items() -> None:
         chance.shuffle(ids)
         struck = {f"/v1.0/users/{user_id}": chance.randint(1, 3) for user_id in chance.sample(ids, 100)}
         for path, times in struck.items():
-            emulator.faults.add(path, throttle=chance.choice([1, 30, "2.128"]), times=times)
+            emulator.faults.add(path, throttle=chance.choice(FORMS), times=times)
         results = await graph.batch(f"users/{user_id}" for user_id in ids)
         items = Counter((item.path, item.status) for item in emulator.requests.items())
 
