@@ -91,13 +91,18 @@ async def test_an_answer_that_is_lost(emulator: Emulator, fault: dict[str, Any])
     """When the service acted and the answer is lost, reads are sent again and writes are not: they may have acted."""
     emulator.faults.add(BATCH, **fault)
     async with connected(emulator) as graph:
-        read, written, marked = await graph.batch([READ, write("Turin"), write("Rome", idempotent=True)])
+        read, written, marked, other = await graph.batch(
+            [READ, write("Turin"), write("Rome", idempotent=True), Request("users/x", method="PATCH", body={})]
+        )
 
     assert read["city"] in {"Turin", "Rome"}
     assert isinstance(written, TransportError)
     assert (written.sent, written.method, written.attempts) == (True, "PATCH", 1)
     assert marked is None
-    assert sent(emulator) == {("GET", 200): 2, ("PATCH", 204): 3}
+    assert isinstance(other, TransportError)
+    assert (written.url.rpartition("/")[2], other.url.rpartition("/")[2]) == ("ada@contoso.com", "x")
+    assert written.client_request_id != other.client_request_id
+    assert sent(emulator) == {("GET", 200): 2, ("PATCH", 204): 3, ("PATCH", 404): 1}
 
 
 @pytest.mark.parametrize(

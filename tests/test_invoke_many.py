@@ -251,6 +251,18 @@ async def test_closing_the_session_ends_it(emulator: Emulator) -> None:
     assert ours() == set()
 
 
+async def test_disconnecting_ends_it(graph: Connection, session: Session) -> None:
+    """Endless calls on a connection that is given up end, too."""
+    results = graph.invoke_many(ADA for _ in count())
+    await anext(results)
+    await session.disconnect("Graph")
+    with pytest.raises(ClosedError, match="disconnected"):
+        await read(results, into=[])
+    await anyio.wait_all_tasks_blocked()
+
+    assert ours() == set()
+
+
 async def test_a_loop_left_without_aclosing(graph: Connection, emulator: Emulator) -> None:
     """Leaving the loop leaves nothing behind, also when nobody closes the generator by hand."""
     emulator.faults.add(f"/v1.0/{ADA}", times=None, delay_s=3600)
