@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -57,10 +56,9 @@ class BatchVerbs(Verbs):
         check_many(requests)
         channel = self._channel
         items = Verbs(channel.over(self._envelopes(window_s=_WINDOW_S)))
-        wanted = [as_request(each) async for each in iterate(requests)]
+        wanted = await self._read(requests)
         # So many would hold up the loop for a good part of a second.
         order = await to_thread.run_sync(arrange, wanted) if len(wanted) > _LONG else arrange(wanted)
-        await self._check(wanted)
         ended = {need: asyncio.Event() for needs in order.needs.values() for need in needs}
         failed: dict[int, EntraError] = {}
 
@@ -119,11 +117,14 @@ class BatchVerbs(Verbs):
             channel.carrier, root=channel.root, start=channel.start, window_s=window_s, automatic=automatic
         )
 
-    async def _check(self, requests: Sequence[Request]) -> None:
-        for place, request in enumerate(requests):
+    async def _read(self, requests: Many[RequestLike]) -> list[Request]:
+        wanted: list[Request] = []
+        async for each in iterate(requests):
+            place = len(wanted)
             if place % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)
             try:
+                request = as_request(each)
                 self._check_service(request)
                 check_call(request.type, request.timeout)
                 prepared = self._prepare(request)
@@ -131,6 +132,8 @@ class BatchVerbs(Verbs):
             except ConfigurationError as error:
                 message = f"Request {place} of the batch: {error.args[0]}"
                 raise ConfigurationError(message, field=error.field, hint=error.hint) from None
+            wanted.append(request)
+        return wanted
 
     def _unmet(self, request: Request, need: str | None, cause: EntraError) -> FailedDependencyError:
         prepared = self._prepare(request)

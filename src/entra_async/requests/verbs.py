@@ -175,7 +175,8 @@ class Verbs:
             requests: Requests, paths, or mappings of the names a :class:`~entra_async.Request` has; a list, a
                 generator or an async generator.
             ordered: Whether to yield in their order, rather than as they end. A slow one then holds up the others.
-            concurrency: How many are taken and not yet yielded, at most; 100 by default, 1,000 with :meth:`batching`.
+            concurrency: How many are taken and not yet yielded, at most; 100 by default, 1,000 on the view that
+                :meth:`entra_async.Connection.batching` gives.
             stop_on_error: Whether to raise the first error, and to end the calls under way.
 
         Yields:
