@@ -106,7 +106,7 @@ def read_token(host: IdentityHost, body: Any, *, asked_at: float) -> HostToken:
         token=token,
         expires_on=expires_on,
         refresh_on=None if refresh_in is None else int(asked_at + refresh_in),
-        token_type=str(body.get("token_type") or "Bearer"),
+        token_type="Bearer",  # the only kind there is, whatever else an answer says of it
     )
 
 
