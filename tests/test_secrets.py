@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -9,11 +10,13 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 import entra_async
 from entra_async import ClientSecret, MemoryStore, Session, Token
 from entra_async.errors import ConfigurationError, EntraError, ForbiddenError
+from entra_async.secrecy import wipe_locals
 from entra_async.telemetry import Exchange
 from entra_async.testing import Emulator
 from tests.secrecy import Watch, everything_about, frames_of
@@ -123,6 +126,45 @@ def test_a_provider_that_is_refused_shows_nothing() -> None:
         ClientSecret(client_id="no GUID", tenant_id="contoso.com", client_secret=CANARY)
 
     assert not [text for _, text in everything_about(caught.value) if CANARY in text]
+
+
+async def test_a_task_that_goes_on_keeps_its_locals() -> None:
+    """An error that a coroutine or generator of ours has handled may be raised elsewhere: they go on unharmed."""
+    names: dict[str, Any] = {"__name__": "entra_async.example"}
+    program = """
+def fail(secret):
+    raise ValueError
+
+async def handle(secret, errors, go):
+    try:
+        fail(secret)
+    except ValueError as error:
+        errors.append(error)
+        await go.wait()
+    return secret
+
+def produce(secret, errors):
+    try:
+        fail(secret)
+    except ValueError as error:
+        errors.append(error)
+        yield secret
+    yield secret
+"""
+    exec(compile(program, "a file", "exec"), names)
+    errors: list[ValueError] = []
+    go = anyio.Event()
+    task = asyncio.create_task(names["handle"](CANARY, errors, go))
+    generator = names["produce"](CANARY, errors)
+    next(generator)
+    await anyio.wait_all_tasks_blocked()
+    for error in errors:
+        wipe_locals(error)
+    go.set()
+
+    assert await task == next(generator) == CANARY
+    held = [names for error in errors for place, names in frames_of(error.__traceback__) if place.endswith(":fail")]
+    assert held == [{}, {}]
 
 
 def test_the_watch_sees() -> None:

@@ -7,8 +7,10 @@ Debuggers and error trackers print them, and tokens, passwords and headers are a
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Iterator
 from traceback import walk_tb
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 __all__ = ("keeps_arguments_secret", "wipe_locals")
@@ -27,11 +29,15 @@ def wipe_locals(error: BaseException) -> None:
     """
     for link in _chain(error):
         for frame, _ in walk_tb(link.__traceback__):
-            if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _WIPED:
-                try:
-                    frame.clear()
-                except RuntimeError:  # it still runs
-                    continue
+            if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _WIPED and _is_over(frame):
+                frame.clear()
+
+
+def _is_over(frame: FrameType) -> bool:
+    # An error may have come through a coroutine that handled it and goes on: up to Python 3.12, clearing its frame
+    # would end it in the middle. A frame object refers to its code once the frame is its own: when it is over.
+    code = frame.f_code
+    return any(each is code for each in gc.get_referents(frame))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
