@@ -11,7 +11,7 @@ Every error this package raises, in one tree.
     │   ├── InteractionRequiredError            a person must act: MFA, policy, expired sign-in
     │   ├── ConsentRequiredError                a permission was not granted
     │   └── TokenMismatchError                  the token is of another tenant, application or service
-    ├── StoreError                              the token store cannot be used
+    ├── StoreError                              a token store, or the state of a delta query, cannot be used
     └── RequestError                            a call was made and gave no usable answer
         ├── TransportError(ConnectionError)     no complete answer arrived
         │   └── RequestTimeoutError(TimeoutError)
@@ -183,9 +183,11 @@ class TokenMismatchError(AuthenticationError):
 
 class StoreError(EntraError):
     """
-    The token store cannot be used: its file is broken, foreign, open to others, or sealed with another key.
+    A token store or the state of a delta query cannot be used.
 
-    Raised where a store is used by hand. A Session goes on without its store, and tells its listener.
+    Its file is broken, foreign, or locked; a token store may be open to others or sealed with another key, a state may
+    have been moved on by somebody else. A Session goes on without its token store, and tells its listener; a delta
+    query does not go on without its state.
     """
 
 
