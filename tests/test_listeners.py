@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from entra_async import LoggingListener, MemoryStore, OpenTelemetryListener
+from entra_async import DeltaState, LoggingListener, MemoryStore, OpenTelemetryListener
 from entra_async.errors import ForbiddenError
 from entra_async.telemetry import Exchange, TokenAsked
 from entra_async.testing import Emulator
@@ -131,3 +132,21 @@ async def test_a_refused_token_is_counted(emulator: Emulator) -> None:
     assert [dict(point.attributes) for point in points["entra_async.token.refused"]] == [{"claims": True}]
     reasons = {point.attributes["reason"] for point in points["entra_async.token.request.duration"]}
     assert reasons == {"missing", "refused"}
+
+
+async def test_a_query_that_is_started_over_is_counted(emulator: Emulator, tmp_path: Path) -> None:
+    """An expired page token and a forgotten delta state each count, by their kind."""
+    collected = await to_thread.run_sync(Collected)  # it starts threads and waits for them
+    async with emulator.session(listener=collected.listener) as session:
+        await session.connect(emulator.client_secret)
+        emulator.graph.expire_page_tokens(at_page=2)
+        await session.invoke("users")
+        for _ in range(2):
+            async for _change in session.delta("groups/delta", state=DeltaState(tmp_path / "groups.delta")):
+                pass
+            emulator.graph.expire_delta_tokens()
+    points = await to_thread.run_sync(collected.points)
+    await to_thread.run_sync(collected.close)
+
+    counted = {str(point.attributes["kind"]): point.value for point in points["entra_async.query.restarts"]}
+    assert counted == {"pages": 1, "delta": 1}

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
     from entra_async.pipeline.response import Response as Response
+    from entra_async.requests.delta_state import DeltaState as DeltaState
+    from entra_async.requests.delta_state import DeltaStore as DeltaStore
     from entra_async.requests.request import Request as Request
+    from entra_async.requests.stream import Stream as Stream
+    from entra_async.rules.changes import Change as Change
     from entra_async.rules.filters import Field as Field
     from entra_async.rules.filters import Filter as Filter
     from entra_async.services import Service as Service
@@ -60,10 +64,13 @@ _HOMES: Final = {
     "AzurePowerShell": "entra_async.credentials.developer_tools",
     "Browser": "entra_async.credentials.browser",
     "Certificate": "entra_async.credentials.certificate",
+    "Change": "entra_async.rules.changes",
     "ClientSecret": "entra_async.credentials.client_secret",
     "Cloud": "entra_async.clouds",
     "Connection": "entra_async.connection",
     "CustomHeaders": "entra_async.credentials.custom_headers",
+    "DeltaState": "entra_async.requests.delta_state",
+    "DeltaStore": "entra_async.requests.delta_state",
     "DeviceCode": "entra_async.credentials.device_code",
     "DeviceCodePrompt": "entra_async.credentials.device_code",
     "Endpoint": "entra_async.clouds",
@@ -88,6 +95,7 @@ _HOMES: Final = {
     "Service": "entra_async.services",
     "Session": "entra_async.session",
     "StaticToken": "entra_async.credentials.static_token",
+    "Stream": "entra_async.requests.stream",
     "Timeouts": "entra_async.config",
     "Token": "entra_async.tokens.token",
     "TokenNumbers": "entra_async.tokens.numbers",

@@ -18,6 +18,7 @@ from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
+from entra_async.telemetry import Listener
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity, identity_of
 from entra_async.tokens.key import TokenKey
@@ -53,6 +54,7 @@ class Connection(BatchVerbs):
         pool: Pool,
         clock: Clock,
         policy: RetryPolicy,
+        listener: Listener | None = None,
     ) -> None:
         self.name = name
         self.service: Service = target.service
@@ -69,7 +71,16 @@ class Connection(BatchVerbs):
         )
         caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy)
         super().__init__(
-            Channel(name=name, target=target, caller=caller, clock=clock, start=pool.start, permit=self._permit)
+            Channel(
+                name=name,
+                target=target,
+                caller=caller,
+                clock=clock,
+                start=pool.start,
+                permit=self._permit,
+                holder=self._holder,
+                listener=listener,
+            )
         )
 
     def __repr__(self) -> str:
@@ -184,3 +195,9 @@ class Connection(BatchVerbs):
         if self._disconnected or required is not None:
             token = await self.get_token()
             check_permissions(required, token.scopes, readable=bool(token.claims), service=self.name)
+
+    async def _holder(self) -> tuple[str | None, str | None]:
+        if not isinstance(self._authorization, BearerToken):
+            return None, None
+        claims = (await self.get_token()).claims
+        return claims.get("tid"), claims.get("oid")

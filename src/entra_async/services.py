@@ -6,7 +6,9 @@ Sources:
     https://learn.microsoft.com/en-us/rest/api/azure
     https://learn.microsoft.com/en-us/rest/api/keyvault
     https://learn.microsoft.com/en-us/defender-endpoint/api/apis-intro
+    https://learn.microsoft.com/en-us/defender-endpoint/api/get-machines ($top, $skip)
     https://learn.microsoft.com/en-us/defender-xdr/api-access
+    https://learn.microsoft.com/en-us/defender-xdr/api-list-incidents ($top, $skip)
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
-from entra_async.clouds import Cloud, Endpoint
+from entra_async.clouds import Cloud
 from entra_async.errors import ConfigurationError
 from entra_async.rules.scopes import everything_granted
 from entra_async.rules.urls import check_service_url
@@ -39,6 +41,9 @@ class Service:
         parameters: The parameters of the URL: name to what it means.
         raw_only: ``True`` if its answers are not JSON objects: requests give the ``Response``.
         batches: ``True`` if it takes many requests in one, as Graph's ``$batch`` does.
+        page_sizes: How many items a full page holds, where no link leads to the next: that is asked for with ``$skip``
+            then. Empty where a page without a link is the last.
+        item_key: The property that tells one item of a collection from another.
         help_url: Where it is documented.
 
     Raises:
@@ -54,6 +59,8 @@ class Service:
     parameters: Mapping[str, str] = field(default_factory=dict)
     raw_only: bool = False
     batches: bool = False
+    page_sizes: tuple[int, ...] = ()
+    item_key: str = "id"
     help_url: str | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +75,9 @@ class Service:
             if not isinstance(getattr(self, name), Mapping):
                 message = f"{name} of the service {self.name!r} is no mapping."
                 raise ConfigurationError(message, field=name, hint="Give a dict, or leave it out.")
+        if not isinstance(self.page_sizes, tuple) or any(type(size) is not int or size < 1 for size in self.page_sizes):
+            message = f"page_sizes of the service {self.name!r} is {self.page_sizes!r}."
+            raise ConfigurationError(message, field="page_sizes", hint="Give a tuple of numbers above zero.")
         if self.url:
             object.__setattr__(self, "url", check_service_url(self.url, field="service_url"))
 
@@ -97,25 +107,26 @@ def _built_in(cloud: Cloud) -> Iterator[Service]:
         parameters={"VaultName": "Name of the Key Vault to call"} if "%" in cloud.key_vault.url else {},
         help_url="https://learn.microsoft.com/en-us/rest/api/keyvault",
     )
-    defender: tuple[tuple[str, Endpoint | None, tuple[str, ...], str], ...] = (
-        ("Endpoint", cloud.endpoint, (), "https://learn.microsoft.com/en-us/defender-endpoint/api/apis-intro"),
-        (
-            "Security",
-            cloud.security,
-            ("AdvancedHunting.Read",),
-            "https://learn.microsoft.com/en-us/defender-xdr/api-access",
-        ),
-    )
-    for name, endpoint, scopes, help_url in defender:
-        if endpoint is not None:
-            yield Service(
-                name=name,
-                url=endpoint.url,
-                audience=endpoint.audience,
-                default_scopes=scopes,
-                headers=json,
-                help_url=help_url,
-            )
+    if cloud.endpoint is not None:
+        yield Service(
+            name="Endpoint",
+            url=cloud.endpoint.url,
+            audience=cloud.endpoint.audience,
+            headers=json,
+            page_sizes=(8_000, 10_000),  # of vulnerabilities, and of most others
+            help_url="https://learn.microsoft.com/en-us/defender-endpoint/api/apis-intro",
+        )
+    if cloud.security is not None:
+        yield Service(
+            name="Security",
+            url=cloud.security.url,
+            audience=cloud.security.audience,
+            default_scopes=("AdvancedHunting.Read",),
+            headers=json,
+            page_sizes=(100,),
+            item_key="incidentId",
+            help_url="https://learn.microsoft.com/en-us/defender-xdr/api-access",
+        )
 
 
 @final

@@ -103,7 +103,7 @@ class Session(SessionVerbs):
         self._clock: Clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
         limits = limits or Limits()
-        hears = combine(listener)
+        hears = self._hears = combine(listener)
         self._store = store
         self._shared = None if store is None else SharedTokens(store, self._clock, listener=hears)
         self._pool = Pool(
@@ -331,6 +331,7 @@ class Session(SessionVerbs):
             pool=self._pool,
             clock=self._clock,
             policy=self._retry,
+            listener=self._hears,
         )
         connection.holding = self._accounts.watch(connection, account, self._broker.forget, self._pool.start_soon)
         return connection

@@ -7,10 +7,13 @@ from collections.abc import AsyncGenerator
 from typing import Any, TypeVar, Unpack
 
 from entra_async.connection import Connection
+from entra_async.requests.delta_state import DeltaStore
 from entra_async.requests.fan_out import Many, invoke_many
 from entra_async.requests.request import Request, RequestLike
+from entra_async.requests.stream import Stream
 from entra_async.requests.tasks import Start
-from entra_async.requests.verbs import InvokeOptions, StreamOptions
+from entra_async.requests.verbs import DeltaOptions, InvokeOptions, StreamOptions
+from entra_async.rules.changes import Change
 from entra_async.tokens.identity import Identity
 
 __all__ = ("SessionVerbs",)
@@ -57,9 +60,9 @@ class SessionVerbs(ABC):
         """
         return await self.connection(service).invoke(path, **options)
 
-    def stream(self, path: str, *, service: str | None = None, **options: Unpack[StreamOptions]) -> AsyncGenerator[Any]:
+    def stream(self, path: str, *, service: str | None = None, **options: Unpack[StreamOptions]) -> Stream:
         """
-        Yield every item of a collection: :meth:`Connection.stream` on the connection of that name, or the default one.
+        Give every item of a collection: :meth:`Connection.stream` on the connection of that name, or the default one.
 
         Args:
             path: Below the service's root, such as ``"users"``.
@@ -71,6 +74,24 @@ class SessionVerbs(ABC):
             EntraError: Whatever :meth:`Connection.stream` raises.
         """
         return self.connection(service).stream(path, **options)
+
+    def delta(
+        self, path: str, *, state: DeltaStore, service: str | None = None, **options: Unpack[DeltaOptions]
+    ) -> AsyncGenerator[Change]:
+        """
+        Give every change since *state* was saved: :meth:`Connection.delta` on the connection of that name.
+
+        Args:
+            path: A delta function, such as ``"users/delta"``.
+            state: Where it is kept how far it came.
+            service: See :meth:`connection`.
+            options: Whatever :meth:`Connection.delta` takes beside path and state.
+
+        Raises:
+            ConfigurationError: If the service is not connected, or an argument cannot be used.
+            EntraError: Whatever :meth:`Connection.delta` raises.
+        """
+        return self.connection(service).delta(path, state=state, **options)
 
     async def batch(self, requests: Many[RequestLike], *, service: str | None = None) -> list[Any]:
         """

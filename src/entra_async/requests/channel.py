@@ -12,6 +12,7 @@ from entra_async.requests.prepare import Prepared, Target, prepare
 from entra_async.requests.tasks import Start
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
+from entra_async.telemetry import Event, Listener, notify
 from entra_async.transport.messages import Sender
 
 __all__ = ("Channel",)
@@ -27,10 +28,12 @@ class Channel:
         clock: Where time comes from.
         start: Starts a task that ends with the Session at the latest.
         permit: Raises if the token lacks one of these permissions, or if the connection is disconnected.
+        holder: Tells whose token it is: tenant, and person or service principal; ``None`` where it does not say.
 
     Args:
         target: Where requests go.
         caller: Carries them.
+        listener: Hears of what happens.
     """
 
     def __init__(
@@ -42,13 +45,22 @@ class Channel:
         clock: Clock,
         start: Start,
         permit: Callable[[Iterable[str] | None], Awaitable[None]],
+        holder: Callable[[], Awaitable[tuple[str | None, str | None]]],
+        listener: Listener | None,
     ) -> None:
         self.name = name
         self.clock = clock
         self.start = start
         self.permit = permit
+        self.holder = holder
         self._target = target
         self._caller = caller
+        self._listener = listener
+
+    def tell(self, event: Event) -> None:
+        """Let the listener hear of something, if there is one."""
+        if self._listener is not None:
+            notify(self._listener, event)
 
     @property
     def service(self) -> Service:
@@ -79,6 +91,8 @@ class Channel:
             clock=self.clock,
             start=self.start,
             permit=self.permit,
+            holder=self.holder,
+            listener=self._listener,
         )
 
     def prepare(

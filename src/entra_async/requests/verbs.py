@@ -4,36 +4,54 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypedDict, TypeVar
 
 from entra_async.errors import ConfigurationError
-from entra_async.pipeline.response import Response
 from entra_async.requests.channel import Channel
+from entra_async.requests.delta import Delta
+from entra_async.requests.delta_state import DeltaStore
 from entra_async.requests.fan_out import Many, invoke_many
-from entra_async.requests.pages import iter_pages, next_url
+from entra_async.requests.pages import Collection, Walk
 from entra_async.requests.prepare import Prepared, check_call
 from entra_async.requests.request import Request, RequestLike
+from entra_async.requests.stream import Stream
+from entra_async.rules.changes import Change, is_delta
 from entra_async.rules.decoding import Page
+from entra_async.rules.position import Position, fingerprint, unpack
+from entra_async.rules.urls import strip_query
 
-__all__ = ("InvokeOptions", "StreamOptions", "Verbs")
+__all__ = ("DeltaOptions", "InvokeOptions", "StreamOptions", "Verbs")
 
 GivenT = TypeVar("GivenT", bound=RequestLike)
 
 
-class StreamOptions(TypedDict, total=False):
-    """What :meth:`Connection.stream` takes beside the path."""
-
+class _CallOptions(TypedDict, total=False):
     query: Mapping[str, object] | None
     headers: Mapping[str, str] | None
     parameters: Mapping[str, str] | None
     required_scopes: Iterable[str] | None
-    type: Any
     timeout: float | None
 
 
-class InvokeOptions(StreamOptions, total=False):
+class DeltaOptions(_CallOptions, total=False):
+    """What :meth:`Connection.delta` takes beside the path and the state."""
+
+    minimal: bool
+    latest: bool
+
+
+class StreamOptions(_CallOptions, total=False):
+    """What :meth:`Connection.stream` takes beside the path."""
+
+    type: Any
+    start: str | None
+
+
+class InvokeOptions(_CallOptions, total=False):
     """What :meth:`Connection.invoke` takes beside the path."""
 
+    type: Any
     method: str
     body: Any
     content_type: str | None
@@ -122,13 +140,15 @@ class Verbs:
         value = response.read(type)
         if not isinstance(value, Page):
             return value
-        items = value.items
-        seen: set[int] = set()
-        following = next_url(value, source=prepared.url, seen=seen) if paging else None
-        if following is not None:
-            async with aclosing(self._pages(prepared, following, type, timeout, seen)) as pages:
-                async for page in pages:
-                    items.extend(page.items)
+        if not paging:
+            return value.items
+        walk = self._walk(prepared, type, timeout, None, repeatable=prepared.method == "GET")
+        if not walk.follows(value):
+            return value.items
+        items: list[Any] = []
+        async with aclosing(walk.pages(value)) as pages:
+            async for page in pages:
+                items += page
         return items
 
     async def invoke_request(self, request: Request) -> Any:
@@ -213,12 +233,14 @@ class Verbs:
         required_scopes: Iterable[str] | None = None,
         type: Any = None,  # noqa: A002 - the name msgspec's users know
         timeout: float | None = None,
-    ) -> AsyncGenerator[Any]:
+        start: str | None = None,
+    ) -> Stream:
         """
-        Give every item of a collection, each page once and in order: ``async for user in graph.stream("users")``.
+        Give every item of a collection, each once and in order: ``async for user in graph.stream("users")``.
 
         The next page is fetched while this one is used, and never more than that: memory stays flat over millions of
-        items. A loop that is left early leaves no request behind.
+        items. A loop that is left early leaves no request behind. When a page token has expired, the query is started
+        over, at most three times, and what was given is left out.
 
         Args:
             path: See :meth:`invoke`.
@@ -228,8 +250,10 @@ class Verbs:
             required_scopes: See :meth:`invoke`.
             type: What each item is decoded into.
             timeout: Seconds each page may take in all; 300 by default.
+            start: The ``position`` of an earlier stream of the same path and query: it goes on there.
 
         Raises:
+            ConfigurationError: If an argument cannot be sent, or *start* is of another query.
             PagingError: If the answer is no collection, or the pages go round in circles.
             EntraError: Whatever :meth:`invoke` raises.
         """
@@ -238,7 +262,73 @@ class Verbs:
         if self._channel.service.raw_only:
             message = f"The answers of {self._channel.service.name!r} are not decoded, so there are no items to stream."
             raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
-        return self._items(prepared, type, timeout, required_scopes)
+        begin = None if start is None else unpack(start, query=fingerprint(prepared.url))
+        return Stream(self._walk(prepared, type, timeout, required_scopes, begin=begin))
+
+    def delta(
+        self,
+        path: str,
+        *,
+        state: DeltaStore,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        required_scopes: Iterable[str] | None = None,
+        timeout: float | None = None,
+        minimal: bool = False,
+        latest: bool = False,
+    ) -> AsyncGenerator[Change]:
+        """
+        Give every change since *state* was saved: ``async for change in graph.delta("users/delta", state=…)``.
+
+        With a new state everything is given. The state is saved when the changes of a page were used, that is, when the
+        first of the next page is asked for: a run that is cut off gives its last page again, and loses nothing. An
+        object may come more than once; what comes last is how it is.
+
+        When the service has forgotten its own state, everything is read again, once, and what is missing then is given
+        as removed, with ``derived=True``.
+
+        Args:
+            path: A delta function, such as ``"users/delta"``.
+            state: Where it is kept how far it came: ``DeltaState("users.delta")``, or a store of one's own. One for
+                each path and query.
+            query: Of the first request, such as ``{"$select": "displayName"}``; the service keeps it.
+            headers: Sent with every page.
+            parameters: See :meth:`invoke`.
+            required_scopes: See :meth:`invoke`.
+            timeout: Seconds each page may take in all; 300 by default.
+            minimal: ``True`` for only the properties that changed, once everything was read
+                (``Prefer: return=minimal``).
+            latest: ``True`` to begin now, without what is there: a new state gives nothing the first time.
+
+        Raises:
+            ConfigurationError: If *path* is no delta function, or *state* belongs to another query, tenant or person.
+                Nothing was sent, and the state is as it was.
+            StoreError: If the state is damaged, cannot be saved, or was moved on by somebody else.
+            PagingError: If the pages go round in circles, or end without a delta link.
+            GoneError: If everything has to be read again while that is being done.
+            EntraError: Whatever :meth:`invoke` raises.
+
+        Sources:
+            https://learn.microsoft.com/en-us/graph/delta-query-overview
+        """
+        check_call(None, timeout)
+        prepared = self._channel.prepare(path, query=query, headers=headers, parameters=parameters)
+        if not is_delta(path):
+            message = f"path is {strip_query(path)!r}, which is no delta function."
+            raise ConfigurationError(message, field="path", hint="Add it to the collection: 'users/delta'.")
+        if not all(callable(getattr(state, name, None)) for name in ("load", "save", "missing")):
+            message = f"state is a {state.__class__.__name__}."
+            raise ConfigurationError(message, field="state", hint='Give a DeltaState("users.delta"), or a store.')
+        return Delta(
+            self._channel,
+            prepared,
+            state,
+            permit=partial(self._channel.permit, required_scopes),
+            timeout_s=timeout,
+            minimal=minimal,
+            latest=latest,
+        ).changes()
 
     def _check_service(self, request: Request) -> None:
         channel, wanted = self._channel, request.service
@@ -257,19 +347,27 @@ class Verbs:
             parameters=request.parameters,
         )
 
-    async def _items(
-        self, prepared: Prepared, kind: Any, timeout_s: float | None, required_scopes: Iterable[str] | None
-    ) -> AsyncGenerator[Any]:
-        await self._channel.permit(required_scopes)
-        async with aclosing(self._pages(prepared, prepared.url, kind, timeout_s)) as pages:
-            async for page in pages:
-                for item in page.items:
-                    yield item
-
-    def _pages(
-        self, prepared: Prepared, url: str, kind: Any, timeout_s: float | None, seen: set[int] | None = None
-    ) -> AsyncGenerator[Page]:
-        async def fetch(link: str) -> Response:
-            return await self._channel.follow(prepared, link, timeout_s=timeout_s)
-
-        return iter_pages(fetch, url, kind, start=self._channel.start, seen=seen)
+    def _walk(
+        self,
+        prepared: Prepared,
+        kind: Any,
+        timeout_s: float | None,
+        required_scopes: Iterable[str] | None,
+        *,
+        repeatable: bool = True,
+        begin: Position | None = None,
+    ) -> Walk:
+        channel = self._channel
+        collection = Collection(
+            url=prepared.url,
+            fetch=partial(channel.follow, prepared, timeout_s=timeout_s),
+            start=channel.start,
+            sleep=channel.clock.sleep,
+            permit=partial(channel.permit, required_scopes),
+            tell=channel.tell,
+            kind=kind,
+            item_key=channel.service.item_key,
+            page_sizes=channel.service.page_sizes,
+            repeatable=repeatable,
+        )
+        return Walk(collection, begin)

@@ -28,11 +28,13 @@ class Page:
         items: What it holds; may be empty although more pages follow.
         next_link: Where the next page is, or ``None`` on the last.
         count: ``@odata.count``: how many items there are in all, when asked for; else ``None``.
+        delta_link: Where the changes since now are, on the last page of a delta query; else ``None``.
     """
 
     items: list[Any]
     next_link: Any
     count: int | None
+    delta_link: Any = None
 
 
 def is_json(content_type: str | None) -> bool:
@@ -106,7 +108,8 @@ def _is_page(names: Mapping[str, Any]) -> bool:
 def _page(marks: Mapping[str, Any], items: list[Any]) -> Page:
     count = marks.get("@odata.count")
     link = marks.get("@odata.nextLink") or marks.get("nextLink") or None
-    return Page(items, next_link=link, count=count if isinstance(count, int) else None)
+    count = count if isinstance(count, int) else None
+    return Page(items, next_link=link, count=count, delta_link=marks.get("@odata.deltaLink") or None)
 
 
 @dataclass(frozen=True, slots=True)

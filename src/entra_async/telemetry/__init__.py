@@ -9,7 +9,18 @@ from typing import Final, Literal, TypeAlias
 
 from entra_async.errors import ConfigurationError
 
-__all__ = ("Event", "Exchange", "Listener", "StoreUsed", "TokenAsked", "TokenRefused", "combine", "notify")
+__all__ = (
+    "Event",
+    "Exchange",
+    "Listener",
+    "PagingRestarted",
+    "ResyncBegun",
+    "StoreUsed",
+    "TokenAsked",
+    "TokenRefused",
+    "combine",
+    "notify",
+)
 
 _LOGGER: Final = logging.getLogger("entra_async")
 
@@ -114,7 +125,55 @@ class StoreUsed:
         return self.error is not None
 
 
-Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed
+@dataclass(frozen=True, slots=True)
+class PagingRestarted:
+    """
+    A page token has expired, and the query was started over. What was handed out is left out.
+
+    Attributes:
+        url: The first page, without its query.
+        status: HTTP status of the refusal.
+        code: The service's code, such as ``"Directory_ExpiredPageToken"``.
+        restarts: How often this query was started over so far.
+        items: How many items were handed out before.
+    """
+
+    url: str
+    status: int
+    code: str | None
+    restarts: int
+    items: int
+
+    @property
+    def is_trouble(self) -> bool:
+        """It is: what took so long will take longer."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncBegun:
+    """
+    The state of a delta query has expired at the service, and everything is read again.
+
+    Attributes:
+        url: The delta function, without its query.
+        status: HTTP status of the refusal.
+        code: The service's code, such as ``"syncStateNotFound"``.
+        located: Whether the service said where to begin; else it is the first request again.
+    """
+
+    url: str
+    status: int
+    code: str | None
+    located: bool
+
+    @property
+    def is_trouble(self) -> bool:
+        """It is: what took so long will take longer."""
+        return True
+
+
+Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed | PagingRestarted | ResyncBegun
 """Whatever a listener hears of."""
 
 Listener: TypeAlias = Callable[[Event], None]

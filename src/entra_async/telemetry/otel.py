@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from urllib.parse import urlsplit
 
 from entra_async.errors import ConfigurationError
-from entra_async.telemetry import Event, Exchange, StoreUsed, TokenAsked, TokenRefused
+from entra_async.telemetry import (
+    Event,
+    Exchange,
+    PagingRestarted,
+    ResyncBegun,
+    StoreUsed,
+    TokenAsked,
+    TokenRefused,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -44,6 +52,7 @@ class OpenTelemetryListener:
     ``entra_async.token.waiters``                    counter    callers that waited for one
     ``entra_async.token.refused``                    counter    tokens that a service refused, by ``claims``
     ``entra_async.store.duration``                   histogram  seconds of a use of the store, by operation
+    ``entra_async.query.restarts``                   counter    queries that were started over, by ``kind``
     ``entra_async.token.hits`` and its like          counters   ``Session.token_numbers``; see :meth:`observe`
     ===============================================  =========  ==================================================
 
@@ -81,6 +90,7 @@ class OpenTelemetryListener:
         self._waiters = meter.create_counter("entra_async.token.waiters", "{caller}", "Callers that waited.")
         self._refused = meter.create_counter("entra_async.token.refused", "{token}", "Tokens answered with 401.")
         self._store = meter.create_histogram("entra_async.store.duration", "s", "A use of the token store.")
+        self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Queries started over.")
 
     def observe(self, session: _Numbers) -> None:
         """Report a Session's ``token_numbers``, which no event tells of, whenever metrics are collected."""
@@ -103,6 +113,10 @@ class OpenTelemetryListener:
             case StoreUsed():
                 failed: dict[str, AttributeValue] = {} if event.error is None else {"error.type": "StoreError"}
                 self._store.record(event.duration_s, {"operation": event.operation, **failed})
+            case PagingRestarted():
+                self._restarts.add(1, {"kind": "pages"})
+            case ResyncBegun():
+                self._restarts.add(1, {"kind": "delta"})
 
     def _exchanged(self, event: Exchange) -> None:
         parts = urlsplit(event.url)

@@ -1,0 +1,112 @@
+"""Which items of a collection were handed out, so that none is twice."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection
+from operator import attrgetter, itemgetter
+from typing import Any, Final, final
+
+import anyio.lowlevel
+import msgspec
+
+__all__ = ("Seen",)
+
+_SLICE: Final = 20_000  # what is recalled between two turns of the event loop: some milliseconds
+_BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it takes long
+
+
+@final
+class Seen:
+    """
+    Remembers items by 64 bits of a hash of their key: 8 bytes each.
+
+    Two of a million items are taken for the same with a chance of 1 in 37 million.
+
+    Args:
+        key: The property or attribute that tells items apart.
+        log: ``False`` if nothing will ever be recalled.
+        contents: Whether pages whose items have no key are compared as a whole.
+
+    Attributes:
+        complete: Whether every item so far had a key.
+        repeated: Whether the last page was, item by item, the one before it.
+    """
+
+    def __init__(self, key: str, *, log: bool, contents: bool) -> None:
+        self._of_dict = itemgetter(key)
+        self._of_object = attrgetter(key)
+        self._log: array[int] | None = array("q") if log else None
+        self._contents = contents
+        self._before = array("q")
+        self._recalled: list[array[int]] = []
+        self._count = 0
+        self.complete = True
+        self.repeated = False
+
+    @property
+    def count(self) -> int:
+        """How many items it remembers."""
+        return self._count + len(self._log or ())
+
+    def sift(self, items: list[Any]) -> list[Any]:
+        """
+        Return the items of a page that are new, and remember them.
+
+        What the page before held is left out if the page begins with some of it, as it does when the service sends a
+        page again, or when something new has moved all others down. What was recalled is left out anywhere.
+        """
+        if not items:
+            return items
+        try:
+            page = array("q", map(hash, map(self._of_dict if isinstance(items[0], dict) else self._of_object, items)))
+        except (KeyError, AttributeError, TypeError):
+            self.complete = False
+            page = array("q", [hash(msgspec.json.encode(items))] if self._contents else ())
+            self.repeated, self._before = bool(page) and page == self._before, page
+            return items
+        before, self._before = self._before, page
+        overlaps = page[0] in before
+        self.repeated = overlaps and page == before
+        if overlaps or self._recalled:
+            old: Collection[int] = set(before) if overlaps else ()
+            kept = [
+                (item, mark)
+                for item, mark in zip(items, page, strict=True)
+                if mark not in old and not self._recalls(mark)
+            ]
+            items = [item for item, _ in kept]
+            page = array("q", [mark for _, mark in kept])
+        if self._log is not None:
+            self._log.extend(page)
+        return items
+
+    async def recall(self) -> bool:
+        """
+        Leave out, from now on, everything handed out so far: the query begins again.
+
+        Returns:
+            ``False`` if that cannot be told, since some items had no key.
+        """
+        log = self._log
+        if log is None or not self.complete:
+            return False
+        buckets = self._recalled or [array("q") for _ in range(_BUCKETS)]
+        for start in range(0, len(log), _SLICE):
+            for mark in log[start : start + _SLICE]:
+                buckets[mark % _BUCKETS].append(mark)
+            await anyio.lowlevel.checkpoint()
+        self._count += len(log)
+        self._recalled, self._log, self._before = [], array("q"), array("q")
+        for bucket in buckets:
+            self._recalled.append(array("q", sorted(bucket)))
+            await anyio.lowlevel.checkpoint()
+        return not self._recalls(hash(None))  # a key without a value tells nothing apart
+
+    def _recalls(self, mark: int) -> bool:
+        if not self._recalled:
+            return False
+        bucket = self._recalled[mark % _BUCKETS]
+        at = bisect_left(bucket, mark)
+        return at < len(bucket) and bucket[at] == mark
