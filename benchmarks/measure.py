@@ -76,17 +76,21 @@ class StallMeter:
 
     Attributes:
         longest_s: The longest delay of a timer in seconds.
+        busiest_s: The most processor time in seconds that was used between two beats: a stall of this thread's own
+            making, also where others have the processor for a while.
     """
 
     _INTERVAL_S = 0.005
 
     def __init__(self) -> None:
-        self.longest_s = 0.0
+        self.longest_s = self.busiest_s = 0.0
+        self._used_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
         """Start measuring."""
+        self._used_s = time.thread_time()
         self._schedule()
         return self
 
@@ -100,7 +104,9 @@ class StallMeter:
         self._handle = self._loop.call_at(due, self._observe, due)
 
     def _observe(self, due: float) -> None:
+        used_s = time.thread_time()
         self.longest_s = max(self.longest_s, self._loop.time() - due)
+        self.busiest_s, self._used_s = max(self.busiest_s, used_s - self._used_s), used_s
         self._schedule()
 
 
