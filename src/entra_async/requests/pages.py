@@ -109,7 +109,7 @@ class Walk:
         if given == len(self._new):
             return Position(self._query, self._following or "", ended=self._following is None)
         last = self._new[given - 1]
-        done = next(number for number, item in enumerate(self._page, 1) if item is last)
+        done = next(number for number, item in enumerate(self._page[given - 1 :], given) if item is last)
         return Position(self._query, self._url, done, self._mark(last))
 
     async def items(self) -> AsyncGenerator[Any]:
