@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
     from entra_async.pipeline.response import Response as Response
+    from entra_async.requests.downloads import Download as Download
+    from entra_async.requests.operations import Operation as Operation
     from entra_async.rules.filters import Field as Field
     from entra_async.rules.filters import Filter as Filter
     from entra_async.services import Service as Service
@@ -65,6 +67,7 @@ _HOMES: Final = {
     "CustomHeaders": "entra_async.credentials.custom_headers",
     "DeviceCode": "entra_async.credentials.device_code",
     "DeviceCodePrompt": "entra_async.credentials.device_code",
+    "Download": "entra_async.requests.downloads",
     "Endpoint": "entra_async.clouds",
     "EntraError": "entra_async.errors",
     "Federated": "entra_async.credentials.federated",
@@ -79,6 +82,7 @@ _HOMES: Final = {
     "MemoryStore": "entra_async.tokens.store",
     "OnBehalfOf": "entra_async.credentials.on_behalf_of",
     "OpenTelemetryListener": "entra_async.telemetry.otel",
+    "Operation": "entra_async.requests.operations",
     "RefreshToken": "entra_async.credentials.refresh_token",
     "Response": "entra_async.pipeline.response",
     "RetryPolicy": "entra_async.config",

@@ -11,8 +11,10 @@ from entra_async.credentials.accounts import Account
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.outside import Outside
 from entra_async.requests.channel import Channel
 from entra_async.requests.prepare import Target
+from entra_async.requests.transfers import Transfers
 from entra_async.requests.verbs import Verbs
 from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
@@ -28,7 +30,7 @@ __all__ = ("Connection",)
 
 
 @final
-class Connection(Verbs):
+class Connection(Verbs, Transfers):
     """
     A service that is signed in to. Made by :meth:`entra_async.Session.connect`, closed with the Session.
 
@@ -69,7 +71,15 @@ class Connection(Verbs):
         )
         caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy)
         super().__init__(
-            Channel(name=name, target=target, caller=caller, clock=clock, start=pool.start, permit=self._permit)
+            Channel(
+                name=name,
+                target=target,
+                caller=caller,
+                clock=clock,
+                start=pool.start,
+                permit=self._permit,
+                outside=Outside(pool=pool, clock=clock, policy=policy),
+            )
         )
 
     def __repr__(self) -> str:

@@ -7,11 +7,13 @@ from typing import Any, final
 
 from entra_async.config import Clock
 from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.outside import Outside
 from entra_async.pipeline.response import Response
 from entra_async.requests.pages import Start
 from entra_async.requests.prepare import Prepared, Target, prepare
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
+from entra_async.transport.streams import Stream
 
 __all__ = ("Channel",)
 
@@ -26,6 +28,7 @@ class Channel:
         clock: Where time comes from.
         start: Starts a task that ends with the Session at the latest.
         permit: Raises if the token lacks one of these permissions, or if the connection is disconnected.
+        outside: The way to URLs that permit by themselves what they lead to.
 
     Args:
         target: Where requests go.
@@ -41,11 +44,13 @@ class Channel:
         clock: Clock,
         start: Start,
         permit: Callable[[Iterable[str] | None], Awaitable[None]],
+        outside: Outside,
     ) -> None:
         self.name = name
         self.clock = clock
         self.start = start
         self.permit = permit
+        self.outside = outside
         self._target = target
         self._caller = caller
 
@@ -53,6 +58,20 @@ class Channel:
     def service(self) -> Service:
         """The service that is called."""
         return self._target.service
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request sends: for links, to which the caller's own headers do not belong."""
+        return dict(self._target.headers)
+
+    def root(self, parameters: Mapping[str, str] | None = None) -> str:
+        """
+        Return the service's root, its parameters filled in.
+
+        Raises:
+            ConfigurationError: If there is no URL, or a parameter is missing, unknown or unfit.
+        """
+        return self._target.base(parameters)
 
     def prepare(
         self,
@@ -83,7 +102,12 @@ class Channel:
         )
 
     async def send(
-        self, prepared: Prepared, *, timeout_s: float | None = None, idempotent: bool | None = None
+        self,
+        prepared: Prepared,
+        *,
+        timeout_s: float | None = None,
+        idempotent: bool | None = None,
+        follow: bool = True,
     ) -> Response:
         """
         Send a request and return its answer; see :meth:`entra_async.pipeline.caller.Caller.call`.
@@ -92,6 +116,7 @@ class Channel:
             prepared: The request.
             timeout_s: Seconds it may take in all; the policy's deadline by default.
             idempotent: Whether acting twice is the same as acting once; by default the method tells.
+            follow: ``False`` to return a redirect instead of going there.
 
         Raises:
             EntraError: Whatever the caller raises.
@@ -104,7 +129,28 @@ class Channel:
                 body=prepared.body,
                 timeout_s=timeout_s,
                 idempotent=idempotent,
+                follow=follow,
             )
+        except BaseException as error:
+            wipe_locals(error)
+            raise
+
+    async def open(
+        self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None
+    ) -> tuple[Response, Stream | None]:
+        """
+        GET a URL that was checked, and return the answer, or a redirect, while its body arrives.
+
+        Args:
+            url: Below the service's root.
+            headers: Without a token.
+            timeout_s: See :meth:`send`.
+
+        Raises:
+            EntraError: Whatever the caller raises.
+        """
+        try:
+            return await self._caller.open(url, headers=headers, timeout_s=timeout_s, follow=False)
         except BaseException as error:
             wipe_locals(error)
             raise
