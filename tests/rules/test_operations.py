@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.operations import Report, Way, choose_way, decide_poll_s, read_report
+from entra_async.rules.operations import Report, Way, choose_way, decide_poll_s, read_refusal, read_report
 
 MONITOR = "https://management.azure.com/subscriptions/1/operations/2"
 RUNNING = {"properties": {"provisioningState": "Creating"}}
@@ -35,6 +35,8 @@ json = st.recursive(
         ("PUT", 200, {}, {"id": "1"}, None),
         ("POST", 202, {}, None, None),
         ("POST", 200, {}, RUNNING, None),
+        ("DELETE", 202, {}, {"properties": {"provisioningState": "Deleting"}}, ("resource", None)),
+        ("DELETE", 202, {}, None, None),
         ("DELETE", 204, {}, None, None),
     ],
 )
@@ -98,6 +100,24 @@ def test_how_an_operation_is_followed(
 def test_how_an_operation_stands(way: Way, status: int, body: Any, report: Report | None) -> None:
     """Final words are final in any case of letters; every other word means that it goes on."""
     assert read_report(way, status, {}, body) == report
+
+
+@pytest.mark.parametrize(
+    ("way", "method", "status", "report"),
+    [
+        ("location", "PUT", 409, Report("Failed", done=True, failed=True)),
+        ("location", "PUT", 404, None),
+        ("location", "PUT", 401, None),
+        ("location", "PUT", 429, None),
+        ("location", "PUT", 503, None),
+        ("status", "PUT", 409, None),
+        ("resource", "DELETE", 404, Report("Succeeded", done=True)),
+        ("resource", "PUT", 404, None),
+    ],
+)
+def test_what_an_error_says(way: Way, method: str, status: int, report: Report | None) -> None:
+    """The Location of what failed answers with its error; a resource that is gone was deleted; else nothing is said."""
+    assert read_refusal(way, method, status) == report
 
 
 def test_a_redirect_is_the_end() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from io import TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn, Protocol, TypeAlias
 
@@ -68,7 +69,7 @@ async def open_content(content: Any, size: int | None) -> AsyncGenerator[Content
             await to_thread.run_sync(file.close)
     elif isinstance(content, AsyncIterable):
         yield _Flow(aiter(content), size)
-    elif callable(getattr(content, "read", None)):
+    elif callable(getattr(content, "read", None)) and not isinstance(content, TextIOBase):
         yield await to_thread.run_sync(_File, content, size)
     else:
         message = f"content is a {type(content).__name__}, which cannot be sent."

@@ -15,7 +15,7 @@ from entra_async.rules.urls import origin_of, strip_query
 
 __all__ = ("Place", "is_own")
 
-_VERSION: Final = "1."
+_VERSION: Final = "op1."
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

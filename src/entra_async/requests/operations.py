@@ -12,20 +12,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any, Final, final
 
 import anyio
 import msgspec
 
-from entra_async.errors import ConfigurationError, DecodeError, OperationFailedError, OperationTimeoutError
+from entra_async.errors import (
+    APIStatusError,
+    ConfigurationError,
+    DecodeError,
+    OperationFailedError,
+    OperationTimeoutError,
+)
 from entra_async.pipeline.response import Response
 from entra_async.requests.channel import Channel
 from entra_async.requests.operation_token import Place, is_own
 from entra_async.requests.prepare import Prepared
 from entra_async.rules.links import check_open_link, join_root
-from entra_async.rules.operations import Report, choose_way, decide_poll_s, read_report
+from entra_async.rules.operations import Report, choose_way, decide_poll_s, read_refusal, read_report
 from entra_async.rules.retry import read_retry_after_s
-from entra_async.rules.urls import strip_path, strip_query
+from entra_async.rules.urls import strip_query
 
 __all__ = ("Operation", "begin_operation", "resume_operation")
 
@@ -146,7 +153,17 @@ class Operation:
 
     async def _ask(self) -> None:
         assert self._place is not None
-        response = await self._get(self._place, self._place.monitor, follow=self._place.way != "location")
+        place = self._place
+        try:
+            response = await self._get(place, place.monitor, follow=place.way != "location")
+        except APIStatusError as error:
+            report = read_refusal(place.way, place.method, error.status)
+            if report is None:
+                raise
+            # Its message begins with what was asked, then has what the service said.
+            said = str(error.args[0]).partition(f" answered {error.status}: ")[2]
+            self._take(replace(report, code=error.code, reason=said.removeprefix(f"{error.code}: ")), None)
+            return
         self._learn(response, None if response.status >= _REDIRECTED else read_value(response))
         self._plan(response)
 
@@ -161,6 +178,9 @@ class Operation:
         moved = None if report.done else choose_way(place.method, response.status, response.headers, None)
         if moved is not None and moved[0] == place.way and moved[1] is not None:
             self._place = msgspec.structs.replace(place, monitor=resolve(moved[1], source=place.monitor, place=place))
+        self._take(report, value)
+
+    def _take(self, report: Report, value: Any) -> None:
         self._last, self._report = value, report
         self.status, self.percent, self.done = report.status, report.percent, report.done
 
@@ -196,11 +216,6 @@ class Operation:
             prepared = Prepared("GET", url, self._channel.headers)
             return await self._channel.send(prepared, timeout_s=self._timeout_s, follow=follow)
         return await self._channel.outside.get(url, timeout_s=self._timeout_s, follow=follow)
-
-    def _shown(self) -> str:
-        assert self._place is not None
-        own = is_own(self._place.monitor, root=self._place.root)
-        return strip_query(self._place.url) if own else strip_path(self._place.monitor)
 
     def _failure(self, report: Report) -> OperationFailedError:
         assert self._place is not None

@@ -18,12 +18,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ("Report", "Way", "choose_way", "decide_poll_s", "read_report")
+__all__ = ("Report", "Way", "choose_way", "decide_poll_s", "read_refusal", "read_report")
 
 Way = Literal["status", "location", "resource"]
 
 _ACCEPTED: Final = 202
 _SEE_OTHER: Final = range(300, 400)
+_NOT_FOUND: Final = 404
+_BAD: Final = 400
+_SERVER: Final = 500
+_OF_THE_QUESTION: Final = frozenset({401, 403, 404, 408, 410, 429})
 _SUCCEEDED: Final = frozenset({"succeeded", "completed"})
 _FAILED: Final = frozenset({"failed", "canceled", "cancelled", "deletefailed", "invalid", "skipped"})
 # What a report of Graph has beside its status; a result that happens to have a status has none of them.
@@ -90,9 +94,9 @@ def choose_way(method: str, status: int, headers: Mapping[str, str], body: objec
     if status == _ACCEPTED and headers.get("Location"):
         return "location", headers["Location"]  # of 201 it is the new resource
     state = _provisioning_state(body)
-    if method in {"PUT", "PATCH"} and (status == _ACCEPTED or state is not None):
-        return None if state is not None and state.lower() in _SUCCEEDED else ("resource", None)
-    return None
+    over = state is not None and state.lower() in _SUCCEEDED
+    known = state is not None or (status == _ACCEPTED and method != "DELETE")
+    return ("resource", None) if method in {"PUT", "PATCH", "DELETE"} and known and not over else None
 
 
 def read_report(way: Way, status: int, headers: Mapping[str, str], body: object) -> Report | None:
@@ -119,6 +123,22 @@ def read_report(way: Way, status: int, headers: Mapping[str, str], body: object)
     if isinstance(said, str) and said and isinstance(body, Mapping) and _OF_REPORTS & body.keys():
         return _judge(said, body)
     return Report("InProgress", done=False) if status == _ACCEPTED else Report("Succeeded", done=True)
+
+
+def read_refusal(way: Way, method: str, status: int) -> Report | None:
+    """
+    Return what an error status says of the operation; ``None`` if it says something of the question only.
+
+    Args:
+        way: How it is asked after.
+        method: HTTP method of the request that began it.
+        status: HTTP status, from 400 on.
+    """
+    if way == "resource" and method == "DELETE" and status == _NOT_FOUND:
+        return Report("Succeeded", done=True)
+    if way == "location" and _BAD <= status < _SERVER and status not in _OF_THE_QUESTION:
+        return Report("Failed", done=True, failed=True)
+    return None
 
 
 def _provisioning_state(body: object) -> str | None:

@@ -1,0 +1,495 @@
+"""Uploads: whatever happens on the way, the file arrives as it is, or nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from entra_async import Connection, RetryPolicy, Timeouts
+from entra_async.errors import (
+    ClosedError,
+    ConfigurationError,
+    ConflictError,
+    ContentChangedError,
+    DecodeError,
+    ForbiddenError,
+    NotFoundError,
+    RequestError,
+    RequestTimeoutError,
+    TransportError,
+    UnsafeLinkError,
+)
+from entra_async.testing import Emulator
+from tests.moving_clock import MovingClock
+
+UNIT = 327_680
+DATA = random.Random(4).randbytes(3 * UNIT + 4321)
+
+
+@asynccontextmanager
+async def connected(emulator: Emulator, **options: Any) -> AsyncIterator[Connection]:
+    async with emulator.session(clock=MovingClock(emulator.clock), **options) as session:
+        yield await session.connect(emulator.client_secret)
+
+
+@pytest.fixture
+async def graph(emulator: Emulator) -> AsyncIterator[Connection]:
+    """Yield a connection to Graph."""
+    async with connected(emulator) as connection:
+        yield connection
+
+
+def place(emulator: Emulator, name: str = "big/file.bin") -> str:
+    return f"drives/{emulator.drives.drive_id()}/root:/{name}"
+
+
+def hash_of(emulator: Emulator, name: str = "big/file.bin") -> str:
+    return sha256(emulator.drives.content(name)).hexdigest()
+
+
+def puts(emulator: Emulator) -> list[str]:
+    """Return the ranges that were sent, in order."""
+    return [request.headers["content-range"] for request in emulator.requests.matching(path="/upload/.*", method="PUT")]
+
+
+async def pieces(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+        await anyio.lowlevel.checkpoint()
+
+
+class Pipe(io.RawIOBase):
+    """A binary file that can be read once, a little at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(min(size, 70_000))
+
+
+@pytest.mark.parametrize("kind", ["bytes", "bytearray", "path", "text", "file", "memory", "pipe", "flow"])
+async def test_every_kind_of_content(emulator: Emulator, graph: Connection, tmp_path: Path, kind: str) -> None:
+    """Bytes, a path, an open file, a pipe and an async iterable all arrive, chunk by chunk, and give the item."""
+    path = tmp_path / "file.bin"
+    await anyio.Path(path).write_bytes(DATA)
+    with path.open("rb") as file:
+        content: dict[str, Any] = {
+            "bytes": DATA,
+            "bytearray": bytearray(DATA),
+            "path": path,
+            "text": str(path),
+            "file": file,
+            "memory": io.BytesIO(DATA),
+            "pipe": Pipe(DATA),
+            "flow": pieces(DATA),
+        }
+        size = len(DATA) if kind in {"pipe", "flow"} else None
+        item = await graph.upload(place(emulator), content[kind], size=size, chunk_size=UNIT)
+        assert not file.closed
+
+    assert (item["name"], item["size"]) == ("file.bin", len(DATA))
+    assert emulator.drives.content("big/file.bin") == DATA
+    total = len(DATA)
+    assert puts(emulator) == [
+        f"bytes {start}-{min(start + UNIT, total) - 1}/{total}" for start in range(0, total, UNIT)
+    ]
+
+
+async def test_nothing_of_ours_goes_to_the_upload_host(emulator: Emulator, graph: Connection) -> None:
+    """The session's host sees no token and no header of the service; Graph sees the token once."""
+    await graph.upload(place(emulator), DATA)
+    sent = emulator.requests.matching(path="/upload/.*")
+
+    assert len(sent) == 1
+    assert "authorization" not in sent[0].headers
+    assert "client-request-id" not in sent[0].headers
+
+
+async def test_a_file_opened_in_the_middle(emulator: Emulator, graph: Connection) -> None:
+    """An open file is sent from where it stands."""
+    file = io.BytesIO(DATA)
+    file.seek(1000)
+    await graph.upload(place(emulator), file)
+
+    assert emulator.drives.content("big/file.bin") == DATA[1000:]
+
+
+async def test_an_empty_file(emulator: Emulator, graph: Connection) -> None:
+    """A session cannot hold nothing, so an empty file is put as it is."""
+    item = await graph.upload(place(emulator), b"", conflict_behavior="fail")
+
+    assert item["size"] == 0
+    assert emulator.drives.content("big/file.bin") == b""
+    assert emulator.requests.count(path="/upload/.*") == 0
+
+
+async def test_progress(emulator: Emulator, graph: Connection) -> None:
+    """Progress tells what has arrived, and ends with all of it."""
+    told: list[tuple[int, int]] = []
+    await graph.upload(
+        place(emulator), DATA, chunk_size=UNIT, progress=lambda arrived, total: told.append((arrived, total))
+    )
+
+    assert told == [(n, len(DATA)) for n in (UNIT, 2 * UNIT, 3 * UNIT, len(DATA))]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_cut_at_random_bytes(emulator: Emulator, seed: int) -> None:
+    """However often and wherever the link is lost, the file that arrives has the same hash."""
+    chance = random.Random(seed)
+    cuts = 0
+    for _ in range(6):
+        after = chance.randrange(8)
+        match chance.randrange(5):
+            case 0:
+                emulator.faults.add("/upload/*", method="PUT", after=after, cut_request_after=chance.randrange(UNIT))
+            case 1:
+                emulator.faults.add("/upload/*", method="PUT", after=after, reset="after")
+            case 2:
+                emulator.faults.add("/upload/*", method="PUT", after=after, cut_answer_after=chance.randrange(300))
+            case 3:
+                emulator.faults.add("/upload/*", method="PUT", after=after, status=chance.choice([500, 503, 429]))
+            case _:
+                emulator.faults.add("/upload/*", method="GET", after=after % 2, reset="before")
+        cuts += 1
+    async with connected(emulator, retry=RetryPolicy(max_attempts=12)) as graph:
+        item = await graph.upload(place(emulator), DATA, chunk_size=UNIT, conflict_behavior="fail")
+
+    assert cuts == 6
+    assert item["size"] == len(DATA)
+    assert hash_of(emulator) == sha256(DATA).hexdigest()
+
+
+async def test_what_has_arrived_is_not_sent_again(emulator: Emulator, graph: Connection) -> None:
+    """If the answer to a chunk is lost, the service is asked, and gets the next one."""
+    emulator.faults.add("/upload/*", method="PUT", after=1, reset="after")
+    await graph.upload(place(emulator), DATA, chunk_size=UNIT)
+
+    assert len(puts(emulator)) == len(set(puts(emulator))) == 4
+    assert emulator.requests.count(path="/upload/.*", method="GET") == 1
+
+
+@pytest.mark.parametrize("behavior", [None, "fail", "replace"])
+async def test_the_last_answer_is_lost(emulator: Emulator, graph: Connection, behavior: Any) -> None:
+    """If the session ended with the last chunk, whose answer was lost, the file that is there is the result."""
+    emulator.faults.add("/upload/*", method="PUT", after=3, reset="after")
+    item = await graph.upload(place(emulator), DATA, chunk_size=UNIT, conflict_behavior=behavior)
+
+    assert item["size"] == len(DATA)
+    assert emulator.drives.content("big/file.bin") == DATA
+
+
+async def test_the_last_answer_is_lost_and_nobody_knows(emulator: Emulator, graph: Connection) -> None:
+    """Where the file was to be renamed it cannot be found again: the error says so, and nothing is sent twice."""
+    emulator.faults.add("/upload/*", method="PUT", after=3, reset="after")
+    with pytest.raises(TransportError, match="may be there") as caught:
+        await graph.upload(place(emulator), DATA, chunk_size=UNIT, conflict_behavior="rename")
+
+    assert caught.value.sent
+    assert len(puts(emulator)) == 4
+
+
+async def test_a_pause_is_kept(emulator: Emulator) -> None:
+    """A throttled session is left alone for as long as it asks."""
+    clock = MovingClock(emulator.clock)
+    emulator.faults.add("/upload/*", method="PUT", throttle=17)
+    async with emulator.session(clock=clock) as session:
+        await session.connect(emulator.client_secret)
+        await session.upload(place(emulator), DATA)
+
+    assert clock.sleeps == [17]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_chunk_that_is_there_already(emulator: Emulator, graph: Connection, closed: bool) -> None:
+    """416 means to ask what is missing, in either way to write it."""
+    emulator.drives.closed_ranges = closed
+    emulator.faults.add("/upload/*", method="PUT", after=1, status=416)
+    await graph.upload(place(emulator), DATA, chunk_size=UNIT)
+
+    assert emulator.drives.content("big/file.bin") == DATA
+
+
+async def test_an_expired_session_begins_anew_once(emulator: Emulator, graph: Connection) -> None:
+    """A session that is gone before its time is replaced once, which progress shows; the second time it is an error."""
+    told: list[int] = []
+    emulator.faults.add("/upload/*", method="PUT", after=2, status=404)
+    await graph.upload(place(emulator), DATA, chunk_size=UNIT, progress=lambda arrived, _: told.append(arrived))
+    assert told == [UNIT, 2 * UNIT, 0, UNIT, 2 * UNIT, 3 * UNIT, len(DATA)]
+    assert emulator.drives.content("big/file.bin") == DATA
+    emulator.faults.add("/upload/*", method="PUT", times=None, status=404)
+    with pytest.raises(NotFoundError, match="before its time"):
+        await graph.upload(place(emulator, "other.bin"), DATA)
+
+    assert emulator.requests.count(path=".*other.bin:/createUploadSession") == 2
+
+
+async def test_what_can_be_read_once_does_not_begin_anew(emulator: Emulator, graph: Connection) -> None:
+    """An async iterable cannot be rewound: the end of its session is an error, and nothing else is sent."""
+    emulator.faults.add("/upload/*", method="PUT", after=1, status=404)
+    with pytest.raises(NotFoundError):
+        await graph.upload(place(emulator), pieces(DATA), size=len(DATA), chunk_size=UNIT)
+
+    assert len(puts(emulator)) == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "flow"])
+async def test_a_service_that_lost_bytes(emulator: Emulator, graph: Connection, kind: str) -> None:
+    """What can be rewound is sent again from where the service wants it; what cannot is an error that says so."""
+    lost = {"nextExpectedRanges": ["0-"]}
+    emulator.faults.add("/upload/*", method="PUT", after=1, status=202, body=lost)
+    emulator.faults.add("/upload/*", method="PUT", status=202, body={"nextExpectedRanges": [f"{UNIT}-"]}, after=1)
+    await graph.upload(place(emulator), DATA, chunk_size=UNIT)
+    assert emulator.drives.content("big/file.bin") == DATA
+    emulator.faults.add("/upload/*", method="PUT", after=1, status=202, body=lost)
+    once: Any = Pipe(DATA) if kind == "pipe" else pieces(DATA)
+    with pytest.raises(RequestError, match="read once only"):
+        await graph.upload(place(emulator, "other.bin"), once, size=len(DATA), chunk_size=UNIT)
+
+    assert emulator.requests[-1].method == "DELETE"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (202, {"nextExpectedRanges": ["0-"]}),
+        (202, {"nextExpectedRanges": [f"{len(DATA)}-"]}),
+        (202, {"nextExpectedRanges": ["99999999-"]}),
+        (202, {"id": "x"}),
+        (200, {"id": "x"}),
+    ],
+)
+async def test_a_session_that_makes_no_sense(
+    emulator: Emulator, graph: Connection, status: int, body: dict[str, Any]
+) -> None:
+    """A session that goes in circles, or ends before the file does, is an error, not a loop and not a success."""
+    emulator.faults.add("/upload/*", method="PUT", times=None, status=status, body=body)
+    with pytest.raises((DecodeError, RequestError)) as caught:
+        await graph.upload(place(emulator), DATA, chunk_size=UNIT)
+
+    assert len(puts(emulator)) < 8
+    assert "/upload/" not in f"{caught.value} {caught.value.url}"
+    assert emulator.requests[-1].method == "DELETE"
+
+
+async def test_a_name_that_is_taken(emulator: Emulator, graph: Connection) -> None:
+    """A conflict is a ConflictError, at the beginning or at the end, unless it is to be replaced or renamed."""
+    emulator.drives.put("big/file.bin", b"old")
+    with pytest.raises(ConflictError) as caught:
+        await graph.upload(place(emulator), DATA, conflict_behavior="fail")
+    assert caught.value.code == "nameAlreadyExists"
+    item = await graph.upload(place(emulator), DATA, conflict_behavior="rename")
+    assert item["name"] not in {"file.bin", ""}
+    await graph.upload(place(emulator), DATA, conflict_behavior="replace")
+    assert emulator.drives.content("big/file.bin") == DATA
+
+    def take(arrived: int, _: int) -> None:
+        if arrived == UNIT:
+            emulator.drives.put("late.bin", b"first")
+
+    with pytest.raises(ConflictError):
+        await graph.upload(place(emulator, "late.bin"), DATA, chunk_size=UNIT, progress=take)
+    assert emulator.drives.content("late.bin") == b"first"
+    assert emulator.requests[-1].method == "DELETE"
+
+
+async def test_another_version_of_an_item(emulator: Emulator, graph: Connection) -> None:
+    """A file that is there already is addressed by its id."""
+    item_id = emulator.drives.put("big/file.bin", b"old")
+    item = await graph.upload(f"drives/{emulator.drives.drive_id()}/items/{item_id}", DATA)
+
+    assert item["id"] == item_id
+    assert emulator.drives.content("big/file.bin") == DATA
+
+
+async def test_a_cancelled_upload_leaves_nothing(emulator: Emulator, graph: Connection) -> None:
+    """Cancelling ends the session at the service, too."""
+    emulator.faults.add("/upload/*", method="PUT", after=2, delay_s=3600)
+    with anyio.CancelScope() as scope:
+
+        async def stop() -> None:
+            await emulator.requests.wait_for(3, path="/upload/.*", method="PUT")
+            scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(stop)
+            await graph.upload(place(emulator), DATA, chunk_size=UNIT)
+
+    assert scope.cancelled_caught
+    assert [request.method for request in emulator.requests.matching(path="/upload/.*")][-1] == "DELETE"
+    with pytest.raises(FileNotFoundError):
+        emulator.drives.content("big/file.bin")
+
+
+async def test_a_farewell_that_fails_hides_nothing(emulator: Emulator, graph: Connection) -> None:
+    """If the session cannot be ended either, the first error is the one that is raised."""
+    emulator.faults.add("/upload/*", method="PUT", status=403)
+    emulator.faults.add("/upload/*", method="DELETE", reset="before")
+    with pytest.raises(ForbiddenError):
+        await graph.upload(place(emulator), DATA)
+
+
+async def test_a_file_that_changes(emulator: Emulator, graph: Connection, tmp_path: Path) -> None:
+    """A file that is written to, cut or lengthened while it is uploaded is an error, and nothing is left of it."""
+    path = tmp_path / "file.bin"
+
+    async def upload(change: Any) -> None:
+        await anyio.Path(path).write_bytes(DATA)
+        os.utime(path, (1, 1))
+
+        def tell(arrived: int, _: int) -> None:
+            if arrived == UNIT:
+                change()
+
+        with pytest.raises(ContentChangedError, match="while it was uploaded"):
+            await graph.upload(place(emulator), path, chunk_size=UNIT, progress=tell)
+        assert emulator.requests[-1].method == "DELETE"
+
+    await upload(lambda: os.utime(path, (2, 2)))
+    await upload(lambda: os.truncate(path, UNIT + 1))
+    await upload(lambda: os.truncate(path, len(DATA) + 1))
+    with pytest.raises(FileNotFoundError):
+        emulator.drives.content("big/file.bin")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "flow"])
+@pytest.mark.parametrize("wrong", [-1, 1])
+async def test_more_or_less_than_was_said(emulator: Emulator, graph: Connection, kind: str, wrong: int) -> None:
+    """Content of another size than was given is an error before its last chunk is sent."""
+    content: Any = Pipe(DATA) if kind == "pipe" else pieces(DATA)
+    with pytest.raises(ContentChangedError):
+        await graph.upload(place(emulator), content, size=len(DATA) + wrong, chunk_size=UNIT)
+
+    assert emulator.requests[-1].method == "DELETE"
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"chunk_size": 1_000_000}, "chunk_size"),
+    ({"chunk_size": 60 * 1024 * 1024}, "chunk_size"),
+    ({"conflict_behavior": "overwrite"}, "conflict_behavior"),
+    ({"size": 5}, "size"),
+    ({"size": -1}, "size"),
+    ({"size": True}, "size"),
+    ({"name": "x.bin"}, "name"),
+    ({"timeout": 0}, "timeout"),
+    ({"content": 7}, "content"),
+    ({"content": ["x"]}, "content"),
+    ({"content": "missing.bin"}, "content"),
+    ({"content": io.StringIO("text"), "size": 4}, "content"),
+    ({"content": Pipe(b"x")}, "size"),
+    ({"content": pieces(b"x")}, "size"),
+    ({"path": "drives/1/root:/a.bin:/content"}, "path"),
+    ({"path": "drives/1/root:/a.bin:/createUploadSession"}, "path"),
+    ({"path": "drives/1/root:/a.bin?x=1"}, "path"),
+    ({"path": 7}, "path"),
+    ({"path": "users/1/messages/2/attachments"}, "name"),
+    ({"path": "users/1/messages/2/attachments", "name": "x", "conflict_behavior": "fail"}, "conflict_behavior"),
+    ({"path": "users/1/messages/2/attachments", "name": "x", "chunk_size": 32 * UNIT}, "chunk_size"),
+]
+
+
+@pytest.mark.parametrize(("options", "field"), BAD, ids=lambda value: value if isinstance(value, str) else "")
+async def test_what_cannot_be_sent(emulator: Emulator, graph: Connection, options: dict[str, Any], field: str) -> None:
+    """Bad input names the argument, and nothing is sent."""
+    before = len(emulator.requests)
+    given: dict[str, Any] = {"path": place(emulator), "content": DATA, **options}
+    with pytest.raises(ConfigurationError) as caught:
+        await graph.upload(given.pop("path"), given.pop("content"), **given)
+
+    assert caught.value.field == field
+    assert len(emulator.requests) == before
+
+
+@pytest.mark.parametrize("url", ["http://evil.example/x", "https://u@evil.example/", None, 7])
+async def test_an_upload_url_that_is_none(emulator: Emulator, graph: Connection, url: Any) -> None:
+    """Bytes go over TLS or not at all."""
+    emulator.faults.add("*/createUploadSession", status=200, body={"uploadUrl": url})
+    with pytest.raises((UnsafeLinkError, DecodeError)):
+        await graph.upload(place(emulator), DATA)
+
+
+async def test_a_redirect_is_not_followed(emulator: Emulator, graph: Connection) -> None:
+    """The session's host says where the bytes go, and nobody else."""
+    emulator.faults.add("/upload/*", method="PUT", status=307, headers={"Location": "https://localhost:1/x"}, body="")
+    with pytest.raises(RequestError, match="answered 307"):
+        await graph.upload(place(emulator), DATA)
+
+
+async def test_a_link_that_stands_still(emulator: Emulator) -> None:
+    """An upload may take as long as something moves; when nothing does, it is tried again, and then it is an error."""
+    emulator.faults.add("/upload/*", method="PUT", times=None, delay_s=3600)
+    timeouts, retry = Timeouts(gap_s=0.1, answer_s=0.1), RetryPolicy(max_attempts=2, base_delay_s=0.001)
+    async with emulator.session(timeouts=timeouts, retry=retry) as session:
+        graph = await session.connect(emulator.client_secret)
+        with pytest.raises(RequestTimeoutError, match="nothing moved") as caught:
+            await graph.upload(place(emulator), DATA)
+
+    assert caught.value.attempts == 2
+    assert "/upload/" not in f"{caught.value} {caught.value.url}"
+
+
+async def test_closing_the_session_ends_an_upload(emulator: Emulator) -> None:
+    """An upload on its way ends with a clear error when its Session is closed."""
+    emulator.faults.add("/upload/*", method="PUT", delay_s=3600)
+    session = emulator.session()
+    graph = await session.connect(emulator.client_secret)
+    upload = asyncio.create_task(graph.upload(place(emulator), DATA))
+    await emulator.requests.wait_for(1, path="/upload/.*")
+    await session.aclose()
+    with pytest.raises(ClosedError):
+        await upload
+
+
+async def test_events_show_the_host_only(emulator: Emulator) -> None:
+    """A listener hears of each chunk, but not where exactly it went."""
+    heard: list[Any] = []
+    async with connected(emulator, listener=heard.append) as graph:
+        await graph.upload(place(emulator), DATA, chunk_size=UNIT)
+    chunks = [event for event in heard if getattr(event, "url", "").startswith(emulator.drives.url)]
+
+    assert [event.status for event in chunks] == [202, 202, 202, 201]
+    assert {event.url for event in chunks} == {f"{emulator.drives.url}/…"}
+
+
+# Outlook
+
+MESSAGE = "users/ada@contoso.com/messages/1/attachments"
+
+
+async def test_a_large_attachment(emulator: Emulator, graph: Connection) -> None:
+    """An attachment goes up in chunks below 4 MB, by Outlook's own words for ranges, and gives its id."""
+    data = random.Random(1).randbytes(4_000_000)
+    url = f"{emulator.drives.url}/upload/outlook?authtoken=x"
+    emulator.faults.add(f"/v1.0/{MESSAGE}/createUploadSession", status=201, body={"uploadUrl": url})
+    emulator.faults.add("/upload/outlook", status=200, body={"NextExpectedRanges": ["3932160"]})
+    location = "https://outlook.office.com/api/v2.0/Users('1')/Messages('1')/Attachments('AAMk=')"
+    emulator.faults.add("/upload/outlook", status=201, headers={"Location": location}, body="")
+    attachment = await graph.upload(MESSAGE, data, name="report.pdf")
+
+    assert attachment == {"id": "AAMk="}
+    assert puts(emulator) == ["bytes 0-3932159/4000000", "bytes 3932160-3999999/4000000"]
+
+
+async def test_a_small_attachment(emulator: Emulator, graph: Connection, tmp_path: Path) -> None:
+    """Outlook makes no session below 3 MB: a small attachment goes in one request, named as its file is."""
+    path = tmp_path / "report.pdf"
+    await anyio.Path(path).write_bytes(b"content")
+    emulator.faults.add(f"/v1.0/{MESSAGE}", method="POST", status=201, body={"id": "AAMk=", "name": "report.pdf"})
+    attachment = await graph.upload(MESSAGE, path)
+
+    assert attachment["id"] == "AAMk="
+    assert emulator.requests.count(path=".*createUploadSession") == 0
