@@ -1,4 +1,4 @@
-"""What can be uploaded: bytes, a file by its path, an open file, or whatever yields bytes. One chunk is in memory."""
+"""What can be uploaded: bytes, a file by its path, an open file, or what yields bytes. A chunk or two are in memory."""
 
 from __future__ import annotations
 

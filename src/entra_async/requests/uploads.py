@@ -159,6 +159,7 @@ class _Session:
             length = count_chunk(wanted, total=total, chunk_size=self._chunk_size)
             if length == 0:
                 self._fail(f"wants bytes from {wanted.start} on of {total}")
+            self._chunk = b""  # lets go of the last one before the next one is read
             self._chunk = await self._content.read(wanted.start, length)
             response = await self._send_chunk()
             body = _decode(response.body)
