@@ -151,9 +151,9 @@ class Transfers:
         """
         Upload a file to a drive, or attach one to a message or an event: ``await graph.upload(path, "report.pdf")``.
 
-        An upload session takes it in chunks, of which one or two are in memory. After a lost link, an error of the service or a
-        pause it asked for, the service is asked what it has, and gets the rest. What fails or is cancelled leaves
-        nothing behind. Neither the token nor a header of the service goes to the session's host.
+        An upload session takes it in chunks, of which one or two are in memory. After a lost link, an error of the
+        service or a pause it asked for, the service is asked what it has, and gets the rest. What fails or is cancelled
+        leaves nothing behind. Neither the token nor a header of the service goes to the session's host.
 
         Args:
             path: The file in a drive, new (``"users/{id}/drive/root:/reports/2026.xlsx"``) or there already
