@@ -24,7 +24,7 @@ from entra_async.errors import (
     UnsafeLinkError,
 )
 from entra_async.testing import Emulator
-from entra_async.testing.faults import Fault
+from entra_async.testing.fault import Fault
 from tests.moving_clock import MovingClock
 from tests.uploading import DATA, UNIT, connected, place, puts
 

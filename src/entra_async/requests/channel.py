@@ -64,7 +64,7 @@ class Channel:
         """What every request sends: for links, to which the caller's own headers do not belong."""
         return dict(self._target.headers)
 
-    def root(self, parameters: Mapping[str, str] | None = None) -> str:
+    def base(self, parameters: Mapping[str, str] | None = None) -> str:
         """
         Return the service's root, its parameters filled in.
 

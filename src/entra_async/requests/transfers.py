@@ -114,7 +114,7 @@ class Transfers:
         """
         check_call(None, timeout)
         channel = self._channel
-        root = channel.root(parameters)
+        root = channel.base(parameters)
         if (path is None) is (token is None):
             message = "operation() takes either a path or a token."
             raise ConfigurationError(message, field="token", hint="Give a path to begin one, a token to go on with it.")
