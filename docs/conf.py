@@ -61,7 +61,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"entra_async\.telemetry\.otel\._Numbers"),  # the one property of a Session that it reads
     (r"py:class", r"entra_async\.tokens\.key\.Terms"),  # what the broker is told of an account
     (r"py:class", r"entra_async\.[\w.]+\.GivenT"),  # a type variable
-    (r"py:class", r"tuple\[str"),  # Sphinx cuts "tuple[str, ...]" at its comma
+    (r"py:class", r"tuple\[(str|int)"),  # Sphinx cuts "tuple[str, ...]" at its comma
 ]
 
 

@@ -29,7 +29,7 @@ ERRORS = [getattr(errors, name) for name in errors.__all__]
 
 # The only modules of the SDK that may import them; the emulator and the command stand outside of it.
 ENGINES = {
-    "aiohttp": {"entra_async.transport.pool"},
+    "aiohttp": {"entra_async.transport.pool", "entra_async.transport.failures"},
     # msgraph-sdk takes only instances of azure-core's AccessToken for tokens, so ours is one.
     "azure": {"entra_async.transport.azure", "entra_async.transport.key_vault", "entra_async.tokens.token"},
     "msal": {"entra_async.transport.msal"},
@@ -225,7 +225,7 @@ def test_error_survives_a_process_boundary(cls: type[errors.EntraError], protoco
 
 
 def test_wheel_is_small_and_typed(tmp_path: Path) -> None:
-    """The SDK takes less than 300 KB of the wheel, and so does the emulator; there is nothing else in it."""
+    """The SDK takes less than 350 KB of the wheel, the emulator less than 300 KB; there is nothing else in it."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
@@ -237,7 +237,7 @@ def test_wheel_is_small_and_typed(tmp_path: Path) -> None:
     members = zipfile.ZipFile(wheel).infolist()
     names = [member.filename for member in members]
     emulator = sum(member.compress_size for member in members if member.filename.startswith("entra_async/testing/"))
-    assert sum(member.compress_size for member in members) - emulator < 300_000
+    assert sum(member.compress_size for member in members) - emulator < 350_000
     assert emulator < 300_000
     assert "entra_async/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

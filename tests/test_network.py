@@ -24,7 +24,7 @@ from entra_async.errors import (
     UnauthorizedError,
 )
 from entra_async.testing import Emulator
-from entra_async.transport.pool import translations
+from entra_async.transport.failures import translations
 from tests.virtual_clock import VirtualClock
 
 ADA = "users/ada@contoso.com"

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from entra_async.pipeline.response import Response as Response
     from entra_async.requests.delta_state import DeltaState as DeltaState
     from entra_async.requests.delta_state import DeltaStore as DeltaStore
+    from entra_async.requests.downloads import Download as Download
+    from entra_async.requests.operations import Operation as Operation
     from entra_async.requests.request import Request as Request
     from entra_async.requests.stream import Stream as Stream
     from entra_async.rules.changes import Change as Change
@@ -73,6 +75,7 @@ _HOMES: Final = {
     "DeltaStore": "entra_async.requests.delta_state",
     "DeviceCode": "entra_async.credentials.device_code",
     "DeviceCodePrompt": "entra_async.credentials.device_code",
+    "Download": "entra_async.requests.downloads",
     "Endpoint": "entra_async.clouds",
     "EntraError": "entra_async.errors",
     "Federated": "entra_async.credentials.federated",
@@ -87,6 +90,7 @@ _HOMES: Final = {
     "MemoryStore": "entra_async.tokens.store",
     "OnBehalfOf": "entra_async.credentials.on_behalf_of",
     "OpenTelemetryListener": "entra_async.telemetry.otel",
+    "Operation": "entra_async.requests.operations",
     "RefreshToken": "entra_async.credentials.refresh_token",
     "Request": "entra_async.requests.request",
     "Response": "entra_async.pipeline.response",

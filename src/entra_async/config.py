@@ -88,7 +88,9 @@ class Timeouts:
         queue_s: For a place among ``Limits.connections``. Counted apart, so that a long queue is never
             mistaken for an unreachable host.
         connect_s: For DNS, TCP and TLS.
-        answer_s: From sending to the last byte of the answer, connecting included.
+        answer_s: From sending to the last byte of the answer, connecting included. Of an upload or a download: from its
+            last byte sent to the first one of the answer.
+        gap_s: Without a byte, of an upload or a download. They may take as long as something moves.
 
     Raises:
         ConfigurationError: If a value is not greater than zero.
@@ -97,11 +99,11 @@ class Timeouts:
     queue_s: float = 300.0
     connect_s: float = 15.0
     answer_s: float = 100.0
+    gap_s: float = 30.0
 
     def __post_init__(self) -> None:
-        _check_positive(self.queue_s, "queue_s")
-        _check_positive(self.connect_s, "connect_s")
-        _check_positive(self.answer_s, "answer_s")
+        for field in ("queue_s", "connect_s", "answer_s", "gap_s"):
+            _check_positive(getattr(self, field), field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,11 @@ from entra_async.credentials.accounts import Account
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.outside import Outside
 from entra_async.requests.batch import BatchVerbs
 from entra_async.requests.channel import Channel
 from entra_async.requests.prepare import Target
+from entra_async.requests.transfers import Transfers
 from entra_async.rules.permissions import check_permissions
 from entra_async.rules.token_request import check_token_request
 from entra_async.secrecy import wipe_locals
@@ -29,7 +31,7 @@ __all__ = ("Connection",)
 
 
 @final
-class Connection(BatchVerbs):
+class Connection(BatchVerbs, Transfers):
     """
     A service that is signed in to. Made by :meth:`entra_async.Session.connect`, closed with the Session.
 
@@ -80,6 +82,7 @@ class Connection(BatchVerbs):
                 permit=self._permit,
                 holder=self._holder,
                 listener=listener,
+                outside=Outside(pool=pool, clock=clock, policy=policy),
             )
         )
 

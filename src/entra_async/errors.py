@@ -15,10 +15,13 @@ Every error this package raises, in one tree.
     └── RequestError                            a call was made and gave no usable answer
         ├── TransportError(ConnectionError)     no complete answer arrived
         │   └── RequestTimeoutError(TimeoutError)
+        │       └── OperationTimeoutError       an operation goes on at the service; its token resumes it
         ├── UnsafeLinkError                     a link leads away from its service; nothing was sent there
         ├── PagingError                         the pages of a collection make no sense: a loop, a wrong shape
         ├── FailedDependencyError               not sent: a request of the batch that it depends on failed
         ├── DecodeError(ValueError)             the answer is not what its content type or ``type=`` promised
+        ├── OperationFailedError                a long-running operation ended without success
+        ├── ContentChangedError                 what was sent or received changed midway
         └── APIStatusError                      the service answered with an error status
             ├── BadRequestError 400
             ├── UnauthorizedError 401
@@ -30,7 +33,8 @@ Every error this package raises, in one tree.
             ├── ThrottledError 429
             └── ServerError 5xx
 
-No message, attribute or pickle of an error holds a token, a secret, a request body or a query string.
+No message, attribute or pickle of an error holds a token, a secret, a request body or a query string. (The one that
+resumes an operation is no access token; it holds the address to ask.)
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ __all__ = (
     "ConfigurationError",
     "ConflictError",
     "ConsentRequiredError",
+    "ContentChangedError",
     "CredentialUnavailableError",
     "DecodeError",
     "EntraError",
@@ -53,6 +58,8 @@ __all__ = (
     "GoneError",
     "InteractionRequiredError",
     "NotFoundError",
+    "OperationFailedError",
+    "OperationTimeoutError",
     "PagingError",
     "PreconditionFailedError",
     "RequestError",
@@ -256,6 +263,17 @@ class RequestTimeoutError(TransportError, TimeoutError):
     """A limit in time was reached: waiting for a place in the pool, connecting, reading, or the whole call."""
 
 
+class OperationTimeoutError(RequestTimeoutError):
+    """
+    A long-running operation took longer than the caller would wait. It goes on at the service.
+
+    Attributes:
+        token: What resumes it, here or in another process.
+    """
+
+    token: str | None = None
+
+
 class UnsafeLinkError(RequestError):
     """A link, redirect or path leads to a host that is not the service's own. Nothing was sent there."""
 
@@ -277,6 +295,23 @@ class FailedDependencyError(RequestError):
 
 class DecodeError(RequestError, ValueError):
     """The answer is not the JSON, or not the ``type=``, that was promised."""
+
+
+class OperationFailedError(RequestError):
+    """
+    A long-running operation ended without success.
+
+    Attributes:
+        status: The service's word for how it ended, such as ``"Failed"`` or ``"Canceled"``.
+        code: The service's own code, such as ``"SkuNotAvailable"``, or ``None``.
+    """
+
+    status: str = ""
+    code: str | None = None
+
+
+class ContentChangedError(RequestError):
+    """What was being sent or received changed, or ended early, before all of it was there. Nothing mixed was kept."""
 
 
 class APIStatusError(RequestError):

@@ -7,11 +7,15 @@ from collections.abc import AsyncGenerator
 from typing import Any, TypeVar, Unpack
 
 from entra_async.connection import Connection
+from entra_async.requests.contents import Uploadable
 from entra_async.requests.delta_state import DeltaStore
+from entra_async.requests.downloads import Download
 from entra_async.requests.fan_out import Many, invoke_many
+from entra_async.requests.operations import Operation
 from entra_async.requests.request import Request, RequestLike
 from entra_async.requests.stream import Stream
 from entra_async.requests.tasks import Start
+from entra_async.requests.transfers import DownloadOptions, OperationOptions, UploadOptions
 from entra_async.requests.verbs import DeltaOptions, InvokeOptions, StreamOptions
 from entra_async.rules.changes import Change
 from entra_async.tokens.identity import Identity
@@ -147,3 +151,56 @@ class SessionVerbs(ABC):
             ordered=ordered,
             stop_on_error=stop_on_error,
         )
+
+    async def operation(
+        self, path: str | None = None, *, service: str | None = None, **options: Unpack[OperationOptions]
+    ) -> Operation:
+        """
+        Begin a long-running operation, or go on with one: :meth:`Connection.operation`.
+
+        Args:
+            path: Below the service's root; ``None`` with a *token*.
+            service: See :meth:`connection`.
+            options: Whatever :meth:`Connection.operation` takes beside the path.
+
+        Raises:
+            ConfigurationError: If the service is not connected, or an argument cannot be sent.
+            EntraError: Whatever :meth:`Connection.operation` raises.
+        """
+        return await self.connection(service).operation(path, **options)
+
+    async def upload(
+        self, path: str, content: Uploadable, *, service: str | None = None, **options: Unpack[UploadOptions]
+    ) -> Any:
+        """
+        Upload a file: :meth:`Connection.upload` on the connection of that name, or the default one.
+
+        Args:
+            path: The file in a drive, or the attachments of a message or an event.
+            content: Bytes, a path, a file opened in binary mode, or what yields bytes.
+            service: See :meth:`connection`.
+            options: Whatever :meth:`Connection.upload` takes beside these.
+
+        Returns:
+            The item, as the service describes it.
+
+        Raises:
+            ConfigurationError: If the service is not connected, or an argument cannot be used.
+            EntraError: Whatever :meth:`Connection.upload` raises.
+        """
+        return await self.connection(service).upload(path, content, **options)
+
+    def download(self, path: str, *, service: str | None = None, **options: Unpack[DownloadOptions]) -> Download:
+        """
+        Download a file in pieces: :meth:`Connection.download` on the connection of that name, or the default one.
+
+        Args:
+            path: What to GET.
+            service: See :meth:`connection`.
+            options: Whatever :meth:`Connection.download` takes beside the path.
+
+        Raises:
+            ConfigurationError: If the service is not connected, or an argument cannot be used.
+            EntraError: Whatever :meth:`Connection.download` raises.
+        """
+        return self.connection(service).download(path, **options)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import UnsafeLinkError
-from entra_async.rules.links import check_link
+from entra_async.rules.links import check_link, check_open_link, join_root
 from entra_async.rules.urls import origin_of
 
 SOURCE = "https://graph.microsoft.com/v1.0/users?$top=1"
@@ -78,3 +78,37 @@ def test_any_link_stays_or_is_refused(link: str) -> None:
         return
 
     assert origin_of(target) == ("https", "graph.microsoft.com", 443)
+
+
+@pytest.mark.parametrize(
+    "link", ["http://a.example/", "ftp://a.example/", "https://x@a.example/", "https://a.example\\.b/", "https://:1/"]
+)
+def test_open_links_go_over_tls(link: str) -> None:
+    """A link that needs no token may lead to any host, but over TLS, and its path is not shown."""
+    assert check_open_link("https://up.example/secret?x=1", source=SOURCE) == "https://up.example/secret?x=1"
+    with pytest.raises(UnsafeLinkError, match="no https URL") as caught:
+        check_open_link(link, source="https://up.example/secret")
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("/teams('1')/operations('2')", "https://graph.microsoft.com/v1.0/teams('1')/operations('2')"),
+        ("/v1.0/teams/1", "/v1.0/teams/1"),
+        ("/beta/teams/1", "/beta/teams/1"),
+        ("//evil.example/x", "//evil.example/x"),
+        ("https://graph.microsoft.com/x", "https://graph.microsoft.com/x"),
+        ("?x=1", "?x=1"),
+        (None, None),
+    ],
+)
+def test_a_path_without_version_is_below_the_root(link: Any, target: Any) -> None:
+    """Teams leaves the version out of its Location."""
+    assert join_root(link, root="https://graph.microsoft.com/v1.0") == target
+
+
+def test_a_root_of_ones_own_is_not_doubled() -> None:
+    """A path that holds the root's path already stays as it is."""
+    assert join_root("/api/v7/x", root="https://contoso.example/api/v7") == "/api/v7/x"

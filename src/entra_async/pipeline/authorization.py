@@ -11,7 +11,7 @@ from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
 from entra_async.tokens.source import TokenSource
 
-__all__ = ("Authorization", "BearerToken", "Inherited")
+__all__ = ("Authorization", "BearerToken", "Inherited", "Nothing")
 
 
 @runtime_checkable
@@ -44,6 +44,18 @@ class Authorization(Protocol):
             claims: What the service demands of the next token, a JSON text; ``None`` if it does not say.
         """
         ...
+
+
+class Nothing:
+    """Attaches nothing, to URLs that permit by themselves what they lead to."""
+
+    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+        """Leave the headers as they are; see :class:`Authorization`."""
+        del headers, within_s
+        return ""
+
+    def refused(self, secret: str, claims: str | None) -> None:
+        """Do nothing: there is nothing else to try."""
 
 
 class BearerToken:

@@ -14,15 +14,15 @@ from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import AuthenticationError, RequestError
-from entra_async.pipeline.authorization import Authorization, Inherited
+from entra_async.pipeline.authorization import Authorization, Inherited, Nothing
 from entra_async.pipeline.failure import status_error
 from entra_async.pipeline.response import Response
 from entra_async.rules.challenges import read_claims
-from entra_async.rules.links import check_link
+from entra_async.rules.links import check_link, check_open_link
 from entra_async.rules.retry import is_idempotent
-from entra_async.rules.urls import strip_query
 from entra_async.transport.attempts import Attempts
 from entra_async.transport.messages import Answer, Request, Sender
+from entra_async.transport.streams import Stream
 
 __all__ = ("Caller",)
 
@@ -42,14 +42,16 @@ class Caller:
 
     Args:
         pool: Where they go.
-        authorization: What is attached to each attempt.
+        authorization: What is attached to each attempt; ``None`` for calls to URLs that permit by themselves what they
+            lead to, such as a monitor's on another host: they carry nothing of ours, and errors name only their host.
         clock: Where time comes from.
         policy: When a request is sent again.
     """
 
-    def __init__(self, *, pool: Sender, authorization: Authorization, clock: Clock, policy: RetryPolicy) -> None:
+    def __init__(self, *, pool: Sender, authorization: Authorization | None, clock: Clock, policy: RetryPolicy) -> None:
         self._pool = pool
-        self._authorization = authorization
+        self._authorization: Authorization = authorization or Nothing()
+        self._private = authorization is None
         self._clock = clock
         self._policy = policy
         # A GUID for each request: what they have in common tells the connection in a service's logs.
@@ -80,6 +82,7 @@ class Caller:
         body: bytes | None = None,
         timeout_s: float | None = None,
         idempotent: bool | None = None,
+        follow: bool = True,
     ) -> Response:
         """
         Send one request to the service and return its answer; what is no success is raised.
@@ -91,6 +94,7 @@ class Caller:
             body: Bytes, or ``None``.
             timeout_s: Seconds it may take in all, waits included; the policy's deadline by default.
             idempotent: Whether acting twice is the same as acting once; by default the method tells.
+            follow: ``False`` to return a redirect instead of going there.
 
         Raises:
             APIStatusError: If the service answers with no success, after what may be repeated was repeated.
@@ -98,8 +102,37 @@ class Caller:
             UnsafeLinkError: If the service redirects to another host.
             AuthenticationError: If there is no token.
         """
+        request = Request(method, url, {**headers}, body, private=self._private)
+        response, _ = await self._carry(request, timeout_s=timeout_s, idempotent=idempotent, follow=follow)
+        return response
+
+    async def open(
+        self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None, follow: bool = True
+    ) -> tuple[Response, Stream | None]:
+        """
+        GET as :meth:`call` does, and return the answer while its body arrives.
+
+        Args:
+            url: See :meth:`call`.
+            headers: See :meth:`call`.
+            timeout_s: Seconds it may take until the body begins.
+            follow: See :meth:`call`.
+
+        Returns:
+            The answer without its body, and the body, which the caller closes; ``None`` for that of a redirect.
+
+        Raises:
+            EntraError: Whatever :meth:`call` raises.
+        """
+        request = Request("GET", url, {**headers}, streamed=True, private=self._private)
+        return await self._carry(request, timeout_s=timeout_s, idempotent=None, follow=follow)
+
+    async def _carry(
+        self, request: Request, *, timeout_s: float | None, idempotent: bool | None, follow: bool
+    ) -> tuple[Response, Stream | None]:
         client_request_id = f"{self._id_prefix}{next(self._numbers):012x}"
-        request = Request(method, url, {**headers, "client-request-id": client_request_id}, body)
+        method, conditional = request.method, not _CONDITIONS.isdisjoint(map(str.lower, request.headers))
+        request.headers["client-request-id"] = client_request_id
         policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
         attempts = Attempts(policy=policy, clock=self._clock)
         repeatable = is_idempotent(method) if idempotent is None else idempotent
@@ -118,10 +151,10 @@ class Caller:
                 # Who keeps tokens for us may give the same one again: that would be refused again.
                 if secret != refused:
                     answer = await attempts.run(send, request=request, idempotent=repeatable)
-            if answer.status in _REDIRECTS and method in _FOLLOWING:
+            if follow and answer.status in _REDIRECTS and method in _FOLLOWING:
                 answer = await self._follow(answer, attempts, send, request)
         except RequestError as error:
-            error.method, error.url = method, strip_query(request.url)
+            error.method, error.url = method, request.where
             error.attempts = attempts.made
             error.client_request_id = client_request_id
             raise
@@ -130,13 +163,14 @@ class Caller:
             headers=answer.headers,
             body=answer.body,
             method=method,
-            url=strip_query(request.url),
+            url=request.where,
             attempts=attempts.made,
             client_request_id=client_request_id,
         )
-        if not (_GOOD <= answer.status < _BAD or _is_unchanged(answer, headers)):
+        good = _GOOD <= answer.status < _BAD or (conditional and answer.status == _NOT_MODIFIED)
+        if not (good or (answer.status in _REDIRECTS and not follow)):
             raise status_error(response, now=self._clock.now(), secret=secret)
-        return response
+        return response, answer.stream
 
     async def _replace(self, secret: str, answer: Answer, request: Request, *, within_s: float) -> str:
         challenges = [value for name, value in answer.headers.items() if name.lower() == "www-authenticate"]
@@ -156,13 +190,8 @@ class Caller:
             location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
             if location is None:
                 return answer
-            request.url = check_link(location, source=request.url)
+            check = check_open_link if self._private else check_link
+            request.url = check(location, source=request.url)
             answer = await attempts.run(send, request=request, idempotent=True)
-        where = strip_query(request.url)
-        message = f"{request.method} {where} was redirected more than {_MAX_REDIRECTS} times."
+        message = f"{request.method} {request.where} was redirected more than {_MAX_REDIRECTS} times."
         raise RequestError(message)
-
-
-def _is_unchanged(answer: Answer, headers: Mapping[str, str]) -> bool:
-    # 304 is good news for those who asked for it (RFC 9110, section 13.1).
-    return answer.status == _NOT_MODIFIED and any(name.lower() in _CONDITIONS for name in headers)

@@ -114,7 +114,7 @@ class BatchVerbs(Verbs):
             hint = "Use invoke_many(). A service of your own that has a $batch needs batches=True."
             raise ConfigurationError(message, field="service", hint=hint)
         return Envelopes(
-            channel.carrier, root=channel.root, start=channel.start, window_s=window_s, automatic=automatic
+            channel.carrier, root=channel.base(), start=channel.start, window_s=window_s, automatic=automatic
         )
 
     async def _read(self, requests: Many[RequestLike]) -> list[Request]:

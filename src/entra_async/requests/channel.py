@@ -7,6 +7,7 @@ from typing import Any, final
 
 from entra_async.config import Clock
 from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.outside import Outside
 from entra_async.pipeline.response import Response
 from entra_async.requests.prepare import Prepared, Target, prepare
 from entra_async.requests.tasks import Start
@@ -14,6 +15,7 @@ from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
 from entra_async.telemetry import Event, Listener, notify
 from entra_async.transport.messages import Sender
+from entra_async.transport.streams import Stream
 
 __all__ = ("Channel",)
 
@@ -29,6 +31,7 @@ class Channel:
         start: Starts a task that ends with the Session at the latest.
         permit: Raises if the token lacks one of these permissions, or if the connection is disconnected.
         holder: Tells whose token it is: tenant, and person or service principal; ``None`` where it does not say.
+        outside: The way to URLs that permit by themselves what they lead to.
 
     Args:
         target: Where requests go.
@@ -47,12 +50,14 @@ class Channel:
         permit: Callable[[Iterable[str] | None], Awaitable[None]],
         holder: Callable[[], Awaitable[tuple[str | None, str | None]]],
         listener: Listener | None,
+        outside: Outside,
     ) -> None:
         self.name = name
         self.clock = clock
         self.start = start
         self.permit = permit
         self.holder = holder
+        self.outside = outside
         self._target = target
         self._caller = caller
         self._listener = listener
@@ -66,16 +71,6 @@ class Channel:
     def service(self) -> Service:
         """The service that is called."""
         return self._target.service
-
-    @property
-    def root(self) -> str:
-        """
-        The URL all its requests are below.
-
-        Raises:
-            ConfigurationError: If there is none, or it needs parameters.
-        """
-        return self._target.base(None)
 
     @property
     def carrier(self) -> Sender:
@@ -93,7 +88,22 @@ class Channel:
             permit=self.permit,
             holder=self.holder,
             listener=self._listener,
+            outside=self.outside,
         )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request sends: for links, to which the caller's own headers do not belong."""
+        return dict(self._target.headers)
+
+    def base(self, parameters: Mapping[str, str] | None = None) -> str:
+        """
+        Return the service's root, its parameters filled in.
+
+        Raises:
+            ConfigurationError: If there is no URL, or a parameter is missing, unknown or unfit.
+        """
+        return self._target.base(parameters)
 
     def prepare(
         self,
@@ -124,7 +134,12 @@ class Channel:
         )
 
     async def send(
-        self, prepared: Prepared, *, timeout_s: float | None = None, idempotent: bool | None = None
+        self,
+        prepared: Prepared,
+        *,
+        timeout_s: float | None = None,
+        idempotent: bool | None = None,
+        follow: bool = True,
     ) -> Response:
         """
         Send a request and return its answer; see :meth:`entra_async.pipeline.caller.Caller.call`.
@@ -133,6 +148,7 @@ class Channel:
             prepared: The request.
             timeout_s: Seconds it may take in all; the policy's deadline by default.
             idempotent: Whether acting twice is the same as acting once; by default the method tells.
+            follow: ``False`` to return a redirect instead of going there.
 
         Raises:
             EntraError: Whatever the caller raises.
@@ -145,7 +161,28 @@ class Channel:
                 body=prepared.body,
                 timeout_s=timeout_s,
                 idempotent=idempotent,
+                follow=follow,
             )
+        except BaseException as error:
+            wipe_locals(error)
+            raise
+
+    async def open(
+        self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None
+    ) -> tuple[Response, Stream | None]:
+        """
+        GET a URL that was checked, and return the answer, or a redirect, while its body arrives.
+
+        Args:
+            url: Below the service's root.
+            headers: Without a token.
+            timeout_s: See :meth:`send`.
+
+        Raises:
+            EntraError: Whatever the caller raises.
+        """
+        try:
+            return await self._caller.open(url, headers=headers, timeout_s=timeout_s, follow=False)
         except BaseException as error:
             wipe_locals(error)
             raise

@@ -21,7 +21,7 @@ from uuid import UUID
 from entra_async.errors import ConfigurationError
 from entra_async.rules.filters import Filter
 
-__all__ = ("build_url", "check_service_url", "encode_query", "expand", "origin_of", "strip_query")
+__all__ = ("build_url", "check_service_url", "encode_query", "expand", "origin_of", "strip_path", "strip_query")
 
 # What RFC 3986 allows bare in a query, less what separates (& =), means a blank (+) or ends it (#).
 _QUERY_SAFE: Final = "$'(),/:;@!*?-._~"
@@ -60,6 +60,12 @@ def strip_query(url: str) -> str:
         return bare
     authority, slash, path = rest.partition("/")
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def strip_path(url: str) -> str:
+    """Return scheme and host of *url* and no more: what may be shown of one whose path is a secret."""
+    scheme, separator, rest = strip_query(url).partition("://")
+    return f"{scheme}{separator}{rest.partition('/')[0]}/…" if separator else "…"
 
 
 def check_service_url(url: object, *, field: str) -> str:

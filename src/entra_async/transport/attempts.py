@@ -9,7 +9,6 @@ from typing import Final
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestTimeoutError, TransportError
 from entra_async.rules.retry import Outcome, decide_delay_s, read_retry_after_s
-from entra_async.rules.urls import strip_query
 from entra_async.transport.messages import Answer, Request
 
 __all__ = ("Attempts",)
@@ -99,7 +98,7 @@ class Attempts:
                 raise failure
 
     def _too_late(self, request: Request) -> RequestTimeoutError:
-        where = strip_query(request.url)
+        where = request.where
         message = f"{request.method} {where}: no answer within {self._policy.deadline_s:g} s."
         hint = "Give the call more time with timeout=, or the Session with RetryPolicy.deadline_s."
         return RequestTimeoutError(message, method=request.method, url=where, attempts=self.made, hint=hint)

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from entra_async.rules.urls import strip_path, strip_query
+from entra_async.transport.streams import Stream
+
 __all__ = ("Answer", "Direct", "Fields", "Request", "Sender")
 
 
@@ -23,7 +26,7 @@ class Direct:
     certificate_sha256: bytes | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Request:
     """
     One HTTP request, ready to be sent.
@@ -34,6 +37,8 @@ class Request:
         headers: Name to value.
         body: Bytes, or ``None``.
         direct: How to reach it past the proxy, or ``None`` for the usual way.
+        streamed: Whether it may take as long as something moves, and a good answer is read as it arrives.
+        private: Whether whoever knows the URL may use it: then errors and events name no more than its host.
     """
 
     method: str
@@ -41,22 +46,34 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     direct: Direct | None = None
+    streamed: bool = False
+    private: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.where}>"
+
+    @property
+    def where(self) -> str:
+        """What errors, events and logs may show of the URL."""
+        return strip_path(self.url) if self.private else strip_query(self.url)
 
 
 @dataclass(slots=True)
 class Answer:
     """
-    One complete HTTP answer.
+    One HTTP answer.
 
     Attributes:
         status: HTTP status.
         headers: Name to value; lookups ignore case.
-        body: All of it, decompressed.
+        body: All of it, decompressed; nothing if there is a stream.
+        stream: The body as it arrives, if that was asked for and the answer is a success. Whoever has it closes it.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    stream: Stream | None = field(default=None, repr=False)
 
 
 class Fields(Mapping[str, str]):

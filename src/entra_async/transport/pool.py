@@ -1,8 +1,8 @@
 """
-The one pool of connections: the only module that opens a socket, and the only one that knows aiohttp.
+The one pool of connections: the only module that opens a socket, and the only one that drives aiohttp.
 
 It sends what it is given, once: no redirects, no retries, no cookies. Everything aiohttp raises becomes a
-:class:`TransportError` here, which tells whether the service may have seen the request.
+:class:`TransportError`, which tells whether the service may have seen the request.
 """
 
 from __future__ import annotations
@@ -22,97 +22,30 @@ from anyio import to_thread
 from yarl import URL
 
 from entra_async.config import Limits, Timeouts
-from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
-from entra_async.rules.urls import strip_query
+from entra_async.errors import ClosedError, RequestTimeoutError
 from entra_async.telemetry import Exchange, Listener, notify
+from entra_async.transport.failures import translate
 from entra_async.transport.messages import Answer, Direct, Request
 from entra_async.transport.proxies import EnvironmentProxies
+from entra_async.transport.streams import Stream, send_in_pieces, stalled
 from entra_async.transport.tls import build_context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 T = TypeVar("T")
 
-__all__ = ("Pool", "translations")
-
-# Most special first, and a TimeoutError before the OSError it is. ``True``: the service may have seen the request.
-_TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, str, str | None], ...]] = (
-    (
-        aiohttp.ConnectionTimeoutError,
-        RequestTimeoutError,
-        False,
-        "No connection came about in time",
-        "Check the network and the proxy, or raise Timeouts.connect_s.",
-    ),
-    (
-        aiohttp.ClientConnectorCertificateError,
-        TransportError,
-        False,
-        "The server's certificate is not trusted",
-        "Behind a proxy that opens TLS, give its authority with ssl=. Python 3.13 wants VERIFY_X509_STRICT of it.",
-    ),
-    (
-        aiohttp.ServerFingerprintMismatch,
-        TransportError,
-        False,
-        "The server's certificate is not the one expected",
-        "Something else answers in its place, or it was renewed.",
-    ),
-    (aiohttp.ClientConnectorSSLError, TransportError, False, "TLS could not be agreed on", None),
-    (
-        aiohttp.ClientConnectorDNSError,
-        TransportError,
-        False,
-        "The host name is not known",
-        "Check the name and the DNS.",
-    ),
-    (aiohttp.ClientProxyConnectionError, TransportError, False, "The proxy cannot be reached", "Check proxy=."),
-    (aiohttp.ClientHttpProxyError, TransportError, False, "The proxy refused the connection", "Check proxy=."),
-    (aiohttp.ClientConnectorError, TransportError, False, "The host cannot be reached", None),
-    (
-        TimeoutError,
-        RequestTimeoutError,
-        True,
-        "The answer took too long",
-        "Raise Timeouts.answer_s if the service needs longer.",
-    ),
-    (aiohttp.ServerDisconnectedError, TransportError, True, "The server closed the connection without an answer", None),
-    (aiohttp.ClientPayloadError, TransportError, True, "The answer broke off", None),
-    (aiohttp.ClientOSError, TransportError, True, "The connection was lost", None),
-    (aiohttp.ClientResponseError, TransportError, True, "The answer is no HTTP", None),
-    (aiohttp.InvalidURL, TransportError, False, "The URL cannot be sent", None),
-    (aiohttp.ClientError, TransportError, True, "The connection failed", None),
-    (OSError, TransportError, True, "The connection was lost", None),
-)
+__all__ = ("Pool",)
 
 _SHORTEST_S: Final = 0.001  # aiohttp takes 0 for no limit
 _MOST_LIMITS: Final = 16
 _LARGE_BYTES: Final = 1 << 20
-
-
-def translations() -> Iterator[type[Exception]]:
-    """Yield the foreign errors that the pool translates."""
-    return (foreign for foreign, *_ in _TRANSLATIONS)
+_REDIRECTED: Final = 300
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
     # aiohttp sends bytes in one piece, which holds up the loop, and warns from a megabyte on.
     return body if body is None or len(body) <= _LARGE_BYTES else io.BytesIO(body)
-
-
-def _translate(error: Exception, request: Request, *, closed: bool) -> Exception:
-    if closed:
-        message = "The Session was closed while a request was on its way."
-        return ClosedError(message, hint="Close the Session after the last call has ended.")
-    for foreign, ours, sent, what, hint in _TRANSLATIONS:
-        if isinstance(error, foreign):
-            where = strip_query(request.url)
-            # Only the errno text of an OSError is known to hold nothing of the request.
-            detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            message = f"{request.method} {where}: {what} ({detail})."
-            return ours(message, sent=sent, method=request.method, url=where, hint=hint)
-    return error
 
 
 class Pool:
@@ -257,8 +190,8 @@ class Pool:
         Send *request* once and return the complete answer, whatever its status.
 
         Args:
-            request: What is sent.
-            within_s: Seconds it may take in all.
+            request: What is sent. If it is streamed, a good answer is returned as soon as its body begins.
+            within_s: Seconds it may take in all, or until a streamed body begins.
 
         Raises:
             RequestTimeoutError: If that time, or one of the pool's timeouts, is over.
@@ -273,6 +206,34 @@ class Pool:
             await self._places.acquire()
         started = time.monotonic() if self._listener is not None else 0.0
         status: int | None = None
+        left: Stream | None = None
+        response: aiohttp.ClientResponse | None = None
+        failure: Exception | None = None
+        try:
+            # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
+            response = await self._send(session, request, within_s)
+            if response is None:
+                failure = stalled(request.where, method=request.method)
+            elif request.streamed and response.status < _REDIRECTED:
+                left = self._leave_open(response, request, started)
+                return Answer(response.status, response.headers, b"", left)
+            else:
+                body = await response.read()
+                status = response.status
+                return Answer(status, response.headers, body)
+        except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
+            failure = translate(error, request, closed=self._closed)
+        finally:
+            if left is None:
+                self._places.release()
+                self._tell(request, status, started)
+        # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.
+        response = None  # so does this
+        raise failure
+
+    async def _send(
+        self, session: aiohttp.ClientSession, request: Request, within_s: float
+    ) -> aiohttp.ClientResponse | None:
         url = URL(request.url, encoded=True)
         trust: bool | aiohttp.Fingerprint = True  # whom the connector trusts
         timeout = self._limit(within_s)
@@ -280,31 +241,66 @@ class Pool:
         if request.direct is not None:
             proxy = None
             trust, timeout = self._go_directly(request.direct, timeout)
-        failure: Exception | None = None
-        try:
-            # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
-            response = await session.request(
+        if request.streamed:
+            return await self._send_streamed(session, request, url, proxy, within_s)
+        return await session.request(
+            request.method,
+            url,
+            headers=request.headers,
+            data=_payload(request.body),
+            allow_redirects=False,
+            timeout=timeout,
+            ssl=trust,
+            proxy=proxy,
+        )
+
+    async def _send_streamed(
+        self, session: aiohttp.ClientSession, request: Request, url: URL, proxy: str | URL | None, within_s: float
+    ) -> aiohttp.ClientResponse | None:
+        # aiohttp has no limit for a body that does not leave, so the deadline is moved with each piece that does.
+        latest = anyio.current_time() + within_s
+        with anyio.move_on_after(min(within_s, self._timeouts.answer_s)) as scope:
+
+            def moved(last: bool) -> None:  # noqa: FBT001 - a callback
+                wait_s = self._timeouts.answer_s if last else self._timeouts.gap_s
+                scope.deadline = min(latest, anyio.current_time() + wait_s)
+
+            body = request.body
+            return await session.request(
                 request.method,
                 url,
-                headers=request.headers,
-                data=_payload(request.body),
+                headers=request.headers if body is None else {**request.headers, "Content-Length": str(len(body))},
+                data=send_in_pieces(body, moved) if body else body,
                 allow_redirects=False,
-                timeout=timeout,
-                ssl=trust,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_s),
                 proxy=proxy,
             )
-            body = await response.read()
-            status = response.status
-            return Answer(status, response.headers, body)
-        except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
-            failure = _translate(error, request, closed=self._closed)
-        finally:
-            self._places.release()
-            if self._listener is not None:
-                duration_s = time.monotonic() - started
-                notify(self._listener, Exchange(request.method, strip_query(request.url), status, duration_s))
-        # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.
-        raise failure
+        return None
+
+    def _leave_open(self, response: aiohttp.ClientResponse, request: Request, started: float) -> Stream:
+        content, places = response.content, self._places
+
+        async def read() -> bytes:
+            try:
+                return await content.readany()
+            except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
+                failure = translate(error, request, closed=self._closed)
+            raise failure
+
+        def end() -> None:
+            whole = content.at_eof() and content.exception() is None
+            response.close()
+            places.release()
+            self._tell(request, response.status if whole else None, started)
+
+        return Stream(
+            read, end, stalled=lambda: stalled(request.where, method=request.method), gap_s=self._timeouts.gap_s
+        )
+
+    def _tell(self, request: Request, status: int | None, started: float) -> None:
+        if self._listener is not None:
+            notify(self._listener, Exchange(request.method, request.where, status, time.monotonic() - started))
 
     def _limit(self, within_s: float) -> aiohttp.ClientTimeout:
         # Most calls have the same deadline, and making this object costs more than a look-up.
@@ -332,7 +328,7 @@ class Pool:
         with anyio.move_on_after(min(within_s, self._timeouts.queue_s)) as scope:
             await self._places.acquire()
         if scope.cancelled_caught:
-            where = strip_query(request.url)
+            where = request.where
             message = (
                 f"{request.method} {where}: all {self._limits.connections} places of the pool were taken too long."
             )

@@ -1,0 +1,189 @@
+"""
+What an answer says of a long-running operation, and when to ask again. Pure.
+
+Three ways are in use. **status**: a resource of its own tells the status, whatever its HTTP status
+(``Azure-AsyncOperation``). **location**: 202 until it is over, then the result (Azure), or a report whose ``status``
+counts (Graph, which may answer 202 with ``completed``). **resource**: the resource itself, by its
+``provisioningState``.
+
+Source:
+    https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-operations
+    https://learn.microsoft.com/en-us/graph/long-running-actions-overview
+    https://learn.microsoft.com/en-us/graph/api/resources/teamsasyncoperation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+__all__ = ("Report", "Way", "choose_way", "decide_poll_s", "read_refusal", "read_report")
+
+Way = Literal["status", "location", "resource"]
+
+_ACCEPTED: Final = 202
+_SEE_OTHER: Final = range(300, 400)
+_NOT_FOUND: Final = 404
+_BAD: Final = 400
+_SERVER: Final = 500
+_OF_THE_QUESTION: Final = frozenset({401, 403, 404, 408, 410, 429})
+_SUCCEEDED: Final = frozenset({"succeeded", "completed"})
+_FAILED: Final = frozenset({"failed", "canceled", "cancelled", "deletefailed", "invalid", "skipped"})
+# What a report of Graph has beside its status; a result that happens to have a status has none of them.
+_OF_REPORTS: Final = frozenset(
+    {
+        "attemptsCount",
+        "errorCode",
+        "lastActionDateTime",
+        "operation",
+        "operationType",
+        "percentageComplete",
+        "resourceId",
+        "resourceLocation",
+        "statusDescription",
+        "statusDetail",
+        "targetResourceLocation",
+    }
+)
+_RESULTS: Final = ("resourceLocation", "targetResourceLocation")
+_SHORTEST_S: Final = 1.0
+_LONGEST_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    How an operation stands.
+
+    Attributes:
+        status: The service's own word.
+        done: Whether it is over.
+        failed: Whether it ended without success.
+        percent: How far it is, from 0 to 100, or ``None`` if the service does not say.
+        code: The service's code of what went wrong.
+        reason: The same in words.
+        link: Where the result is, or ``None``.
+    """
+
+    status: str
+    done: bool
+    failed: bool = False
+    percent: float | None = None
+    code: str | None = None
+    reason: str | None = None
+    link: str | None = None
+
+
+def choose_way(method: str, status: int, headers: Mapping[str, str], body: object) -> tuple[Way, str | None] | None:
+    """
+    Return how to ask after an operation, by the answer that began it, and where: ``None`` for the resource itself.
+
+    Args:
+        method: HTTP method of the request.
+        status: HTTP status of the answer.
+        headers: Its headers; lookups ignore case.
+        body: Its decoded body.
+
+    Returns:
+        ``None`` if there is nothing to ask after: the answer is the result.
+    """
+    for name in ("Azure-AsyncOperation", "Operation-Location"):
+        if headers.get(name):
+            return "status", headers[name]
+    if status == _ACCEPTED and headers.get("Location"):
+        return "location", headers["Location"]  # of 201 it is the new resource
+    state = _provisioning_state(body)
+    over = state is not None and state.lower() in _SUCCEEDED
+    known = state is not None or (status == _ACCEPTED and method != "DELETE")
+    return ("resource", None) if method in {"PUT", "PATCH", "DELETE"} and known and not over else None
+
+
+def read_report(way: Way, status: int, headers: Mapping[str, str], body: object) -> Report | None:
+    """
+    Return how the operation stands; ``None`` if the answer does not say.
+
+    Args:
+        way: How it is asked after.
+        status: HTTP status of the answer.
+        headers: Its headers; lookups ignore case.
+        body: Its decoded body, or ``None``.
+    """
+    if way == "resource":
+        state = _provisioning_state(body)
+        if state is None:  # without one the operation is over
+            return Report("Accepted", done=False) if status == _ACCEPTED else Report("Succeeded", done=True)
+        return _judge(state, body)
+    said = body.get("status") if isinstance(body, Mapping) else None
+    if way == "status":
+        return _judge(said, body) if isinstance(said, str) and said else None
+    if status in _SEE_OTHER:
+        link = headers.get("Location")
+        return Report("completed", done=True, link=link) if link else None
+    if isinstance(said, str) and said and isinstance(body, Mapping) and _OF_REPORTS & body.keys():
+        return _judge(said, body)
+    return Report("InProgress", done=False) if status == _ACCEPTED else Report("Succeeded", done=True)
+
+
+def read_refusal(way: Way, method: str, status: int) -> Report | None:
+    """
+    Return what an error status says of the operation; ``None`` if it says something of the question only.
+
+    Args:
+        way: How it is asked after.
+        method: HTTP method of the request that began it.
+        status: HTTP status, from 400 on.
+    """
+    if way == "resource" and method == "DELETE" and status == _NOT_FOUND:
+        return Report("Succeeded", done=True)
+    if way == "location" and _BAD <= status < _SERVER and status not in _OF_THE_QUESTION:
+        return Report("Failed", done=True, failed=True)
+    return None
+
+
+def _provisioning_state(body: object) -> str | None:
+    properties = body.get("properties") if isinstance(body, Mapping) else None
+    state = properties.get("provisioningState") if isinstance(properties, Mapping) else None
+    return state if isinstance(state, str) and state else None
+
+
+def _judge(status: str, body: object) -> Report:
+    found: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    word = status.lower()
+    failed = word in _FAILED
+    percent = next((found[name] for name in ("percentComplete", "percentageComplete") if name in found), None)
+    code, reason = _read_error(found) if failed else (None, None)
+    return Report(
+        status,
+        done=failed or word in _SUCCEEDED,
+        failed=failed,
+        percent=float(percent) if isinstance(percent, int | float) and not isinstance(percent, bool) else None,
+        code=code,
+        reason=reason,
+        link=next((found[name] for name in _RESULTS if isinstance(found.get(name), str) and found[name]), None),
+    )
+
+
+def _read_error(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    properties = body.get("properties")
+    inner = properties.get("error") if isinstance(properties, Mapping) else None
+    error = next((each for each in (body.get("error"), inner) if isinstance(each, Mapping)), {})
+    code = error.get("code") or body.get("errorCode")
+    reason = error.get("message") or body.get("statusDescription") or body.get("statusDetail")
+    return (code if isinstance(code, str) else None), (reason if isinstance(reason, str) else None)
+
+
+def decide_poll_s(*, retry_after_s: float | None, polls: int, chance: float) -> float:
+    """
+    Return how many seconds to wait before asking: what the service says, but never less than a second.
+
+    Else 1 to 30, doubling with each time, and spread, so that many operations are not asked after at once.
+
+    Args:
+        retry_after_s: What the service asked for, or ``None``.
+        polls: How often it was asked already.
+        chance: A random number from 0 up to 1.
+    """
+    if retry_after_s is not None:
+        return max(_SHORTEST_S, retry_after_s)
+    return max(_SHORTEST_S, min(_LONGEST_S, 2.0 ** min(polls, 10)) * (0.5 + chance / 2))

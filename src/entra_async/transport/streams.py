@@ -1,0 +1,98 @@
+"""Bodies that are not held in memory at once: sent in pieces, and read as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, final
+
+import anyio
+
+from entra_async.errors import RequestTimeoutError
+
+__all__ = ("Stream", "send_in_pieces", "stalled")
+
+_PIECE: Final = 128 * 1024  # bytes; TLS encrypts a piece in one go
+
+
+def stalled(where: str, *, method: str) -> RequestTimeoutError:
+    """
+    Return the error for a transfer that moves no more.
+
+    Args:
+        where: What is shown of the URL.
+        method: HTTP method.
+    """
+    message = f"{method} {where}: nothing moved for too long."
+    hint = "Check the network, or raise Timeouts.gap_s, and Timeouts.answer_s if the service needs longer."
+    return RequestTimeoutError(message, method=method, url=where, hint=hint)
+
+
+async def send_in_pieces(body: bytes, moved: Callable[[bool], None]) -> AsyncIterator[bytes]:
+    """
+    Yield *body* in pieces, each when the one before it is on its way.
+
+    Args:
+        body: All of it.
+        moved: Called whenever something is on its way, with whether that was the last of it.
+    """
+    for start in range(0, len(body), _PIECE):
+        yield body[start : start + _PIECE]
+        moved(start + _PIECE >= len(body))
+
+
+@final
+class Stream:
+    """
+    The body of an answer, read as it arrives. A connection and a place of the pool belong to it until it is closed.
+
+    Args:
+        read: Gives the next bytes, none at the end.
+        end: Gives connection and place back.
+        stalled: Makes the error for when nothing comes.
+        gap_s: Seconds to wait for the next byte.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[bytes]],
+        end: Callable[[], None],
+        *,
+        stalled: Callable[[], RequestTimeoutError],
+        gap_s: float,
+    ) -> None:
+        self._read = read
+        self._end: Callable[[], None] | None = end
+        self._stalled = stalled
+        self._gap_s = gap_s
+
+    async def read(self) -> bytes:
+        """
+        Return the next bytes, a few hundred KB at most; none at the end.
+
+        Raises:
+            RequestTimeoutError: If nothing comes for too long.
+            TransportError: If the answer breaks off.
+            ClosedError: If the pool was closed.
+        """
+        data: bytes | None = None
+        with anyio.move_on_after(self._gap_s):
+            data = await self._read()
+        if data is None:
+            raise self._stalled()
+        return data
+
+    async def read_all(self) -> bytes:
+        """Return what is left, and close; raises what :meth:`read` does."""
+        pieces = []
+        try:
+            while piece := await self.read():
+                pieces.append(piece)
+        finally:
+            self.close()
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Give everything back; what was not read is lost. More than once does no harm."""
+        end, self._end = self._end, None
+        if end is not None:
+            end()
