@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from entra_async import Connection, RetryPolicy, Timeouts
+from entra_async import Connection, Limits, RetryPolicy, Timeouts
 from entra_async.errors import (
     ClosedError,
     ConflictError,
@@ -25,6 +25,8 @@ from entra_async.errors import (
 )
 from entra_async.testing import Emulator
 from entra_async.testing.fault import Fault
+from entra_async.transport.messages import Request
+from entra_async.transport.pool import Pool
 from tests.moving_clock import MovingClock
 from tests.uploading import DATA, UNIT, connected, place, puts
 
@@ -205,11 +207,11 @@ async def test_another_version_of_an_item(emulator: Emulator, graph: Connection)
 
 async def test_a_cancelled_upload_leaves_nothing(emulator: Emulator, graph: Connection) -> None:
     """Cancelling ends the session at the service, too."""
-    emulator.faults.add("/upload/*", method="PUT", after=2, delay_s=3600)
+    emulator.faults.add("/upload/*", method="PUT", after=3, delay_s=3600)
     with anyio.CancelScope() as scope:
 
         async def stop() -> None:
-            await emulator.requests.wait_for(3, path="/upload/.*", method="PUT")
+            await emulator.requests.wait_for(4, path="/upload/.*", method="PUT")
             scope.cancel()
 
         async with anyio.create_task_group() as group:
@@ -252,10 +254,32 @@ async def test_a_link_that_stands_still(emulator: Emulator) -> None:
     async with emulator.session(timeouts=timeouts, retry=retry) as session:
         graph = await session.connect(emulator.client_secret)
         with pytest.raises(RequestTimeoutError, match="nothing moved") as caught:
-            await graph.upload(place(emulator), DATA)
+            await graph.upload(place(emulator), b"small")
 
     assert caught.value.attempts == 2
     assert "/upload/" not in f"{caught.value} {caught.value.url}"
+
+
+async def test_a_body_that_does_not_leave() -> None:
+    """If the other side takes nothing of a body, it is given up after gap_s, long before answer_s."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def take_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()  # then it fills up
+        writers.append(writer)
+
+    server = await asyncio.start_server(take_nothing, "127.0.0.1", 0, limit=1024)
+    pool = Pool(limits=Limits(), timeouts=Timeouts(gap_s=0.1, answer_s=3600))
+    port = server.sockets[0].getsockname()[1]
+    request = Request("PUT", f"http://127.0.0.1:{port}/secret", body=bytes(32_000_000), streamed=True, private=True)
+    async with server:
+        with pytest.raises(RequestTimeoutError, match="nothing moved") as caught:
+            await pool.send(request, within_s=3600)
+        await pool.aclose()
+        for writer in writers:
+            writer.transport.abort()
+
+    assert "secret" not in f"{caught.value} {request!r}"
 
 
 async def test_closing_the_session_ends_an_upload(emulator: Emulator) -> None:
@@ -263,7 +287,7 @@ async def test_closing_the_session_ends_an_upload(emulator: Emulator) -> None:
     emulator.faults.add("/upload/*", method="PUT", delay_s=3600)
     session = emulator.session()
     graph = await session.connect(emulator.client_secret)
-    upload = asyncio.create_task(graph.upload(place(emulator), DATA))
+    upload = asyncio.create_task(graph.upload(place(emulator), b"small"))
     await emulator.requests.wait_for(1, path="/upload/.*")
     await session.aclose()
     with pytest.raises(ClosedError):
