@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
@@ -13,6 +16,10 @@ from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
 
 KEY = TokenKey("https://login.example", "contoso.com", "ClientSecret#1", ("https://graph.example/.default",))
+
+DEMAND = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
+DATE = '{"access_token": {"nbf": {"essential": true, "value": "1"}}}'
+CHALLENGED = KEY._replace(claims=DEMAND)
 
 
 class Clock:
@@ -46,6 +53,7 @@ class Source:
         self.refresh_in_s = refresh_in_s
         self.claims: list[str | None] = []
         self.error: Exception | None = None
+        self.refuses: str | None = None
         self.go = anyio.Event()
         self.go.set()
 
@@ -61,6 +69,9 @@ class Source:
         await self.go.wait()
         if self.error is not None:
             raise self.error
+        if claims is not None and claims == self.refuses:
+            message = "MFA"
+            raise InteractionRequiredError(message, status=400)
         now = self.clock.now()
         refresh_on = None if self.refresh_in_s is None else int(now + self.refresh_in_s)
         return Token(f"token {number}", int(now + self.life_s), refresh_on)
@@ -149,7 +160,7 @@ async def test_without_a_wish_it_is_renewed_at_three_quarters_of_its_life(
 async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
     broker: Broker, source: Source, clock: Clock, heard: list[Event]
 ) -> None:
-    """The token service is away from minute 40 to the last minute: every caller is served, few questions are put."""
+    """The token service is away from minute 40 to the last minute: nobody waits or fails, few questions are put."""
     await broker.get(KEY, source)
     clock.move(2400)
     source.error = AuthenticationError("away", code="AADSTS90033")
@@ -159,10 +170,11 @@ async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
         clock.move(1)
     asked_during_outage = source.asked - 1
     source.error = None
-    clock.move(20)  # within the last half minute: callers wait now
-    token = await broker.get(KEY, source)
+    clock.move(20)  # within the last half minute: it is asked once more, and nobody waits for who has just failed
+    assert (await broker.get(KEY, source)).token == "token 1"
+    await settle()
 
-    assert token.token == f"token {source.asked}"
+    assert (await broker.get(KEY, source)).token == f"token {source.asked}"
     assert 3 <= asked_during_outage <= 10
     failed = [event for event in heard if isinstance(event, TokenAsked) and event.error is not None]
     assert {event.error for event in failed} == {"AuthenticationError AADSTS90033"}
@@ -180,6 +192,60 @@ async def test_an_error_is_fatal_only_when_the_token_is_gone(broker: Broker, sou
 
     with pytest.raises(AuthenticationError, match="away"):
         await broker.get(KEY, source)
+
+
+async def test_a_failing_service_is_not_asked_by_each_caller(broker: Broker, source: Source, clock: Clock) -> None:
+    """A secret has expired and the last seconds of its token run: a thousand calls get the token, and ask once."""
+    await broker.get(KEY, source)
+    source.error = AuthenticationError("expired", code="AADSTS7000222")
+    clock.move(3575)
+    for _ in range(1000):
+        assert (await broker.get(KEY, source)).token == "token 1"
+    await settle()
+
+    assert source.asked == 2
+
+
+async def test_a_hanging_service_is_waited_for_once(broker: Broker, source: Source, clock: Clock) -> None:
+    """The first callers of the last half minute wait five seconds for an answer; those who come later do not wait."""
+    await broker.get(KEY, source)
+    source.go = anyio.Event()
+    clock.move(3575)
+    waiting: list[Token] = []
+
+    async def wait() -> None:
+        waiting.append(await broker.get(KEY, source))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await settle()
+        assert not waiting
+        clock.move(5)
+        with anyio.fail_after(4):  # of real time, of which a caller that waits would take five seconds
+            for _ in range(1000):
+                assert (await broker.get(KEY, source)).token == "token 1"
+        source.go.set()
+
+    assert waiting[0].token == "token 2"
+    assert source.asked == 2
+
+
+async def test_a_cancelled_caller_of_the_last_moments_leaves_the_question(
+    broker: Broker, source: Source, clock: Clock
+) -> None:
+    """Who waits for a token in the last half minute and is cancelled does not cancel what others will need."""
+    await broker.get(KEY, source)
+    source.go = anyio.Event()
+    clock.move(3575)
+    async with anyio.create_task_group() as group:
+        group.start_soon(broker.get, KEY, source)
+        await settle()
+        group.cancel_scope.cancel()
+    source.go.set()
+    await settle()
+
+    assert (await broker.get(KEY, source)).token == "token 2"
+    assert source.asked == 2
 
 
 async def test_a_clock_that_is_set_back_revives_no_token(broker: Broker, source: Source, clock: Clock) -> None:
@@ -264,6 +330,159 @@ async def test_a_demand_is_part_of_the_next_question(broker: Broker, source: Sou
     await broker.get(KEY, source)
 
     assert source.claims == [None, demand, demand, None]
+
+
+async def test_a_lasting_demand_is_asked_for_at_each_renewal(broker: Broker, source: Source, clock: Clock) -> None:
+    """What every token needs is asked for ahead of its end and after a plain 401 as well; a date is not."""
+    old = await broker.get(KEY, source)
+    broker.refused(KEY, old.token, DEMAND)
+    await broker.get(KEY, source)
+    for _ in range(2):
+        clock.move(3000)
+        await broker.get(KEY, source)
+        await settle()
+    held = await broker.get(KEY, source)
+    broker.refused(KEY, held.token, DATE)
+    held = await broker.get(KEY, source)
+    broker.refused(KEY, held.token)
+    await broker.get(KEY, source)
+
+    assert source.claims[:4] == [None, DEMAND, DEMAND, DEMAND]
+    assert [json.loads(claims or "") for claims in source.claims[4:]] == [
+        {"access_token": {**json.loads(DEMAND)["access_token"], **json.loads(DATE)["access_token"]}},
+        json.loads(DEMAND),
+    ]
+
+
+async def test_a_demand_that_is_not_granted_any_more_is_dropped(broker: Broker, source: Source, clock: Clock) -> None:
+    """A renewal fails for what was demanded once: the token is had without it, and is asked for without it later."""
+    old = await broker.get(KEY, source)
+    broker.refused(KEY, old.token, DEMAND)
+    await broker.get(KEY, source)
+    source.refuses = DEMAND
+    for _ in range(2):
+        clock.move(3000)
+        await broker.get(KEY, source)
+        await settle()
+
+    assert source.claims == [None, DEMAND, DEMAND, None, None]
+    assert (await broker.get(KEY, source)).token == "token 5"
+
+
+async def test_a_demand_is_kept_through_an_outage(broker: Broker, source: Source, clock: Clock) -> None:
+    """A service that is away has not refused anything: it is asked for the same when it is back."""
+    old = await broker.get(KEY, source)
+    broker.refused(KEY, old.token, DEMAND)
+    await broker.get(KEY, source)
+    source.error = AuthenticationError("away", status=503)
+    clock.move(3000)
+    await broker.get(KEY, source)
+    await settle()
+    source.error = None
+    clock.move(40)
+    await broker.get(KEY, source)
+    await settle()
+
+    assert source.claims == [None, DEMAND, DEMAND, DEMAND]
+
+
+async def test_nobody_is_asked_for_an_old_demand(broker: Broker, clock: Clock) -> None:
+    """Whose token is gone is asked for what the service demands now, not for what it demanded once."""
+    source = PersonSource(clock)
+    old = await broker.get(KEY, source)
+    broker.refused(KEY, old.token, DEMAND)
+    await broker.get(KEY, source)
+    clock.move(4000)
+    await broker.get(KEY, source)
+
+    assert source.claims == [None, DEMAND, "silent", None]
+
+
+async def test_a_token_asked_for_with_claims_takes_the_place_of_the_refused_one(
+    broker: Broker, source: Source, clock: Clock
+) -> None:
+    """An SDK answers a challenge with claims=: who asks without gets its token too, and it is renewed with them."""
+    await broker.get(KEY, source)
+    clock.move(1)
+    new = await broker.get(CHALLENGED, source)
+    assert broker.find(KEY) is new
+    clock.move(3000)
+    await broker.get(KEY, source)
+    await settle()
+
+    assert source.claims == [None, DEMAND, DEMAND]
+
+
+async def test_a_token_is_refused_with_claims_and_without(broker: Broker, source: Source) -> None:
+    """The token that serves both is forgotten for both."""
+    await broker.get(KEY, source)
+    token = await broker.get(CHALLENGED, source)
+    assert broker.refused(KEY, token.token)
+
+    assert broker.find(CHALLENGED) is None
+    assert not broker.refused(CHALLENGED, token.token)
+    assert broker.numbers.refused == 1
+
+
+async def test_a_renewal_that_knew_of_no_claims_replaces_nothing(broker: Broker, source: Source, clock: Clock) -> None:
+    """It was under way when the claims were demanded, and answers after the token that has them."""
+    await broker.get(KEY, source)
+    clock.move(3000)
+    go, source.go = source.go, anyio.Event()
+    await broker.get(KEY, source)
+    await settle()
+    late, source.go = source.go, go
+    clock.move(1)
+    new = await broker.get(CHALLENGED, source)
+    late.set()
+    await settle()
+
+    assert source.claims == [None, None, DEMAND]
+    assert broker.find(KEY) is new
+
+
+async def test_refusals_are_bounded(clock: Clock, source: Source) -> None:
+    """Demands that nobody asks about any more do not pile up: the oldest are forgotten."""
+    broker = Broker(clock=clock, limit=10)
+    keys = [KEY._replace(tenant_id=f"tenant {number}") for number in range(12)]
+    for key in keys:
+        token = await broker.get(key, source)
+        broker.refused(key, token.token, DEMAND)
+    source.claims.clear()
+    for key in keys:
+        await broker.get(key, source)
+
+    assert source.claims == [None, None] + [DEMAND] * 10
+
+
+async def test_one_account_is_forgotten(broker: Broker, source: Source) -> None:
+    """Of an account everything goes, or one resource; others keep what they have."""
+    keys = [KEY._replace(account=account, scopes=(scope,)) for account in ("a", "b") for scope in ("one", "two")]
+    for key in keys:
+        await broker.get(key, source)
+    broker.forget("a", ("one",))
+    assert [broker.find(key) is not None for key in keys] == [False, True, True, True]
+    broker.forget("a")
+    broker.forget("nobody")
+    assert [broker.find(key) is not None for key in keys] == [False, False, True, True]
+
+
+async def test_forgetting_one_of_many_accounts_costs_what_one_costs(clock: Clock, source: Source) -> None:
+    """Connections come and go beside 20,000 other accounts: the loop does not stand still for each of them."""
+
+    async def cost_s(others: int) -> float:
+        broker = Broker(clock=clock, limit=100_000)
+        for number in range(others):
+            await broker.get(KEY._replace(account=f"other {number}"), source)
+        best_s = float("inf")
+        for _ in range(20):
+            await broker.get(KEY, source)
+            started = time.perf_counter()
+            broker.forget(KEY.account)
+            best_s = min(best_s, time.perf_counter() - started)
+        return best_s
+
+    assert await cost_s(20_000) < 20 * await cost_s(100)  # 200 times as much, if all were looked at
 
 
 async def test_a_question_put_before_the_refusal_is_put_again(broker: Broker, source: Source, clock: Clock) -> None:
