@@ -62,7 +62,7 @@ def merge_claims(*demands: str | None) -> str | None:
     merged: str | None = None
     for demand in demands:
         if merged is None or demand is None:
-            merged = merged or demand
+            merged = demand if merged is None else merged
             continue
         before, after = _read(merged), _read(demand)
         merged = demand if before is None or after is None else _write({**before, **after})

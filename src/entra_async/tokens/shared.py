@@ -17,7 +17,7 @@ import anyio
 import msgspec
 
 from entra_async.config import Clock
-from entra_async.errors import EntraError, StoreError
+from entra_async.errors import EntraError
 from entra_async.telemetry import Listener, StoreUsed, notify
 from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
@@ -27,6 +27,8 @@ __all__ = ("Answer", "SharedTokens")
 T = TypeVar("T")
 _Operation = Literal["read", "write", "delete", "lease", "release", "close"]
 
+# Until it has answered for the first time: it may have to connect, and to load what it needs.
+_FIRST_TIME: Final = 5
 # A store that has not answered in time, or took that long to fail, is left alone for so long, and then twice as long.
 _SLOW_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 30.0
@@ -70,7 +72,7 @@ class SharedTokens:
         clock: Where time comes from.
         listener: Hears of every use of the store.
         lease_s: Seconds that a holder who was killed holds up the others. One that lives renews its lease.
-        patience_s: Seconds that the store may take for one operation.
+        patience_s: Seconds that the store may take for one operation; the first one may take five times as long.
     """
 
     def __init__(
@@ -80,13 +82,14 @@ class SharedTokens:
         *,
         listener: Listener | None = None,
         lease_s: float = 10.0,
-        patience_s: float = 3.0,
+        patience_s: float = 2.0,
     ) -> None:
         self._store = store
         self._clock = clock
         self._listener = listener
         self._lease_s = lease_s
         self._patience_s = patience_s
+        self._allowed_s = _FIRST_TIME * patience_s
         self._pause_s = 0.0
         self._paused_until = float("-inf")
         self._busy: set[asyncio.Task[object]] = set()
@@ -207,24 +210,29 @@ class SharedTokens:
             self._paused_until = started + self._patience_s
         result: T | None = None
         error: str | None = None
+        slow = False
+        allowed_s = self._allowed_s
         try:
-            given = await self._answer(work)
+            given = await self._answer(work, allowed_s)
             if isinstance(given, kind):
                 result = given
             elif given is not None or operation != "read":
                 error = f"it gave a {type(given).__name__}, not a {kind.__name__}"
+        except _NoAnswerError:
+            error, slow = f"no answer within {allowed_s:g} s", True
         except Exception as failure:  # noqa: BLE001 - a store of whatever make must not stop anybody
             # The text of an error that is not ours may repeat what was to be stored, as that of a Redis client does.
             error = (
                 f"{type(failure).__name__}: {failure}" if isinstance(failure, EntraError) else type(failure).__name__
             )
+        self._allowed_s = self._patience_s
         ended = self._clock.monotonic()
-        self._judge(ended, slow=error is not None and ended - started >= _SLOW_S, probing=probing)
+        self._judge(ended, slow=slow or (error is not None and ended - started >= _SLOW_S), probing=probing)
         if self._listener is not None:
             notify(self._listener, StoreUsed(operation, ended - started, error))
         return result
 
-    async def _answer(self, work: Callable[[], Awaitable[object]]) -> object:
+    async def _answer(self, work: Callable[[], Awaitable[object]], allowed_s: float) -> object:
         async def run() -> object:
             return await work()
 
@@ -233,12 +241,12 @@ class SharedTokens:
         self._busy.add(task)
         task.add_done_callback(self._end)
         try:
-            await asyncio.wait([task], timeout=self._patience_s)
+            for _ in range(2):  # if it was our loop that stood still, the other half is left
+                await asyncio.wait([task], timeout=allowed_s / 2)
         finally:
             task.cancel()
         if not task.done() or task.cancelled():
-            message = f"There was no answer within {self._patience_s:g} s."
-            raise StoreError(message)
+            raise _NoAnswerError
         return task.result()
 
     def _end(self, task: asyncio.Task[object]) -> None:
@@ -253,6 +261,10 @@ class SharedTokens:
         elif probing or now >= self._paused_until:  # many may have waited at once: that is one failure
             self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._paused_until = now + self._pause_s
+
+
+class _NoAnswerError(Exception):
+    """The store has not answered in time, or has given up."""
 
 
 async def _nothing() -> None:
