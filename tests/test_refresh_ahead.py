@@ -2,93 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import anyio
 import pytest
-from anyio.lowlevel import checkpoint
 
-from entra_async.errors import AuthenticationError, InteractionRequiredError
+from entra_async.errors import AuthenticationError
 from entra_async.telemetry import Event, TokenAsked
 from entra_async.tokens.broker import Broker
-from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
-
-KEY = TokenKey("https://login.example", "contoso.com", "ClientSecret#1", ("https://graph.example/.default",))
-
-DEMAND = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
-DATE = '{"access_token": {"nbf": {"essential": true, "value": "1"}}}'
-CHALLENGED = KEY._replace(claims=DEMAND)
-
-
-class Clock:
-    """Two clocks that a test moves, together or each on its own."""
-
-    def __init__(self) -> None:
-        self.wall_s = 1_800_000_000.0
-        self.monotonic_s = 500.0
-
-    def now(self) -> float:
-        return self.wall_s
-
-    def monotonic(self) -> float:
-        return self.monotonic_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.move(seconds)
-        await checkpoint()
-
-    def move(self, seconds: float) -> None:
-        self.wall_s += seconds
-        self.monotonic_s += seconds
-
-
-class Source:
-    """Answers when it is let go, with a token or an error."""
-
-    def __init__(self, clock: Clock, *, life_s: float = 3600, refresh_in_s: float | None = None) -> None:
-        self.clock = clock
-        self.life_s = life_s
-        self.refresh_in_s = refresh_in_s
-        self.claims: list[str | None] = []
-        self.error: Exception | None = None
-        self.refuses: str | None = None
-        self.go = anyio.Event()
-        self.go.set()
-
-    @property
-    def asked(self) -> int:
-        return len(self.claims)
-
-    async def get_token(
-        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
-    ) -> Token:
-        self.claims.append(claims)
-        number = self.asked
-        await self.go.wait()
-        if self.error is not None:
-            raise self.error
-        if claims is not None and claims == self.refuses:
-            message = "MFA"
-            raise InteractionRequiredError(message, status=400)
-        now = self.clock.now()
-        refresh_on = None if self.refresh_in_s is None else int(now + self.refresh_in_s)
-        return Token(f"token {number}", int(now + self.life_s), refresh_on)
-
-    async def aclose(self) -> None:
-        """Hold nothing."""
-
-
-class PersonSource(Source):
-    """Can be told not to ask the person."""
-
-    async def renew(
-        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
-    ) -> Token:
-        self.claims.append("silent")
-        message = "The refresh token is worth nothing any more."
-        raise InteractionRequiredError(message)
+from tests.scripted_source import KEY, Clock, PersonSource, Source, settle
 
 
 @pytest.fixture
@@ -109,12 +32,6 @@ def heard() -> list[Event]:
 @pytest.fixture
 def broker(clock: Clock, heard: list[Event]) -> Broker:
     return Broker(clock=clock, chance=lambda: 0.5, listener=heard.append)
-
-
-async def settle() -> None:
-    """Let what runs in the background run."""
-    await anyio.wait_all_tasks_blocked()
-    await checkpoint()
 
 
 async def test_callers_get_the_old_token_while_the_new_one_is_asked_for(
@@ -303,158 +220,6 @@ async def test_what_was_begun_for_nobody_goes_on_when_a_caller_gives_up(
     assert (await broker.get(KEY, source)).token == "token 2"
 
 
-async def test_only_the_refused_token_is_forgotten(broker: Broker, source: Source) -> None:
-    """A late 401 to a token that was replaced meanwhile does not cost the new one."""
-    old = await broker.get(KEY, source)
-    assert broker.refused(KEY, old.token)
-    assert not broker.refused(KEY, old.token)
-    new = await broker.get(KEY, source)
-    assert not broker.refused(KEY, old.token)
-
-    assert broker.find(KEY) is new
-    assert source.asked == 2
-    assert broker.numbers.refused == 1
-
-
-async def test_a_demand_is_part_of_the_next_question(broker: Broker, source: Source) -> None:
-    """What the service demanded is asked for until a token came, and not after that."""
-    demand = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-    old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, demand)
-    source.error = AuthenticationError("away")
-    with pytest.raises(AuthenticationError):
-        await broker.get(KEY, source)
-    source.error = None
-    new = await broker.get(KEY, source)
-    broker.refused(KEY, new.token)
-    await broker.get(KEY, source)
-
-    assert source.claims == [None, demand, demand, None]
-
-
-async def test_a_lasting_demand_is_asked_for_at_each_renewal(broker: Broker, source: Source, clock: Clock) -> None:
-    """What every token needs is asked for ahead of its end and after a plain 401 as well; a date is not."""
-    old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
-    await broker.get(KEY, source)
-    for _ in range(2):
-        clock.move(3000)
-        await broker.get(KEY, source)
-        await settle()
-    held = await broker.get(KEY, source)
-    broker.refused(KEY, held.token, DATE)
-    held = await broker.get(KEY, source)
-    broker.refused(KEY, held.token)
-    await broker.get(KEY, source)
-
-    assert source.claims[:4] == [None, DEMAND, DEMAND, DEMAND]
-    assert [json.loads(claims or "") for claims in source.claims[4:]] == [
-        {"access_token": {**json.loads(DEMAND)["access_token"], **json.loads(DATE)["access_token"]}},
-        json.loads(DEMAND),
-    ]
-
-
-async def test_a_demand_that_is_not_granted_any_more_is_dropped(broker: Broker, source: Source, clock: Clock) -> None:
-    """A renewal fails for what was demanded once: the token is had without it, and is asked for without it later."""
-    old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
-    await broker.get(KEY, source)
-    source.refuses = DEMAND
-    for _ in range(2):
-        clock.move(3000)
-        await broker.get(KEY, source)
-        await settle()
-
-    assert source.claims == [None, DEMAND, DEMAND, None, None]
-    assert (await broker.get(KEY, source)).token == "token 5"
-
-
-async def test_a_demand_is_kept_through_an_outage(broker: Broker, source: Source, clock: Clock) -> None:
-    """A service that is away has not refused anything: it is asked for the same when it is back."""
-    old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
-    await broker.get(KEY, source)
-    source.error = AuthenticationError("away", status=503)
-    clock.move(3000)
-    await broker.get(KEY, source)
-    await settle()
-    source.error = None
-    clock.move(40)
-    await broker.get(KEY, source)
-    await settle()
-
-    assert source.claims == [None, DEMAND, DEMAND, DEMAND]
-
-
-async def test_nobody_is_asked_for_an_old_demand(broker: Broker, clock: Clock) -> None:
-    """Whose token is gone is asked for what the service demands now, not for what it demanded once."""
-    source = PersonSource(clock)
-    old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
-    await broker.get(KEY, source)
-    clock.move(4000)
-    await broker.get(KEY, source)
-
-    assert source.claims == [None, DEMAND, "silent", None]
-
-
-async def test_a_token_asked_for_with_claims_takes_the_place_of_the_refused_one(
-    broker: Broker, source: Source, clock: Clock
-) -> None:
-    """An SDK answers a challenge with claims=: who asks without gets its token too, and it is renewed with them."""
-    await broker.get(KEY, source)
-    clock.move(1)
-    new = await broker.get(CHALLENGED, source)
-    assert broker.find(KEY) is new
-    clock.move(3000)
-    await broker.get(KEY, source)
-    await settle()
-
-    assert source.claims == [None, DEMAND, DEMAND]
-
-
-async def test_a_token_is_refused_with_claims_and_without(broker: Broker, source: Source) -> None:
-    """The token that serves both is forgotten for both."""
-    await broker.get(KEY, source)
-    token = await broker.get(CHALLENGED, source)
-    assert broker.refused(KEY, token.token)
-
-    assert broker.find(CHALLENGED) is None
-    assert not broker.refused(CHALLENGED, token.token)
-    assert broker.numbers.refused == 1
-
-
-async def test_a_renewal_that_knew_of_no_claims_replaces_nothing(broker: Broker, source: Source, clock: Clock) -> None:
-    """It was under way when the claims were demanded, and answers after the token that has them."""
-    await broker.get(KEY, source)
-    clock.move(3000)
-    go, source.go = source.go, anyio.Event()
-    await broker.get(KEY, source)
-    await settle()
-    late, source.go = source.go, go
-    clock.move(1)
-    new = await broker.get(CHALLENGED, source)
-    late.set()
-    await settle()
-
-    assert source.claims == [None, None, DEMAND]
-    assert broker.find(KEY) is new
-
-
-async def test_refusals_are_bounded(clock: Clock, source: Source) -> None:
-    """Demands that nobody asks about any more do not pile up: the oldest are forgotten."""
-    broker = Broker(clock=clock, limit=10)
-    keys = [KEY._replace(tenant_id=f"tenant {number}") for number in range(12)]
-    for key in keys:
-        token = await broker.get(key, source)
-        broker.refused(key, token.token, DEMAND)
-    source.claims.clear()
-    for key in keys:
-        await broker.get(key, source)
-
-    assert source.claims == [None, None] + [DEMAND] * 10
-
-
 async def test_one_account_is_forgotten(broker: Broker, source: Source) -> None:
     """Of an account everything goes, or one resource; others keep what they have."""
     keys = [KEY._replace(account=account, scopes=(scope,)) for account in ("a", "b") for scope in ("one", "two")]
@@ -483,28 +248,6 @@ async def test_forgetting_one_of_many_accounts_costs_what_one_costs(clock: Clock
         return best_s
 
     assert await cost_s(20_000) < 20 * await cost_s(100)  # 200 times as much, if all were looked at
-
-
-async def test_a_question_put_before_the_refusal_is_put_again(broker: Broker, source: Source, clock: Clock) -> None:
-    """A refresh that was under way when the token was refused knew nothing of the demand: it is not waited for."""
-    old = await broker.get(KEY, source)
-    clock.move(3000)
-    source.go = anyio.Event()
-    await broker.get(KEY, source)
-    await settle()
-    broker.refused(KEY, old.token, "{}")
-    tokens: list[Token] = []
-
-    async def ask() -> None:
-        tokens.append(await broker.get(KEY, source))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(ask)
-        await settle()
-        source.go.set()
-
-    assert source.claims == [None, None, "{}"]
-    assert tokens[0].token == "token 3"
 
 
 async def test_never_more_tokens_than_the_limit(clock: Clock, source: Source) -> None:

@@ -312,7 +312,7 @@ class Broker:
         then = max(now, asked_at + monotonic - asked_monotonic)
         schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=then, chance=self._chance())
 
-        def put(key: TokenKey, demanded: str | None) -> None:
+        def put(key: TokenKey, demanded: str | None, source: TokenSource) -> None:
             held = self._shelf.get(key)
             if held is not None and held.asked_at > asked_monotonic:
                 return  # a question with claims was put later, and answered earlier
@@ -327,14 +327,14 @@ class Broker:
                 demanded=lasting(demanded),
             )
 
-        put(key, answer.claims)
+        put(key, answer.claims, source)
         self._refusals.discard(key)
         if key.claims is not None:
             # Who asks with claims was refused what is handed out without them.
             plain = key._replace(claims=None)
             refused = self._shelf.get(plain)
             if refused is not None:
-                put(plain, merge_claims(refused.demanded, key.claims, answer.claims))
+                put(plain, merge_claims(refused.demanded, key.claims, answer.claims), refused.source)
         self._numbers.evicted += self._shelf.make_room(now, monotonic)
 
     def _note_failure(self, key: TokenKey, error: BaseException) -> float | None:
