@@ -15,7 +15,7 @@ from entra_async.tokens.token import Token
 from tests.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from entra_async.testing import Emulator
 
@@ -34,22 +34,22 @@ class Store:
         self.used.append(operation)
         return self.work(*arguments)
 
-    def read(self, name: str) -> Awaitable[bytes | None]:
+    def read(self, name: str) -> Coroutine[Any, Any, bytes | None]:
         return self._use("read", name)  # type: ignore[no-any-return]
 
-    def write(self, name: str, value: bytes, *, expires_on: float) -> Awaitable[None]:
+    def write(self, name: str, value: bytes, *, expires_on: float) -> Coroutine[Any, Any, None]:
         return self._use("write", name, value, expires_on)  # type: ignore[no-any-return]
 
-    def delete(self, name: str) -> Awaitable[None]:
+    def delete(self, name: str) -> Coroutine[Any, Any, None]:
         return self._use("delete", name)  # type: ignore[no-any-return]
 
-    def lease(self, name: str, holder: str, *, seconds: float) -> Awaitable[bool]:
+    def lease(self, name: str, holder: str, *, seconds: float) -> Coroutine[Any, Any, bool]:
         return self._use("lease", name, holder, seconds)  # type: ignore[no-any-return]
 
-    def release(self, name: str, holder: str) -> Awaitable[None]:
+    def release(self, name: str, holder: str) -> Coroutine[Any, Any, None]:
         return self._use("release", name, holder)  # type: ignore[no-any-return]
 
-    def aclose(self) -> Awaitable[None]:
+    def aclose(self) -> Coroutine[Any, Any, None]:
         return self._use("close")  # type: ignore[no-any-return]
 
 
