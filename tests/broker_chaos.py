@@ -13,6 +13,7 @@ from collections import Counter
 from itertools import count
 
 from entra_async.errors import AuthenticationError, ClosedError
+from entra_async.rules.claims import covers
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
@@ -20,6 +21,7 @@ from entra_async.tokens.token import Token
 TENANTS, PEOPLE, RESOURCES = 50, 10, 5
 LIMIT = 400
 LIVES_S = (1, 50, 299, 3600, 90_000)
+DEMANDS = (None, '{"access_token": {"acrs": {"value": "c1"}}}', '{"access_token": {"nbf": {"value": "1"}}}')
 
 
 class Clock:
@@ -58,6 +60,7 @@ class Chaos:
         self._flying: dict[TokenKey, asyncio.Future[str]] = {}
         self._dies_at: dict[str, float] = {}
         self._refused: set[str] = set()
+        self._demanded: dict[TokenKey, str] = {}
         self._callers: set[asyncio.Task[None]] = set()
 
     def key(self, number: int) -> TokenKey:
@@ -98,15 +101,19 @@ class Chaos:
     def _check(self, key: TokenKey, token: Token) -> None:
         secret, _, number = token.token.rpartition(" ")
         self.counts["tokens"] += 1
-        if secret != repr(tuple(key)):
+        # One that was asked for with claims takes the place of the one without.
+        if secret not in (repr(tuple(key)), repr(tuple(key._replace(claims="{}")))):
             self.faults.append(f"a token of {secret} for {key}")
         if self.clock.true_s >= self._dies_at[number]:
             self.faults.append("a dead token")
         if number in self._refused:
             self.faults.append("a token that was refused")
 
-    async def ask(self, key: TokenKey) -> Token:
+    async def ask(self, key: TokenKey, claims: str | None) -> Token:
         """Answer as a token service would, when it is let; there is never another question for the key."""
+        demanded = self._demanded.get(key)
+        if not covers(claims, demanded):
+            self.faults.append(f"{claims} is asked for, though {demanded} was demanded")
         if key in self._flying:
             self.faults.append(f"two questions for {key}")
         self.counts["questions"] += 1
@@ -118,6 +125,7 @@ class Chaos:
                 raise AuthenticationError(message)
         finally:
             self._flying.pop(key, None)
+        self._demanded.pop(key, None)
         life_s = self.random.choice(LIVES_S)
         number = str(next(self._numbers))
         # It lives from now on; it is told as counted from when it was asked for, by the wall clock of then.
@@ -144,12 +152,17 @@ class Chaos:
         if held is not None:
             self.counts["refused"] += 1
             self._refused.add(held.token.rpartition(" ")[2])
-            assert self.broker.refused(key, held.token)
+            demand = self.random.choice(DEMANDS)
+            if demand is not None:
+                self._demanded[key] = demand
+            assert self.broker.refused(key, held.token, demand)
             assert self.broker.peek(key) is None
 
     def forget(self, person: int) -> None:
         """Somebody disconnects."""
-        self.broker.forget(f"person-{person // 2}")
+        account = f"person-{person // 2}"
+        self.broker.forget(account)
+        self._demanded = {key: demand for key, demand in self._demanded.items() if key.account != account}
 
     def move(self, seconds: float) -> None:
         """Let time pass."""
@@ -191,8 +204,9 @@ class _Source:
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         key = self._key
-        assert (scopes, claims, tenant_id, enable_cae) == (key.scopes, key.claims, key.tenant_id, key.enable_cae)
-        return await self._chaos.ask(key)
+        assert (scopes, tenant_id, enable_cae) == (key.scopes, key.tenant_id, key.enable_cae)
+        assert key.claims is None or claims is not None
+        return await self._chaos.ask(key, claims)
 
     async def aclose(self) -> None:
         """Hold nothing."""

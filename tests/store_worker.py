@@ -31,8 +31,8 @@ async def ask_service(port: int) -> Token:
 async def fetch(path: str, port: int) -> str:
     """Return a token as a Session gets it through its store."""
     shared = SharedTokens(SQLiteStore(path, key=KEY), SystemClock(), lease_s=LEASE_S)
-    token, origin = await shared.fetch("one name", lambda: ask_service(port), is_enough=lambda _: True)
-    return f"{token.token} {origin}"
+    answer = await shared.fetch("one name", lambda: ask_service(port), is_enough=lambda _: True)
+    return f"{answer.token.token} {answer.origin}"
 
 
 async def write(path: str, worker: int, count: int) -> None:

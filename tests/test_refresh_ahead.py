@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import anyio
 import pytest
-from anyio.lowlevel import checkpoint
 
-from entra_async.errors import AuthenticationError, InteractionRequiredError
+from entra_async.errors import AuthenticationError
 from entra_async.telemetry import Event, TokenAsked
 from entra_async.tokens.broker import Broker
-from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
-
-KEY = TokenKey("https://login.example", "contoso.com", "ClientSecret#1", ("https://graph.example/.default",))
-
-
-class Clock:
-    """Two clocks that a test moves, together or each on its own."""
-
-    def __init__(self) -> None:
-        self.wall_s = 1_800_000_000.0
-        self.monotonic_s = 500.0
-
-    def now(self) -> float:
-        return self.wall_s
-
-    def monotonic(self) -> float:
-        return self.monotonic_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.move(seconds)
-        await checkpoint()
-
-    def move(self, seconds: float) -> None:
-        self.wall_s += seconds
-        self.monotonic_s += seconds
-
-
-class Source:
-    """Answers when it is let go, with a token or an error."""
-
-    def __init__(self, clock: Clock, *, life_s: float = 3600, refresh_in_s: float | None = None) -> None:
-        self.clock = clock
-        self.life_s = life_s
-        self.refresh_in_s = refresh_in_s
-        self.claims: list[str | None] = []
-        self.error: Exception | None = None
-        self.go = anyio.Event()
-        self.go.set()
-
-    @property
-    def asked(self) -> int:
-        return len(self.claims)
-
-    async def get_token(
-        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
-    ) -> Token:
-        self.claims.append(claims)
-        number = self.asked
-        await self.go.wait()
-        if self.error is not None:
-            raise self.error
-        now = self.clock.now()
-        refresh_on = None if self.refresh_in_s is None else int(now + self.refresh_in_s)
-        return Token(f"token {number}", int(now + self.life_s), refresh_on)
-
-    async def aclose(self) -> None:
-        """Hold nothing."""
-
-
-class PersonSource(Source):
-    """Can be told not to ask the person."""
-
-    async def renew(
-        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
-    ) -> Token:
-        self.claims.append("silent")
-        message = "The refresh token is worth nothing any more."
-        raise InteractionRequiredError(message)
+from tests.scripted_source import KEY, Clock, PersonSource, Source, settle
 
 
 @pytest.fixture
@@ -98,12 +32,6 @@ def heard() -> list[Event]:
 @pytest.fixture
 def broker(clock: Clock, heard: list[Event]) -> Broker:
     return Broker(clock=clock, chance=lambda: 0.5, listener=heard.append)
-
-
-async def settle() -> None:
-    """Let what runs in the background run."""
-    await anyio.wait_all_tasks_blocked()
-    await checkpoint()
 
 
 async def test_callers_get_the_old_token_while_the_new_one_is_asked_for(
@@ -149,7 +77,7 @@ async def test_without_a_wish_it_is_renewed_at_three_quarters_of_its_life(
 async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
     broker: Broker, source: Source, clock: Clock, heard: list[Event]
 ) -> None:
-    """The token service is away from minute 40 to the last minute: every caller is served, few questions are put."""
+    """The token service is away from minute 40 to the last minute: nobody waits or fails, few questions are put."""
     await broker.get(KEY, source)
     clock.move(2400)
     source.error = AuthenticationError("away", code="AADSTS90033")
@@ -159,10 +87,11 @@ async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
         clock.move(1)
     asked_during_outage = source.asked - 1
     source.error = None
-    clock.move(20)  # within the last half minute: callers wait now
-    token = await broker.get(KEY, source)
+    clock.move(20)  # within the last half minute: it is asked once more, and nobody waits for who has just failed
+    assert (await broker.get(KEY, source)).token == "token 1"
+    await settle()
 
-    assert token.token == f"token {source.asked}"
+    assert (await broker.get(KEY, source)).token == f"token {source.asked}"
     assert 3 <= asked_during_outage <= 10
     failed = [event for event in heard if isinstance(event, TokenAsked) and event.error is not None]
     assert {event.error for event in failed} == {"AuthenticationError AADSTS90033"}
@@ -180,6 +109,60 @@ async def test_an_error_is_fatal_only_when_the_token_is_gone(broker: Broker, sou
 
     with pytest.raises(AuthenticationError, match="away"):
         await broker.get(KEY, source)
+
+
+async def test_a_failing_service_is_not_asked_by_each_caller(broker: Broker, source: Source, clock: Clock) -> None:
+    """A secret has expired and the last seconds of its token run: a thousand calls get the token, and ask once."""
+    await broker.get(KEY, source)
+    source.error = AuthenticationError("expired", code="AADSTS7000222")
+    clock.move(3575)
+    for _ in range(1000):
+        assert (await broker.get(KEY, source)).token == "token 1"
+    await settle()
+
+    assert source.asked == 2
+
+
+async def test_a_hanging_service_is_waited_for_once(broker: Broker, source: Source, clock: Clock) -> None:
+    """The first callers of the last half minute wait five seconds for an answer; those who come later do not wait."""
+    await broker.get(KEY, source)
+    source.go = anyio.Event()
+    clock.move(3575)
+    waiting: list[Token] = []
+
+    async def wait() -> None:
+        waiting.append(await broker.get(KEY, source))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await settle()
+        assert not waiting
+        clock.move(5)
+        with anyio.fail_after(4):  # of real time, of which a caller that waits would take five seconds
+            for _ in range(1000):
+                assert (await broker.get(KEY, source)).token == "token 1"
+        source.go.set()
+
+    assert waiting[0].token == "token 2"
+    assert source.asked == 2
+
+
+async def test_a_cancelled_caller_of_the_last_moments_leaves_the_question(
+    broker: Broker, source: Source, clock: Clock
+) -> None:
+    """Who waits for a token in the last half minute and is cancelled does not cancel what others will need."""
+    await broker.get(KEY, source)
+    source.go = anyio.Event()
+    clock.move(3575)
+    async with anyio.create_task_group() as group:
+        group.start_soon(broker.get, KEY, source)
+        await settle()
+        group.cancel_scope.cancel()
+    source.go.set()
+    await settle()
+
+    assert (await broker.get(KEY, source)).token == "token 2"
+    assert source.asked == 2
 
 
 async def test_a_clock_that_is_set_back_revives_no_token(broker: Broker, source: Source, clock: Clock) -> None:
@@ -237,55 +220,34 @@ async def test_what_was_begun_for_nobody_goes_on_when_a_caller_gives_up(
     assert (await broker.get(KEY, source)).token == "token 2"
 
 
-async def test_only_the_refused_token_is_forgotten(broker: Broker, source: Source) -> None:
-    """A late 401 to a token that was replaced meanwhile does not cost the new one."""
-    old = await broker.get(KEY, source)
-    assert broker.refused(KEY, old.token)
-    assert not broker.refused(KEY, old.token)
-    new = await broker.get(KEY, source)
-    assert not broker.refused(KEY, old.token)
-
-    assert broker.find(KEY) is new
-    assert source.asked == 2
-    assert broker.numbers.refused == 1
-
-
-async def test_a_demand_is_part_of_the_next_question(broker: Broker, source: Source) -> None:
-    """What the service demanded is asked for until a token came, and not after that."""
-    demand = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-    old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, demand)
-    source.error = AuthenticationError("away")
-    with pytest.raises(AuthenticationError):
-        await broker.get(KEY, source)
-    source.error = None
-    new = await broker.get(KEY, source)
-    broker.refused(KEY, new.token)
-    await broker.get(KEY, source)
-
-    assert source.claims == [None, demand, demand, None]
+async def test_one_account_is_forgotten(broker: Broker, source: Source) -> None:
+    """Of an account everything goes, or one resource; others keep what they have."""
+    keys = [KEY._replace(account=account, scopes=(scope,)) for account in ("a", "b") for scope in ("one", "two")]
+    for key in keys:
+        await broker.get(key, source)
+    broker.forget("a", ("one",))
+    assert [broker.find(key) is not None for key in keys] == [False, True, True, True]
+    broker.forget("a")
+    broker.forget("nobody")
+    assert [broker.find(key) is not None for key in keys] == [False, False, True, True]
 
 
-async def test_a_question_put_before_the_refusal_is_put_again(broker: Broker, source: Source, clock: Clock) -> None:
-    """A refresh that was under way when the token was refused knew nothing of the demand: it is not waited for."""
-    old = await broker.get(KEY, source)
-    clock.move(3000)
-    source.go = anyio.Event()
-    await broker.get(KEY, source)
-    await settle()
-    broker.refused(KEY, old.token, "{}")
-    tokens: list[Token] = []
+async def test_forgetting_one_of_many_accounts_costs_what_one_costs(clock: Clock, source: Source) -> None:
+    """Connections come and go beside 20,000 other accounts: the loop does not stand still for each of them."""
 
-    async def ask() -> None:
-        tokens.append(await broker.get(KEY, source))
+    async def cost_s(others: int) -> float:
+        broker = Broker(clock=clock, limit=100_000)
+        for number in range(others):
+            await broker.get(KEY._replace(account=f"other {number}"), source)
+        best_s = float("inf")
+        for _ in range(20):
+            await broker.get(KEY, source)
+            started = time.perf_counter()
+            broker.forget(KEY.account)
+            best_s = min(best_s, time.perf_counter() - started)
+        return best_s
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(ask)
-        await settle()
-        source.go.set()
-
-    assert source.claims == [None, None, "{}"]
-    assert tokens[0].token == "token 3"
+    assert await cost_s(20_000) < 20 * await cost_s(100)  # 200 times as much, if all were looked at
 
 
 async def test_never_more_tokens_than_the_limit(clock: Clock, source: Source) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from entra_async import StaticToken
+from entra_async import MemoryStore, StaticToken
 from entra_async.errors import AuthenticationError, UnauthorizedError
 from entra_async.telemetry import TokenRefused
 
@@ -74,6 +75,74 @@ async def test_a_demand_is_met_in_whatever_form_it_comes(emulator: Emulator, for
     assert len(asked) == 1
     assert '"acrs"' in asked[0]
     assert '"xms_cc"' in asked[0]
+
+
+async def test_what_was_demanded_once_is_asked_for_ahead(emulator: Emulator) -> None:
+    """After each renewal in the background every request is taken at once: no 401 for each token's life."""
+    async with emulator.session() as session:
+        graph = await session.connect(emulator.client_secret)
+        emulator.access_evaluation.require_authentication_context("c1")
+        await graph.invoke("users?$top=1", paging=False)
+        for _ in range(2):
+            emulator.requests.clear()
+            assert graph.token is not None
+            old = graph.token.token
+            emulator.clock.move(0.85 * (graph.token.expires_on - emulator.clock.now()))
+            await graph.get_token()
+            while graph.token is None or graph.token.token == old:
+                await anyio.lowlevel.checkpoint()
+            await call_often(graph, 10)
+            assert {each.status for each in emulator.requests.matching(service="graph")} == {200}
+            assert len(emulator.token_requests) == 1
+
+
+async def test_sessions_of_one_store_answer_a_challenge_together(emulator: Emulator) -> None:
+    """Ten Sessions are challenged at once: one asks with the claims, and the others take what it got."""
+    store = MemoryStore(now=emulator.clock.now)
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(emulator.session(store=store)) for _ in range(10)]
+        for session in sessions:
+            await session.connect(emulator.client_secret)
+        assert len(emulator.token_requests) == 1
+        emulator.revoke_sessions(emulator.app)
+        emulator.requests.clear()
+        async with anyio.create_task_group() as group:
+            for session in sessions:
+                group.start_soon(session.invoke, "users/ada@contoso.com")
+
+    assert len(emulator.token_requests) == 1
+    assert Counter(each.status for each in emulator.requests.matching(service="graph")) == {401: 10, 200: 10}
+
+
+async def test_a_refused_token_of_the_store_is_not_taken_for_its_claims(emulator: Emulator) -> None:
+    """A new start takes a challenged token from the store; refused as well, it is asked for anew with its claims."""
+    store = MemoryStore(now=emulator.clock.now)
+    emulator.access_evaluation.require_authentication_context("c1")
+    for _ in range(2):
+        async with emulator.session(store=store) as session:
+            graph = await session.connect(emulator.client_secret)
+            emulator.requests.clear()
+            assert await graph.invoke("users?$top=1", paging=False)
+    assert not emulator.token_requests
+    emulator.access_evaluation.reject_tokens()
+    async with emulator.session(store=store) as session:
+        graph = await session.connect(emulator.client_secret)
+        assert await graph.invoke("users?$top=1", paging=False)
+
+    assert ['"acrs"' in each.form["claims"] for each in emulator.token_requests] == [True]
+
+
+async def test_an_sdk_that_answers_a_challenge_helps_everybody(emulator: Emulator) -> None:
+    """After get_token(claims=…) nobody is handed the token that was refused."""
+    async with emulator.session() as session:
+        graph = await session.connect(emulator.client_secret)
+        emulator.access_evaluation.reject_tokens()
+        emulator.requests.clear()
+        new = await graph.get_token(claims='{"access_token": {"nbf": {"essential": true, "value": "1"}}}')
+        assert await graph.get_token() is new
+        await graph.invoke("users?$top=1", paging=False)
+
+    assert {each.status for each in emulator.requests} == {200}
 
 
 async def test_a_second_refusal_surfaces(emulator: Emulator) -> None:

@@ -267,11 +267,11 @@ async def test_a_broken_store_costs_nothing_but_itself(work: Callable[[], object
     async def ask() -> Token:
         return Token("fresh", int(FAR))
 
-    token, origin = await shared.fetch("name", ask, is_enough=lambda _: True)
+    answer = await shared.fetch("name", ask, is_enough=lambda _: True)
 
-    assert (token.token, origin) == ("fresh", "service")
+    assert (answer.token.token, answer.origin) == ("fresh", "service")
     errors = {event.error for event in heard if isinstance(event, StoreUsed)}
-    assert errors == ({"OSError: the disk is full"} if work is fail else {None})
+    assert errors == ({"OSError"} if work is fail else {None})
 
 
 async def test_the_sources_error_passes_and_frees_the_lease(store: TokenStore) -> None:
@@ -305,10 +305,8 @@ async def test_one_asks_and_all_have_it(store: TokenStore) -> None:
     heard: list[Event] = []
 
     async def fetch() -> None:
-        token, origin = await SharedTokens(store, clock, listener=heard.append).fetch(
-            "name", ask, is_enough=lambda _: True
-        )
-        results.append((token.token, origin))
+        answer = await SharedTokens(store, clock, listener=heard.append).fetch("name", ask, is_enough=lambda _: True)
+        results.append((answer.token.token, answer.origin))
 
     async with anyio.create_task_group() as group:
         first = anyio.CancelScope()

@@ -104,7 +104,6 @@ class Session(SessionVerbs):
         self._retry = retry or RetryPolicy()
         limits = limits or Limits()
         hears = self._hears = combine(listener)
-        self._store = store
         self._shared = None if store is None else SharedTokens(store, self._clock, listener=hears)
         self._pool = Pool(
             limits=limits,
@@ -155,8 +154,8 @@ class Session(SessionVerbs):
     async def _close(self) -> None:
         self._connections.clear()
         async with AsyncExitStack() as stack:
-            if self._store is not None:
-                stack.push_async_callback(self._store.aclose)
+            if self._shared is not None:
+                stack.push_async_callback(self._shared.aclose)
             stack.push_async_callback(self._pool.aclose)
             stack.push_async_callback(self._accounts.aclose)
             stack.push_async_callback(self._broker.aclose)

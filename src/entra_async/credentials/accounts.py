@@ -52,6 +52,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self._accounts: dict[tuple[Provider, str, Cloud], Account] = {}
+        self._keys: dict[str, tuple[Provider, str, Cloud]] = {}
         self._numbers = count(1)
 
     def hold(self, provider: Provider, context: SignInContext) -> Account:
@@ -77,6 +78,7 @@ class Accounts:
                 stored_as=stored_as(provider, context.authority),
             )
             account = self._accounts[key] = Account(name, kind, context.authority, provider.open(context), terms)
+            self._keys[name] = key
         account.users += 1
         return account
 
@@ -94,7 +96,9 @@ class Accounts:
         account.users -= 1
         if account.users > 0:
             return False
-        self._accounts = {key: other for key, other in self._accounts.items() if other is not account}
+        key = self._keys.pop(account.name, None)
+        if key is not None:  # it is not closed
+            del self._accounts[key]
         return True
 
     def watch(
@@ -129,6 +133,7 @@ class Accounts:
     async def aclose(self) -> None:
         """Close every source; one that cannot be closed does not keep the others open."""
         accounts, self._accounts = self._accounts, {}
+        self._keys.clear()
         async with AsyncExitStack() as stack:
             for account in accounts.values():
                 stack.push_async_callback(account.source.aclose)

@@ -8,11 +8,15 @@ Source:
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from entra_async.errors import ConfigurationError
 
-__all__ = ("add_capabilities",)
+__all__ = ("add_capabilities", "covers", "lasting", "merge_claims")
+
+# "Not issued before": whatever is asked for later meets it.
+_MET_BY_TIME: Final = "nbf"
 
 
 def add_capabilities(claims: str | None, *, enable_cae: bool) -> str | None:
@@ -45,3 +49,62 @@ def add_capabilities(claims: str | None, *, enable_cae: bool) -> str | None:
     if not enable_cae:
         return claims
     return json.dumps({**demanded, "access_token": {**access_token, "xms_cc": {"values": ["CP1"]}}})
+
+
+def merge_claims(*demands: str | None) -> str | None:
+    """
+    Return one claims request that asks for all of *demands*; where two name the same claim, the later one counts.
+
+    Example:
+        >>> merge_claims('{"access_token":{"acrs":{"value":"c1"}}}', None, '{"access_token":{"nbf":{"value":"1"}}}')
+        '{"access_token": {"acrs": {"value": "c1"}, "nbf": {"value": "1"}}}'
+    """
+    merged: str | None = None
+    for demand in demands:
+        if merged is None or demand is None:
+            merged = demand if merged is None else merged
+            continue
+        before, after = _read(merged), _read(demand)
+        merged = demand if before is None or after is None else _write({**before, **after})
+    return merged
+
+
+def covers(asked: str | None, demanded: str | None) -> bool:
+    """Return whether a token that was asked for with one claims request meets the other, too."""
+    if demanded is None or asked == demanded:
+        return True
+    had, wanted = _read(asked or "{}"), _read(demanded)
+    if had is None or wanted is None:
+        return False
+    return all(name in had and had[name] == value for name, value in wanted.items())
+
+
+def lasting(claims: str | None) -> str | None:
+    """
+    Return what of *claims* has to be asked for at each renewal as well; ``None`` if nothing has.
+
+    Example:
+        >>> lasting('{"access_token": {"nbf": {"essential": true, "value": "1"}, "acrs": {"value": "c1"}}}')
+        '{"access_token": {"acrs": {"value": "c1"}}}'
+    """
+    members = _read(claims or "{}") or {}
+    kept = {name: value for name, value in members.items() if name[1] != _MET_BY_TIME}
+    return _write(kept) if kept else None
+
+
+def _read(claims: str) -> dict[tuple[str, str], Any] | None:
+    """Return the claims by section and name; ``None`` if it is no claims request (OpenID Connect Core, section 5.5)."""
+    try:
+        sections = json.loads(claims)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(sections, dict) or not all(isinstance(each, dict | None) for each in sections.values()):
+        return None
+    return {(section, name): value for section, members in sections.items() for name, value in (members or {}).items()}
+
+
+def _write(claims: Mapping[tuple[str, str], Any]) -> str:
+    sections: dict[str, dict[str, Any]] = {}
+    for (section, name), value in claims.items():
+        sections.setdefault(section, {})[name] = value
+    return json.dumps(sections)

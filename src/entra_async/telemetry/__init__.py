@@ -110,12 +110,13 @@ class StoreUsed:
     The token store was used.
 
     Attributes:
-        operation: ``"read"``, ``"write"``, ``"delete"``, ``"lease"`` or ``"release"``.
+        operation: ``"read"``, ``"write"``, ``"delete"``, ``"lease"``, ``"release"`` or ``"close"``.
         duration_s: Seconds it took.
-        error: What went wrong, in words; ``None`` if nothing did. The work went on without the store.
+        error: What went wrong, in words; ``None`` if nothing did. The work went on without the store. Of an error that
+            is not ours it is the class only, since its text may repeat what was to be stored.
     """
 
-    operation: Literal["read", "write", "delete", "lease", "release"]
+    operation: Literal["read", "write", "delete", "lease", "release", "close"]
     duration_s: float
     error: str | None
 

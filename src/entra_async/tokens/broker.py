@@ -10,30 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, final
 
 import anyio
 
 from entra_async.config import Clock
 from entra_async.errors import ClosedError
+from entra_async.rules.claims import lasting, merge_claims
 from entra_async.rules.expiry import plan, retry_delay_s
 from entra_async.rules.token_check import Expected, audience_of, check_token
 from entra_async.telemetry import Listener, TokenAsked, TokenRefused, notify
+from entra_async.tokens.by_key import ByKey
 from entra_async.tokens.flight import Flight, Reason, Refusal
 from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
 from entra_async.tokens.numbers import TokenNumbers
-from entra_async.tokens.shared import SharedTokens
+from entra_async.tokens.question import Question
+from entra_async.tokens.shared import Answer, SharedTokens
 from entra_async.tokens.shelf import Held, Shelf
 from entra_async.tokens.source import RenewingSource, TokenSource
 from entra_async.tokens.token import Token
 
 __all__ = ("Broker",)
 
-Origin: TypeAlias = Literal["service", "store"]
-_SERVICE: Final[Origin] = "service"
-# A caller whose token is about to expire waits that long for the next one before it makes do with what there is.
+# From when it is asked for, callers whose token is about to expire wait that long for the next one, before they make do
+# with what there is.
 _PATIENCE_S: Final = 5.0
 # A token that another process left in the store is taken if it lives that much longer.
 _WORTHWHILE_S: Final = 60.0
@@ -67,8 +69,9 @@ class Broker:
         self._listener = listener
         self._shared = shared
         self._shelf = Shelf(limit)
-        self._flights: dict[TokenKey, Flight] = {}
-        self._refusals: dict[TokenKey, Refusal] = {}
+        self._limit = limit
+        self._flights: ByKey[Flight] = ByKey()
+        self._refusals: ByKey[Refusal] = ByKey()
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = TokenNumbers()
         self._closed = False
@@ -90,7 +93,8 @@ class Broker:
             return None
         now, monotonic = self._now(), self._monotonic()
         if now >= held.calm_until or monotonic >= held.calm_until_monotonic:
-            if not held.is_good(now, monotonic):
+            # In its last moments callers wait for the next one, but not for a service that has just failed.
+            if not held.is_good(now, monotonic) and not (held.failures and held.is_alive(now, monotonic)):
                 return None
             if monotonic >= held.retry_at and not self._closed and self._flight(key) is None:
                 self._take_off(key, held.source, held.terms, "ahead")
@@ -124,12 +128,12 @@ class Broker:
             self._numbers.coalesced += 1
         while True:
             flight = flight or self._take_off(key, source, terms, self._reason(key))
-            old = self._shelf.get(key)
-            await self._wait(key, flight, patient=old is None or not old.is_alive(self._now(), self._monotonic()))
+            within_s = flight.started + _PATIENCE_S - self._monotonic() if self._living(key) is not None else None
+            await self._wait(key, flight, within_s=within_s)
             if flight.token is None:
-                old = self._shelf.get(key)
-                if old is not None and old.is_alive(self._now(), self._monotonic()):
-                    return old.token
+                old = self._living(key)
+                if old is not None:
+                    return old
                 if not self._closed and (flight.diverted or (flight.silent and flight.error is not None)):
                     # Another question took its place; or it failed since it might not ask a person, which this may.
                     flight = self._flight(key)
@@ -151,32 +155,28 @@ class Broker:
         held = self._shelf.get(key)
         first = held is not None and held.token.token == secret
         if first:
-            del self._shelf[key]
             self._numbers.refused += 1
-            self._refusals[key] = Refusal(secret, claims)
-            flight = self._flight(key)
-            if flight is not None:  # it was asked before this was known
-                flight.diverted = True
-                self._abandon(key, flight)
+            for other in self._shelf.of(key.account, key.scopes):  # it may be held with claims and without
+                if self._shelf[other].token.token == secret:
+                    self._refuse(other, secret, claims)
         if self._listener is not None:
             notify(self._listener, TokenRefused(key.account, key.scopes, claims is not None, first))
         return first
 
     def forget(self, account: str, scopes: tuple[str, ...] | None = None) -> None:
         """Forget every token of an account, or those of one resource, also those that are on their way."""
-        for key, flight in list(self._flights.items()):
-            if key.account == account and scopes in (None, key.scopes):
-                self._abandon(key, flight)
+        for key in self._flights.of(account, scopes):
+            self._abandon(key, self._flights[key])
         for known in (self._shelf, self._refusals):
-            for key in [key for key in known if key.account == account and scopes in (None, key.scopes)]:
+            for key in known.of(account, scopes):
                 del known[key]
 
     async def unshare(self, account: str, scopes: tuple[str, ...]) -> None:
         """Throw away what the store holds of an account's tokens of one resource."""
-        for key, held in list(self._shelf.items()):
-            stored_as = held.terms.stored_as
-            if self._shared is not None and stored_as is not None and (key.account, key.scopes) == (account, scopes):
-                await self._shared.delete(key.stored_under(stored_as))
+        for key in self._shelf.of(account, scopes):
+            held = self._shelf.get(key)  # which may go meanwhile
+            if self._shared is not None and held is not None and held.terms.stored_as is not None:
+                await self._shared.delete(key.stored_under(held.terms.stored_as))
 
     async def aclose(self) -> None:
         """Drop every token, cancel every question, and wait until none is left."""
@@ -190,10 +190,24 @@ class Broker:
         if tasks:
             await asyncio.wait(tasks)
 
+    def _refuse(self, key: TokenKey, secret: str, claims: str | None) -> None:
+        self._refusals[key] = Refusal(secret, claims, self._shelf[key].demanded)
+        del self._shelf[key]
+        if len(self._refusals) > self._limit:  # nobody asked again for what was refused long ago
+            del self._refusals[self._refusals.oldest()]
+        flight = self._flight(key)
+        if flight is not None:  # it was asked before this was known
+            flight.diverted = True
+            self._abandon(key, flight)
+
     def _reason(self, key: TokenKey) -> Reason:
         if key in self._refusals:
             return "refused"
         return "missing" if key not in self._shelf else "expiring"
+
+    def _living(self, key: TokenKey) -> Token | None:
+        held = self._shelf.get(key)
+        return held.token if held is not None and held.is_alive(self._now(), self._monotonic()) else None
 
     def _flight(self, key: TokenKey) -> Flight | None:
         flight = self._flights.get(key)
@@ -204,7 +218,7 @@ class Broker:
 
     def _take_off(self, key: TokenKey, source: TokenSource, terms: Terms, reason: Reason) -> Flight:
         silent = reason == "ahead" and isinstance(source, RenewingSource)
-        flight = self._flights[key] = Flight(reason, silent=silent)
+        flight = self._flights[key] = Flight(reason, started=self._monotonic(), silent=silent)
         self._numbers.asked += 1
         self._numbers.renewed += reason == "ahead"
         # A task of its own, not the first caller's: that one may be cancelled.
@@ -220,28 +234,27 @@ class Broker:
         task.add_done_callback(land)
         return flight
 
-    async def _wait(self, key: TokenKey, flight: Flight, *, patient: bool) -> None:
+    async def _wait(self, key: TokenKey, flight: Flight, *, within_s: float | None) -> None:
+        if within_s is not None and within_s <= 0:
+            return
         flight.waiters += 1
         try:
-            if patient:
+            with anyio.move_on_after(within_s):
                 await flight.landed.wait()
-            else:
-                with anyio.move_on_after(_PATIENCE_S):
-                    await flight.landed.wait()
         finally:
             flight.waiters -= 1
             # What keeps a token fresh goes on without anybody waiting; what a caller began does not.
-            if not flight.waiters and not flight.landed.is_set() and patient and flight.reason != "ahead":
+            if not flight.waiters and not flight.landed.is_set() and within_s is None and flight.reason != "ahead":
                 self._abandon(key, flight)
 
     async def _fly(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> None:
-        started, started_at = self._monotonic(), self._now()
-        origin = _SERVICE
+        started_at = self._now()
+        answer: Answer | None = None
         try:
             with flight.scope:
-                token, origin = await self._ask(key, source, terms, flight)
-                self._put(key, token, source, terms, asked_at=started_at, asked_monotonic=started)
-                flight.token = token
+                answer = await self._ask(key, source, terms, flight)
+                self._put(key, answer, source, terms, asked_at=started_at, asked_monotonic=flight.started)
+                flight.token = answer.token
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
             if not flight.scope.cancel_called:
                 flight.error = error
@@ -254,55 +267,74 @@ class Broker:
                 tenant_id=key.tenant_id or terms.tenant_id,
                 scopes=key.scopes,
                 reason=flight.reason,
-                duration_s=self._monotonic() - started,
+                duration_s=self._monotonic() - flight.started,
                 waiters=flight.waiters,
-                origin=origin,
+                origin="service" if answer is None else answer.origin,
                 error=None if flight.error is None else _name(flight.error),
                 retry_in_s=retry_in_s,
             )
             notify(self._listener, asked)
 
-    async def _ask(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> tuple[Token, Origin]:
-        refusal = self._refusals.get(key)
-        demanded = refusal.claims if refusal is not None else None
-        ask_source = source.renew if flight.silent and isinstance(source, RenewingSource) else source.get_token
+    async def _ask(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> Answer:
+        held, refusal = self._shelf.get(key), self._refusals.get(key)
+        remembered = held.demanded if held is not None else None
 
-        def ask() -> Awaitable[Token]:
-            return ask_source(
-                *key.scopes, claims=demanded or key.claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae
-            )
-
-        def is_enough(token: Token) -> bool:
-            if refusal is not None and (demanded is not None or token.token == refusal.secret):
-                return False
+        def is_worthwhile(token: Token) -> bool:
             held = self._shelf.get(key)
-            least = self._now() + _WORTHWHILE_S if held is None else held.token.expires_on + _WORTHWHILE_S
-            return token.expires_on > least
+            return token.expires_on > _WORTHWHILE_S + (self._now() if held is None else held.token.expires_on)
 
-        if self._shared is None or terms.stored_as is None:
-            token, origin = await ask(), _SERVICE
-        else:
-            token, origin = await self._shared.fetch(key.stored_under(terms.stored_as), ask, is_enough=is_enough)
+        question = Question(
+            key=key,
+            source=source,
+            terms=terms,
+            refusal=refusal,
+            remembered=remembered if refusal is None else refusal.remembered,
+            is_worthwhile=is_worthwhile,
+            silent=flight.silent,
+        )
+        answer = await question.put(self._shared)
         expected = Expected(key.tenant_id or terms.tenant_id, terms.client_id, audience_of(key.scopes))
-        check_token(token.claims, expected)
-        return token, origin
+        check_token(answer.token.claims, expected)
+        return answer
 
     def _put(
         self,
         key: TokenKey,
-        token: Token,
+        answer: Answer,
         source: TokenSource,
         terms: Terms,
         *,
         asked_at: float,
         asked_monotonic: float,
     ) -> None:
-        now, monotonic = self._now(), self._monotonic()
+        token, now, monotonic = answer.token, self._now(), self._monotonic()
         # Its end was counted by the wall clock of when it was asked for: set back meanwhile, it would live too long.
         then = max(now, asked_at + monotonic - asked_monotonic)
         schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=then, chance=self._chance())
-        self._shelf[key] = Held(token, source, terms, schedule, now=now, monotonic=monotonic)
-        self._refusals.pop(key, None)
+
+        def put(key: TokenKey, demanded: str | None, source: TokenSource) -> None:
+            held = self._shelf.get(key)
+            if held is not None and held.asked_at > asked_monotonic:
+                return  # a question with claims was put later, and answered earlier
+            self._shelf[key] = Held(
+                token,
+                source,
+                terms,
+                schedule,
+                now=now,
+                monotonic=monotonic,
+                asked_at=asked_monotonic,
+                demanded=lasting(demanded),
+            )
+
+        put(key, answer.claims, source)
+        self._refusals.discard(key)
+        if key.claims is not None:
+            # Who asks with claims was refused what is handed out without them.
+            plain = key._replace(claims=None)
+            refused = self._shelf.get(plain)
+            if refused is not None:
+                put(plain, merge_claims(refused.demanded, key.claims, answer.claims), refused.source)
         self._numbers.evicted += self._shelf.make_room(now, monotonic)
 
     def _note_failure(self, key: TokenKey, error: BaseException) -> float | None:
@@ -313,7 +345,10 @@ class Broker:
         held.failures += 1
         retry_after_s = getattr(error, "retry_after_s", None)
         delay_s = retry_delay_s(held.failures, retry_after_s=retry_after_s, chance=self._chance())
-        held.retry_at = self._monotonic() + delay_s
+        monotonic = self._monotonic()
+        if retry_after_s is None and monotonic < held.good_until_monotonic:  # once more before its last moments
+            delay_s = min(delay_s, held.good_until_monotonic - monotonic)
+        held.retry_at = monotonic + delay_s
         return delay_s
 
     def _abandon(self, key: TokenKey, flight: Flight) -> None:

@@ -23,10 +23,12 @@ class Refusal(NamedTuple):
     Attributes:
         secret: The token it did not take.
         claims: What it demands of the next one, a JSON text, or ``None``.
+        remembered: What had been demanded before, and is still to be asked for.
     """
 
     secret: str
     claims: str | None
+    remembered: str | None = None
 
 
 @final
@@ -36,6 +38,7 @@ class Flight:
 
     Attributes:
         reason: Why it is asked.
+        started: When, on the clock that is never set back.
         silent: Whether a person may not be asked.
         landed: Set at its end, however it ends.
         token: The answer.
@@ -44,10 +47,23 @@ class Flight:
         diverted: Whether another question took its place.
     """
 
-    __slots__ = ("_loop", "diverted", "error", "landed", "reason", "scope", "silent", "task", "token", "waiters")
+    __slots__ = (
+        "_loop",
+        "diverted",
+        "error",
+        "landed",
+        "reason",
+        "scope",
+        "silent",
+        "started",
+        "task",
+        "token",
+        "waiters",
+    )
 
-    def __init__(self, reason: Reason, *, silent: bool) -> None:
+    def __init__(self, reason: Reason, *, started: float, silent: bool) -> None:
         self.reason: Final = reason
+        self.started: Final = started
         self.silent: Final = silent
         self.landed: Final = anyio.Event()
         self.scope: Final = anyio.CancelScope()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, final
 
 from entra_async.rules.expiry import Schedule
-from entra_async.tokens.key import Terms, TokenKey
+from entra_async.tokens.by_key import ByKey
+from entra_async.tokens.key import Terms
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 
@@ -26,6 +27,8 @@ class Held:
         token: The token.
         source: Who gave it.
         terms: What is known of its account.
+        demanded: What services demanded of it that has to be asked for again, a JSON text, or ``None``.
+        asked_at: When it was asked for, on the clock that is never set back.
         calm_until: Nothing is to be done before that; likewise the next two.
         good_until: It is handed out at once until then.
         alive_until: It is handed out until then if no other can be had.
@@ -37,8 +40,10 @@ class Held:
     __slots__ = (
         "alive_until",
         "alive_until_monotonic",
+        "asked_at",
         "calm_until",
         "calm_until_monotonic",
+        "demanded",
         "failures",
         "good_until",
         "good_until_monotonic",
@@ -50,11 +55,22 @@ class Held:
     )
 
     def __init__(
-        self, token: Token, source: TokenSource, terms: Terms, schedule: Schedule, *, now: float, monotonic: float
+        self,
+        token: Token,
+        source: TokenSource,
+        terms: Terms,
+        schedule: Schedule,
+        *,
+        now: float,
+        monotonic: float,
+        asked_at: float,
+        demanded: str | None = None,
     ) -> None:
         self.token = token
         self.source = source
         self.terms = terms
+        self.demanded = demanded
+        self.asked_at = asked_at
         self.calm_until = now + schedule.refresh_s
         self.calm_until_monotonic = monotonic + schedule.refresh_s
         self.good_until = now + schedule.hand_out_s
@@ -75,9 +91,9 @@ class Held:
 
 
 @final
-class Shelf(dict[TokenKey, Held]):
+class Shelf(ByKey[Held]):
     """
-    Holds tokens by their keys; a dict, so that finding one costs no more than that.
+    Holds tokens by their keys.
 
     Args:
         limit: The most it holds.

@@ -1,0 +1,48 @@
+"""Values by the key of a token; those of one account are found without a look at the others."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from entra_async.tokens.key import TokenKey
+
+__all__ = ("ByKey",)
+
+V = TypeVar("V")
+
+
+class ByKey(dict[TokenKey, V]):
+    """A dict, so that finding a value costs no more than that; it is changed by item only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_account: dict[str, set[TokenKey]] = {}
+
+    def __setitem__(self, key: TokenKey, value: V) -> None:
+        super().__setitem__(key, value)
+        self._of_account.setdefault(key.account, set()).add(key)
+
+    def __delitem__(self, key: TokenKey) -> None:
+        super().__delitem__(key)
+        keys = self._of_account[key.account]
+        keys.discard(key)
+        if not keys:
+            del self._of_account[key.account]
+
+    def discard(self, key: TokenKey) -> None:
+        """Forget a value, if there is one."""
+        if key in self:
+            del self[key]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        super().clear()
+        self._of_account.clear()
+
+    def of(self, account: str, scopes: tuple[str, ...] | None = None) -> list[TokenKey]:
+        """Return the keys of an account, or of one resource of it."""
+        return [key for key in self._of_account.get(account, ()) if scopes in (None, key.scopes)]
+
+    def oldest(self) -> TokenKey:
+        """Return the key that has been here for longest."""
+        return next(iter(self))

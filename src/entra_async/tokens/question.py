@@ -1,0 +1,82 @@
+"""One question for a token: what is asked, and of whom, first of all the store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+from entra_async.errors import AuthenticationError, InteractionRequiredError
+from entra_async.rules.claims import covers, merge_claims
+from entra_async.tokens.flight import Refusal
+from entra_async.tokens.key import Terms, TokenKey
+from entra_async.tokens.shared import Answer, SharedTokens
+from entra_async.tokens.source import RenewingSource, TokenSource
+from entra_async.tokens.token import Token
+
+__all__ = ("Question",)
+
+_BAD_REQUEST: Final = 400
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Question:
+    """
+    What is asked.
+
+    Attributes:
+        key: For what.
+        source: Of whom.
+        terms: What is known of the account.
+        refusal: The token that was refused since the last answer, if one was.
+        remembered: What services demanded of earlier tokens, a JSON text, or ``None``. It is asked for as long as that
+            is granted without a person; else the token is to be had without it.
+        is_worthwhile: Whether a token of the store lives long enough to be taken.
+        silent: Whether a person may not be asked.
+    """
+
+    key: TokenKey
+    source: TokenSource
+    terms: Terms
+    refusal: Refusal | None
+    remembered: str | None
+    is_worthwhile: Callable[[Token], bool]
+    silent: bool
+
+    async def put(self, shared: SharedTokens | None) -> Answer:
+        """
+        Ask.
+
+        Args:
+            shared: What is in common with other processes, if anything.
+
+        Raises:
+            AuthenticationError: If there is no token to be had.
+        """
+        demanded = None if self.refusal is None else self.refusal.claims
+        if self.remembered is not None:
+            silent = self.silent or demanded is None
+            try:
+                return await self._fetch(shared, merge_claims(self.remembered, demanded), silent=silent)
+            except AuthenticationError as error:
+                if not (isinstance(error, InteractionRequiredError) or error.status == _BAD_REQUEST):
+                    raise
+        return await self._fetch(shared, demanded, silent=self.silent)
+
+    async def _fetch(self, shared: SharedTokens | None, demanded: str | None, *, silent: bool) -> Answer:
+        source, key = self.source, self.key
+        ask_source = source.renew if silent and isinstance(source, RenewingSource) else source.get_token
+
+        def ask() -> Awaitable[Token]:
+            claims = merge_claims(key.claims, demanded)
+            return ask_source(*key.scopes, claims=claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae)
+
+        def is_enough(known: Answer) -> bool:
+            if self.refusal is not None and known.token.token == self.refusal.secret:
+                return False
+            return covers(known.claims, demanded) and self.is_worthwhile(known.token)
+
+        if shared is None or self.terms.stored_as is None:
+            return Answer(await ask(), demanded, "service")
+        return await shared.fetch(key.stored_under(self.terms.stored_as), ask, claims=demanded, is_enough=is_enough)
