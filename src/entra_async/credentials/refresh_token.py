@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from entra_async.credentials.accounts import Account
 from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.stored_as import stored_as
 from entra_async.credentials.user_source import UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
@@ -92,4 +93,5 @@ class RefreshToken:
             tenant_id=self.tenant_id,
             sign_in=None,
             refresh_token=self.refresh_token,
+            stored_as=stored_as(self, context.authority),
         )

@@ -8,7 +8,9 @@ Entra ID refuses it is the person asked again, and never twice at once.
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from entra_async.credentials.refresh_tokens import Holder
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.claims import add_capabilities
 from entra_async.rules.identifiers import check_tenant_id
+from entra_async.rules.person import identify_person
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import Application
 
@@ -66,10 +69,20 @@ class Granted(NamedTuple):
 
 
 class _Kept(msgspec.Struct, array_like=True):
-    """What the store keeps of a person."""
+    """
+    What the store keeps of a sign-in.
 
+    Attributes:
+        sign_in: Stands for it. Access tokens are kept under it, so that nobody else finds them.
+        refresh_token: The newest one.
+        person: Who signed in.
+        user_name: What that person is called.
+    """
+
+    sign_in: str
     refresh_token: str
     person: str | None
+    user_name: str | None
 
 
 class _SignIn:
@@ -78,6 +91,11 @@ class _SignIn:
     def __init__(self) -> None:
         self.done: Final = anyio.Event()
         self.error: AuthenticationError | None = None
+        self._loop: Final = asyncio.get_running_loop()
+
+    def goes_on(self) -> bool:
+        """Return whether it will end: one of a loop that has ended, or that a process was forked from, does not."""
+        return self._loop is asyncio.get_running_loop()
 
 
 @final
@@ -95,8 +113,9 @@ class UserTokenSource:
         refresh_token: One to begin with.
         reuse: Begin with one that the Session holds for the same client and tenant, if there is one.
         user_name: Whose it must be to be reused; ``None`` for anybody's.
-        disturbs: Whether signing in asks somebody, which a renewal in the background must not do.
-        stored_as: Stands for the person in the Session's store, if the sign-in is to outlive the process.
+        disturbs: Whether signing in asks somebody, which a renewal in the background must not do, and who may be
+            another person than the last time.
+        stored_as: Stands for the provider in the Session's store, if the sign-in is to outlive the process.
     """
 
     def __init__(
@@ -125,12 +144,21 @@ class UserTokenSource:
         self._is_public = is_public
         self._reuse = reuse
         self._holder = Holder(context.authority, client_id.lower(), tenant_id.lower())
+        self._given = refresh_token
         self._refresh_token: str | None = None
         self._running: _SignIn | None = None
-        self._user_name = user_name
+        self._wanted_name = user_name
+        # Who signed in. Once somebody has, nobody else ever does: tokens are handed out under this account.
+        self._taken = False
         self._person: str | None = None
+        self._user_name: str | None = None
+        # The sign-in in the store; whether it was seen there, and whether it is no longer.
+        self._sign_in_id: str | None = None
+        self._stored = False
+        self._parted = False
         self._closed = False
-        self._keep({"refresh_token": refresh_token})
+        if refresh_token is not None:
+            self._keep({"refresh_token": refresh_token})
 
     @property
     def client_id(self) -> str:
@@ -146,6 +174,14 @@ class UserTokenSource:
     def shareable(self) -> str | None:
         """The newest refresh token, a secret, if another connection could use it."""
         return self._refresh_token if self._is_public else None
+
+    async def sign_in_id(self) -> str | None:
+        """Return what stands for the sign-in; see :class:`entra_async.tokens.source.PersonalSource`."""
+        if self._stored_under is None:
+            return ""
+        if self._sign_in_id is None:
+            await self._recall([])
+        return None if self._parted else self._sign_in_id
 
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
@@ -170,11 +206,11 @@ class UserTokenSource:
     async def _answer(self, question: Question, *, may_ask: bool) -> Token:
         refused: list[str] = []
         refusal: AuthenticationError | None = None
-        if self._refresh_token is None:
+        if self._sign_in_id is None:
             await self._recall(refused)
         while True:
-            held = self._held()
-            if held is not None and held not in refused and len(refused) < _MAX_REDEMPTIONS:
+            held = self._held(refused)
+            if held is not None and len(refused) < _MAX_REDEMPTIONS:
                 try:
                     return await self._redeem(question, held)
                 except AuthenticationError as error:
@@ -187,7 +223,7 @@ class UserTokenSource:
             elif not may_ask:
                 message = "Only the person could help: there is no refresh token that Entra ID takes."
                 raise refusal or InteractionRequiredError(message, hint="Sign in again.")
-            elif self._running is None:
+            elif self._running is None or not self._running.goes_on():
                 return await self._sign_in(question, refusal, refused)
             else:
                 await self._wait(self._running)
@@ -199,51 +235,90 @@ class UserTokenSource:
         credential = await self._credential(application.token_endpoint)
         return replace(application, credential=lambda: credential)
 
-    def _held(self) -> str | None:
-        if self._refresh_token is None and self._reuse:
-            return self._context.refresh_tokens.newest(self._holder, user_name=self._user_name)
-        return self._refresh_token
+    def _held(self, refused: list[str]) -> str | None:
+        borrowed: str | None = None
+        if not self._taken and self._reuse:
+            borrowed = self._context.refresh_tokens.newest(self._holder, user_name=self._wanted_name)
+        # What was given to begin with may still be good when what the store held is not.
+        found = (each for each in (self._refresh_token, self._given, borrowed) if each not in (None, *refused))
+        return next(found, None)
 
     def _keep(self, result: Mapping[str, Any]) -> None:
         if self._closed:
             return
-        claims = result.get("id_token_claims") or {}
-        self._person = claims.get("oid") or self._person
+        self._taken = True
+        self._person = self._person or identify_person(result)
+        self._user_name = (result.get("id_token_claims") or {}).get("preferred_username") or self._user_name
         refresh_token = result.get("refresh_token")
         if isinstance(refresh_token, str) and refresh_token:
             self._refresh_token = refresh_token
             if self._is_public:
-                user_name = claims.get("preferred_username") or self._user_name
-                self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=user_name)
+                self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=self._user_name)
 
-    async def _recall(self, refused: list[str]) -> bool:
-        """Take up what the store holds, unless it is known already; return whether there was something."""
+    async def _look(self) -> _Kept | None:
+        """Return the sign-in that the store holds."""
         if self._shared is None or self._stored_under is None or self._closed:
-            return False
+            return None
         value = await self._shared.read(self._stored_under)
         try:
-            kept = None if value is None else msgspec.json.decode(value, type=_Kept)
+            return None if value is None else msgspec.json.decode(value, type=_Kept)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            kept = None
-        if kept is None or (self._person is not None and kept.person not in (None, self._person)):
+            return None
+
+    def _is_ours(self, kept: _Kept) -> bool:
+        # A refresh token that was given says whose it is, and so does the name that what comes of it is stored under.
+        known = self._person is not None and kept.person == self._person
+        return self._given is not None or not self._taken or known or kept.sign_in == self._sign_in_id
+
+    def _join(self, kept: _Kept) -> None:
+        self._sign_in_id = kept.sign_in
+        self._stored, self._parted = True, False
+
+    async def _recall(self, refused: list[str]) -> bool:
+        """Take up the sign-in that the store holds, if it is this person's; return whether it did."""
+        kept = await self._look()
+        if kept is None or not self._is_ours(kept):
             return False
         if kept.refresh_token in refused:
-            await self._shared.delete(self._stored_under)
+            if self._shared is not None and self._stored_under is not None:
+                await self._shared.delete(self._stored_under)
             return False
+        self._join(kept)
         self._person = self._person or kept.person
+        self._user_name = self._user_name or kept.user_name
         self._keep({"refresh_token": kept.refresh_token})
         return True
 
-    async def _remember(self) -> None:
-        if self._shared is not None and self._stored_under is not None and self._refresh_token is not None:
-            value = msgspec.json.encode(_Kept(self._refresh_token, self._person))
-            await self._shared.write(self._stored_under, value, lives_s=_LIFE_S)
+    async def _remember(self, *, anew: bool) -> None:
+        """Put the refresh token into the store, unless the person has signed out there, or somebody else signed in."""
+        if self._shared is None or self._stored_under is None or self._refresh_token is None:
+            return
+        kept = await self._look()
+        if kept is not None and self._is_ours(kept):
+            self._join(kept)
+        elif not anew and (kept is not None or self._stored):
+            self._parted = True
+            return
+        self._sign_in_id = self._sign_in_id or uuid.uuid4().hex
+        self._parted = False
+        value = msgspec.json.encode(_Kept(self._sign_in_id, self._refresh_token, self._person, self._user_name))
+        await self._shared.write(self._stored_under, value, lives_s=_LIFE_S)
+        if not self._stored:  # a store that fails says nothing: what cannot be read was not written
+            self._stored = await self._look() is not None
 
-    def _recognise(self, result: Mapping[str, Any]) -> None:
-        # Tokens of two people under one account would mix up their data.
-        person = (result.get("id_token_claims") or {}).get("oid")
-        if self._person is not None and person is not None and person != self._person:
-            message = "Another person signed in than the one this connection belongs to."
+    def _recognise(self, result: Mapping[str, Any], *, continued: bool) -> None:
+        """
+        Check that tokens of two people do not mix under one account.
+
+        Args:
+            result: MSAL's.
+            continued: Whether it can only be the same person who is told of, if one is at all.
+        """
+        person = identify_person(result)
+        if not self._taken or (continued and None in (person, self._person)):
+            return
+        if person is None or person != self._person:
+            message = "Another person signed in than the one this connection belongs to, or it is not told who did."
             raise InteractionRequiredError(message, hint="Sign in as the same person, or connect anew.")
 
     def _forget(self) -> None:
@@ -253,6 +328,7 @@ class UserTokenSource:
     async def _redeem(self, question: Question, refresh_token: str) -> Token:
         claims = add_capabilities(question.claims, enable_cae=question.application.enable_cae)
         asked_at = self._context.clock.now()
+        own = refresh_token in (self._refresh_token, self._given)
         result = await self._context.msal.run(
             question.application,
             # MSAL's method knows no claims, but passes on what else there is to send.
@@ -260,10 +336,10 @@ class UserTokenSource:
                 refresh_token, list(question.scopes), data={"claims": claims}
             ),
         )
-        self._recognise(result)
+        self._recognise(result, continued=own)
         token = token_from(result, asked_at=asked_at)
         self._keep({"refresh_token": refresh_token, **result})
-        await self._remember()
+        await self._remember(anew=self._sign_in_id is None)
         return token
 
     async def _sign_in(self, question: Question, refusal: AuthenticationError | None, refused: list[str]) -> Token:
@@ -278,22 +354,23 @@ class UserTokenSource:
                 question = replace(question, claims=refusal.claims)
             async with self._alone():
                 # While this one waited for its turn, another process may have asked the person.
-                if self._refresh_token is None and await self._recall(refused):
-                    held = self._refresh_token
+                if self._refresh_token in (None, *refused) and await self._recall(refused):
+                    held = self._held(refused)
                     if held is not None:
                         with suppress(AuthenticationError):
                             return await self._redeem(question, held)
                 granted = await self._ask(question)
-                self._recognise(granted.result)
+                self._recognise(granted.result, continued=not self._disturbs)
                 token = token_from(granted.result, asked_at=granted.asked_at)
                 self._forget()
                 self._keep(granted.result)
-                await self._remember()
+                await self._remember(anew=True)
         except AuthenticationError as error:
             running.error = error
             raise
         finally:
-            self._running = None
+            if self._running is running:
+                self._running = None
             running.done.set()
         return token
 
@@ -310,7 +387,8 @@ class UserTokenSource:
 
     async def sign_out(self) -> None:
         """Forget the refresh token in the store, too, so that the person is asked next time."""
-        if self._shared is not None and self._stored_under is not None:
+        kept = await self._look()
+        if kept is not None and self._is_ours(kept) and self._shared is not None and self._stored_under is not None:
             await self._shared.delete(self._stored_under)
 
     async def aclose(self) -> None:

@@ -1,14 +1,18 @@
-"""What the sign-in of a person may be told. Pure."""
+"""What the sign-in of a person may be told, and whom it brought. Pure."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from entra_async.errors import ConfigurationError
 from entra_async.rules.token_request import check_token_request
 
-__all__ = ("check_callable", "check_scopes", "check_timeout_s", "check_user_name")
+__all__ = ("check_callable", "check_scopes", "check_timeout_s", "check_user_name", "identify_person")
 
 
 def check_scopes(scopes: object) -> tuple[str, ...]:
@@ -66,3 +70,44 @@ def check_callable(function: object, *, field: str) -> None:
     if function is not None and not callable(function):
         message = f"{field} is a {type(function).__name__}, which cannot be called."
         raise ConfigurationError(message, field=field, hint="Give a function or a coroutine function.")
+
+
+def identify_person(result: Mapping[str, Any]) -> str | None:
+    """
+    Return who signed in: a text that is the same for the same person, and for nobody else; ``None`` if it is not told.
+
+    It is the account's id in its home tenant, whatever tenant the token is of; or, where no ``client_info`` is sent,
+    what the id token tells.
+
+    Args:
+        result: MSAL's, of a sign-in or a refresh token.
+
+    Sources:
+        https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference
+        https://learn.microsoft.com/en-us/python/api/msal/msal.application.clientapplication (``home_account_id``)
+
+    Example:
+        >>> identify_person({"id_token_claims": {"oid": "0a1b", "tid": "2c3d"}})
+        '0a1b.2c3d'
+    """
+    home = _read_client_info(result.get("client_info"))
+    claims = result.get("id_token_claims")
+    told = claims if isinstance(claims, Mapping) else {}
+    for user, tenant in (
+        (home.get("uid"), home.get("utid")),
+        (told.get("oid"), told.get("tid")),
+        (told.get("sub"), told.get("iss")),  # what every id token has: OpenID Connect Core 1.0, section 2
+    ):
+        if isinstance(user, str) and isinstance(tenant, str) and user and tenant:
+            return f"{user}.{tenant}"
+    return None
+
+
+def _read_client_info(text: object) -> dict[str, Any]:
+    if not isinstance(text, str):
+        return {}
+    try:
+        info = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}

@@ -26,7 +26,7 @@ from entra_async.tokens.by_key import ByKey
 from entra_async.tokens.flight import Flight, Reason, Refusal
 from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
 from entra_async.tokens.numbers import TokenNumbers
-from entra_async.tokens.question import Question
+from entra_async.tokens.question import Question, find_name
 from entra_async.tokens.shared import Answer, SharedTokens
 from entra_async.tokens.shelf import Held, Shelf
 from entra_async.tokens.source import RenewingSource, TokenSource
@@ -176,7 +176,9 @@ class Broker:
         for key in self._shelf.of(account, scopes):
             held = self._shelf.get(key)  # which may go meanwhile
             if self._shared is not None and held is not None and held.terms.stored_as is not None:
-                await self._shared.delete(key.stored_under(held.terms.stored_as))
+                name = await find_name(key, held.source, held.terms.stored_as)
+                if name is not None:
+                    await self._shared.delete(name)
 
     async def aclose(self) -> None:
         """Drop every token, cancel every question, and wait until none is left."""

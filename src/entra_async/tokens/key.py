@@ -28,10 +28,16 @@ class TokenKey(NamedTuple):
     claims: str | None = None
     enable_cae: bool = False
 
-    def stored_under(self, stored_as: str) -> str:
-        """Return the name of its token in a store, where *stored_as* stands for the account in every process."""
+    def stored_under(self, stored_as: str, sign_in: str) -> str:
+        """
+        Return the name of its token in a store.
+
+        Args:
+            stored_as: Stands for the account in every process.
+            sign_in: Tells apart the people who sign in one after the other with the same account; empty if it is one.
+        """
         return json.dumps(
-            ["token", stored_as, self.authority, self.tenant_id, self.scopes, self.claims, self.enable_cae]
+            ["token", stored_as, sign_in, self.authority, self.tenant_id, self.scopes, self.claims, self.enable_cae]
         )
 
 

@@ -11,10 +11,10 @@ from entra_async.rules.claims import covers, merge_claims
 from entra_async.tokens.flight import Refusal
 from entra_async.tokens.key import Terms, TokenKey
 from entra_async.tokens.shared import Answer, SharedTokens
-from entra_async.tokens.source import RenewingSource, TokenSource
+from entra_async.tokens.source import PersonalSource, RenewingSource, TokenSource
 from entra_async.tokens.token import Token
 
-__all__ = ("Question",)
+__all__ = ("Question", "find_name")
 
 _BAD_REQUEST: Final = 400
 
@@ -79,4 +79,17 @@ class Question:
 
         if shared is None or self.terms.stored_as is None:
             return Answer(await ask(), demanded, "service")
-        return await shared.fetch(key.stored_under(self.terms.stored_as), ask, claims=demanded, is_enough=is_enough)
+        stored_as = self.terms.stored_as
+        return await shared.fetch(
+            key.stored_under(stored_as, ""),
+            ask,
+            claims=demanded,
+            is_enough=is_enough,
+            find_name=lambda: find_name(key, source, stored_as),
+        )
+
+
+async def find_name(key: TokenKey, source: TokenSource, stored_as: str) -> str | None:
+    """Return the name that a token is kept under, never the same for two people; ``None`` if nobody is signed in."""
+    sign_in = await source.sign_in_id() if isinstance(source, PersonalSource) else ""
+    return None if sign_in is None else key.stored_under(stored_as, sign_in)

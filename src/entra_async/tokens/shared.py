@@ -101,6 +101,7 @@ class SharedTokens:
         *,
         claims: str | None = None,
         is_enough: Callable[[Answer], bool],
+        find_name: Callable[[], Awaitable[str | None]] | None = None,
     ) -> Answer:
         """
         Return a token that is good enough: from the store, or asked for by one process at a time.
@@ -110,19 +111,32 @@ class SharedTokens:
             ask: Asks the token service.
             claims: What it is asked for because a service demands it; told to the others with the token.
             is_enough: Whether a token of the store will do.
+            find_name: Gives the name it is kept under, if only a sign-in tells; ``None`` to keep it out of the store.
+                Then *name* is what those have in common who have not signed in.
 
         Raises:
             AuthenticationError: Whatever *ask* raises.
         """
-        known = await self._read(name, is_enough)
+
+        async def current() -> str | None:
+            return name if find_name is None else await find_name()
+
+        async def look() -> Answer | None:
+            kept_as = await current()
+            return None if kept_as is None else await self._read(kept_as, is_enough)
+
+        known = await look()
         if known is not None:
             return known
-        async with self._lease(name, lambda: self._read(name, is_enough)) as known:
+        # Of their own, so that they never wait for somebody else who is being asked to sign in.
+        async with self._lease(await current() or name, look) as known:
             if known is not None:
                 return known
             token = await ask()
-            kept = msgspec.json.encode(_Kept(token.token, token.expires_on, token.refresh_on, token.token_type, claims))
-            await self._write(name, kept, expires_on=token.expires_on)
+            kept_as = await current()
+            if kept_as is not None:
+                kept = _Kept(token.token, token.expires_on, token.refresh_on, token.token_type, claims)
+                await self._write(kept_as, msgspec.json.encode(kept), expires_on=token.expires_on)
             return Answer(token, claims, "service")
 
     async def read(self, name: str) -> bytes | None:

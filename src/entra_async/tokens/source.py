@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from entra_async.tokens.token import Token
 
-__all__ = ("RenewingSource", "SigningOutSource", "TokenSource")
+__all__ = ("PersonalSource", "RenewingSource", "SigningOutSource", "TokenSource")
 
 
 class TokenSource(Protocol):
@@ -51,6 +51,21 @@ class RenewingSource(TokenSource, Protocol):
         Raises:
             InteractionRequiredError: If only a person could help.
             AuthenticationError: If the token service refuses or cannot be reached.
+        """
+        ...
+
+
+@runtime_checkable
+class PersonalSource(TokenSource, Protocol):
+    """A source whose provider does not say which person will sign in: two may do so one after the other."""
+
+    async def sign_in_id(self) -> str | None:
+        """
+        Return what stands for the sign-in that its tokens come from; that never changes to another person's.
+
+        Returns:
+            ``None`` as long as nobody has signed in, or if the sign-in is not shared with other processes; empty if the
+            provider says all there is to say.
         """
         ...
 
