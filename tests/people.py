@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import anyio
 
+from entra_async import Connection, DeviceCode, MemoryStore, Session
 from entra_async.credentials.browser import Browser
 from entra_async.testing import Emulator
 
@@ -59,3 +61,41 @@ class Person:
         asked = read_link(self.link)
         async with http.post(asked["redirect_uri"], data={"state": asked["state"], **fields}) as response:
             return response.status, await response.text()
+
+
+class Machine:
+    """A program that several people use, one after the other: whoever sits at it answers its sign-ins."""
+
+    def __init__(self, emulator: Emulator, kind: str = "Browser") -> None:
+        self.emulator = emulator
+        self.store = MemoryStore(now=emulator.clock.now)
+        self.ada = emulator.user
+        self.grace = emulator.add_user("grace")
+        self.user = self.ada
+        self.asked = 0
+        self.provider: Any = browser(emulator, opener=self._open)
+        if kind == "DeviceCode":
+            self.provider = DeviceCode(
+                client_id=emulator.public_app.client_id, tenant_id=emulator.tenant_id, prompt=self._enter
+            )
+
+    async def _open(self, link: str) -> None:
+        self.asked += 1
+        self.emulator.browser.forget()
+        # Who sees another name filled in chooses another account.
+        await self.emulator.browser.sign_in(re.sub(r"&login_hint=[^&]*", "", link), self.user)
+
+    async def _enter(self, prompt: Any) -> None:
+        self.asked += 1
+        self.emulator.browser.forget()
+        await self.emulator.browser.enter_device_code(prompt.user_code, self.user)
+        self.emulator.clock.move(5)  # to the next poll
+
+    def start(self) -> Session:
+        return self.emulator.session(store=self.store)
+
+
+async def who(connection: Connection, *scopes: str) -> str:
+    """Return whose token a connection gives."""
+    name: str = (await connection.get_token(*scopes)).claims["upn"]
+    return name.partition("@")[0]
