@@ -189,8 +189,8 @@ async def test_what_names_its_person_is_told_apart_by_that(emulator: Emulator) -
         async with emulator.session() as session:
             refresh_tokens.append(RefreshToken.of(await session.connect(provider)))
     for _ in range(3):
-        for name, *providers in zip(("ada", "grace"), passwords, refresh_tokens, strict=True):
-            for provider in providers:
+        for name, password, refresh_token in zip(("ada", "grace"), passwords, refresh_tokens, strict=True):
+            for provider in (password, refresh_token):
                 async with machine.start() as session:
                     graph = await session.connect(provider)
                     assert [await who(graph), await who(graph, VAULT)] == [name, name]

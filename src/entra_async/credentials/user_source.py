@@ -8,7 +8,6 @@ Entra ID refuses it is the person asked again, and never twice at once.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,12 +15,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, final
 
-import anyio
 import msgspec
 
 from entra_async.credentials.grant import token_from
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.refresh_tokens import Holder
+from entra_async.credentials.sign_in import KeptSignIn, RunningSignIn
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.claims import add_capabilities
 from entra_async.rules.identifiers import check_tenant_id
@@ -66,36 +65,6 @@ class Granted(NamedTuple):
 
     result: dict[str, Any]
     asked_at: float
-
-
-class _Kept(msgspec.Struct, array_like=True):
-    """
-    What the store keeps of a sign-in.
-
-    Attributes:
-        sign_in: Stands for it. Access tokens are kept under it, so that nobody else finds them.
-        refresh_token: The newest one.
-        person: Who signed in.
-        user_name: What that person is called.
-    """
-
-    sign_in: str
-    refresh_token: str
-    person: str | None
-    user_name: str | None
-
-
-class _SignIn:
-    """A sign-in that goes on; other questions wait for its end."""
-
-    def __init__(self) -> None:
-        self.done: Final = anyio.Event()
-        self.error: AuthenticationError | None = None
-        self._loop: Final = asyncio.get_running_loop()
-
-    def goes_on(self) -> bool:
-        """Return whether it will end: one of a loop that has ended, or that a process was forked from, does not."""
-        return self._loop is asyncio.get_running_loop()
 
 
 @final
@@ -146,7 +115,7 @@ class UserTokenSource:
         self._holder = Holder(context.authority, client_id.lower(), tenant_id.lower())
         self._given = refresh_token
         self._refresh_token: str | None = None
-        self._running: _SignIn | None = None
+        self._running: RunningSignIn | None = None
         self._wanted_name = user_name
         # Who signed in. Once somebody has, nobody else ever does: tokens are handed out under this account.
         self._taken = False
@@ -255,22 +224,22 @@ class UserTokenSource:
             if self._is_public:
                 self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=self._user_name)
 
-    async def _look(self) -> _Kept | None:
+    async def _look(self) -> KeptSignIn | None:
         """Return the sign-in that the store holds."""
         if self._shared is None or self._stored_under is None or self._closed:
             return None
         value = await self._shared.read(self._stored_under)
         try:
-            return None if value is None else msgspec.json.decode(value, type=_Kept)
+            return None if value is None else msgspec.json.decode(value, type=KeptSignIn)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
-    def _is_ours(self, kept: _Kept) -> bool:
+    def _is_ours(self, kept: KeptSignIn) -> bool:
         # A refresh token that was given says whose it is, and so does the name that what comes of it is stored under.
         known = self._person is not None and kept.person == self._person
         return self._given is not None or not self._taken or known or kept.sign_in == self._sign_in_id
 
-    def _join(self, kept: _Kept) -> None:
+    def _join(self, kept: KeptSignIn) -> None:
         self._sign_in_id = kept.sign_in
         self._stored, self._parted = True, False
 
@@ -301,7 +270,7 @@ class UserTokenSource:
             return
         self._sign_in_id = self._sign_in_id or uuid.uuid4().hex
         self._parted = False
-        value = msgspec.json.encode(_Kept(self._sign_in_id, self._refresh_token, self._person, self._user_name))
+        value = msgspec.json.encode(KeptSignIn(self._sign_in_id, self._refresh_token, self._person, self._user_name))
         await self._shared.write(self._stored_under, value, lives_s=_LIFE_S)
         if not self._stored:  # a store that fails says nothing: what cannot be read was not written
             self._stored = await self._look() is not None
@@ -348,7 +317,7 @@ class UserTokenSource:
                 raise refusal
             message = "There is no refresh token left."
             raise InteractionRequiredError(message, hint="Sign in with Browser or DeviceCode.")
-        running = self._running = _SignIn()
+        running = self._running = RunningSignIn()
         try:
             if refusal is not None and refusal.claims is not None:
                 question = replace(question, claims=refusal.claims)
@@ -379,7 +348,7 @@ class UserTokenSource:
             return nullcontext()
         return self._shared.alone(self._stored_under)
 
-    async def _wait(self, running: _SignIn) -> None:
+    async def _wait(self, running: RunningSignIn) -> None:
         await running.done.wait()
         # Who declined once should not be asked by every service in turn.
         if running.error is not None:
