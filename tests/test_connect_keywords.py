@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from entra_async import (
@@ -253,12 +255,30 @@ async def test_a_replaced_connection_goes_on_and_leaves_nothing(emulator: Emulat
         resource = await session.connect(emulator.client_secret, resource="https://vault.azure.net")
         kept = session._accounts._accounts
         assert len(kept) == 6
+        gc.disable()  # nothing is to wait for it
         del held, resource
-        gc.collect()
         left = {account.name for account in session._accounts._accounts.values()}
+        gc.enable()
 
     assert identities == [app.client_id for app in callers]
     assert len(left) == 1
+
+
+async def test_what_is_let_go_in_another_thread_is_given_up(emulator: Emulator) -> None:
+    """The last reference may go wherever a collector runs, also while the token is renewed."""
+    async with emulator.session() as session:
+        held = [await session.connect(emulator.client_secret, resource="https://vault.azure.net")]
+        token = held[0].token
+        assert token is not None
+        emulator.faults.add("/*/token", delay_s=3600)
+        emulator.clock.move(0.85 * (token.expires_on - emulator.clock.now()))
+        await held[0].get_token()
+        await emulator.requests.wait_for(2, path=".*/token")
+        await anyio.to_thread.run_sync(held.clear)
+        await anyio.wait_all_tasks_blocked()
+
+        assert not session._accounts._accounts
+        assert session.token_numbers.held == 0
 
 
 async def test_no_flow_repeats_what_it_sent(emulator: Emulator) -> None:

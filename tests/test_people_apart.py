@@ -190,9 +190,9 @@ async def test_what_names_its_person_is_told_apart_by_that(emulator: Emulator) -
             refresh_tokens.append(RefreshToken.of(await session.connect(provider)))
     for _ in range(3):
         for name, password, refresh_token in zip(("ada", "grace"), passwords, refresh_tokens, strict=True):
-            for provider in (password, refresh_token):
+            for each in (password, refresh_token):
                 async with machine.start() as session:
-                    graph = await session.connect(provider)
+                    graph = await session.connect(each)
                     assert [await who(graph), await who(graph, VAULT)] == [name, name]
         emulator.clock.move(DAY_S)
 

@@ -31,6 +31,44 @@ __all__ = ("Connection",)
 
 
 @final
+class _Access:
+    """
+    Whose tokens the requests of a connection carry.
+
+    It is apart from the connection, which holds the channel that holds this: so whoever holds one of them holds the
+    account, and nothing holds a connection that nobody uses any more.
+    """
+
+    def __init__(self, *, name: str, key: TokenKey, account: Account, broker: Broker) -> None:
+        self.name = name
+        self.key = key
+        self.account = account
+        self.broker = broker
+        self.is_over = False
+
+    async def get_token(self, key: TokenKey) -> Token:
+        if self.is_over:
+            message = f"{self.name!r} is disconnected."
+            raise ClosedError(message, hint="Connect again, and use the new connection.")
+        try:
+            return await self.broker.get(key, self.account.source, self.account.terms)
+        except BaseException as error:
+            wipe_locals(error)
+            raise
+
+    async def permit(self, required: Iterable[str] | None) -> None:
+        if self.is_over or required is not None:
+            token = await self.get_token(self.key)
+            check_permissions(required, token.scopes, readable=bool(token.claims), service=self.name)
+
+    async def holder(self) -> tuple[str | None, str | None]:
+        if isinstance(self.account.source, Authorization):
+            return None, None
+        claims = (await self.get_token(self.key)).claims
+        return claims.get("tid"), claims.get("oid")
+
+
+@final
 class Connection(BatchVerbs, Transfers):
     """
     A service that is signed in to. Made by :meth:`entra_async.Session.connect`, closed with the Session.
@@ -42,7 +80,8 @@ class Connection(BatchVerbs, Transfers):
         name: What ``service=`` takes to mean this connection.
         service: The service.
         account: Who is signed in.
-        holding: Lets the account go when nobody holds the connection any more; the Session's.
+        access: Whose tokens its requests carry; the Session watches it, so that the account goes when nobody holds it.
+        holding: Lets the account go then; the Session's.
     """
 
     def __init__(
@@ -62,9 +101,9 @@ class Connection(BatchVerbs, Transfers):
         self.service: Service = target.service
         self.account = account
         self.holding: weakref.finalize[Any, Any] | None = None
+        self.access = access = _Access(name=name, key=key, account=account, broker=broker)
         self._key = key
         self._broker = broker
-        self._disconnected = False
         self._within_s = policy.deadline_s
         self._authorization: Authorization = (
             account.source
@@ -79,8 +118,8 @@ class Connection(BatchVerbs, Transfers):
                 caller=caller,
                 clock=clock,
                 start=pool.start,
-                permit=self._permit,
-                holder=self._holder,
+                permit=access.permit,
+                holder=access.holder,
                 listener=listener,
                 outside=Outside(pool=pool, clock=clock, policy=policy),
             )
@@ -125,9 +164,6 @@ class Connection(BatchVerbs, Transfers):
         Sources:
             ``azure.core.credentials_async.AsyncTokenCredential``
         """
-        if self._disconnected:
-            message = f"{self.name!r} is disconnected."
-            raise ClosedError(message, hint="Connect again, and use the new connection.")
         key = self._key
         if (scopes and scopes != key.scopes) or claims or tenant_id:
             check_token_request(scopes, claims)
@@ -139,14 +175,9 @@ class Connection(BatchVerbs, Transfers):
                 tenant_id=tenant_id or None,
                 enable_cae=enable_cae or not scopes or scopes == key.scopes,
             )
-        token = self._broker.find(key)  # saves the commonest case a coroutine
-        if token is not None:
-            return token
-        try:
-            return await self._broker.get(key, self.account.source, self.account.terms)
-        except BaseException as error:
-            wipe_locals(error)
-            raise
+        # Saves the commonest case a coroutine.
+        token = None if self.access.is_over else self._broker.find(key)
+        return token or await self.access.get_token(key)
 
     async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Token:
         """
@@ -183,7 +214,7 @@ class Connection(BatchVerbs, Transfers):
 
     def retire(self) -> None:
         """Give no more tokens and make no more calls; the Session calls this."""
-        self._disconnected = True
+        self.access.is_over = True
 
     async def close(self) -> None:
         """Do nothing: a connection is closed with its Session. Azure's SDKs expect the method."""
@@ -193,14 +224,3 @@ class Connection(BatchVerbs, Transfers):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    async def _permit(self, required: Iterable[str] | None) -> None:
-        if self._disconnected or required is not None:
-            token = await self.get_token()
-            check_permissions(required, token.scopes, readable=bool(token.claims), service=self.name)
-
-    async def _holder(self) -> tuple[str | None, str | None]:
-        if not isinstance(self._authorization, BearerToken):
-            return None, None
-        claims = (await self.get_token()).claims
-        return claims.get("tid"), claims.get("oid")

@@ -332,7 +332,9 @@ class Session(SessionVerbs):
             policy=self._retry,
             listener=self._hears,
         )
-        connection.holding = self._accounts.watch(connection, account, self._broker.forget, self._pool.start_soon)
+        connection.holding = self._accounts.watch(
+            connection.access, account, self._broker.forget, self._pool.start_soon
+        )
         return connection
 
     async def _release(self, connection: Connection, *, sign_out: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -121,12 +123,22 @@ class Accounts:
             What to detach when the account is released by hand.
         """
 
-        def end() -> None:
+        async def end() -> None:
             if self.let_go(account):
+                forget(account.name)
+                await account.source.aclose()
+
+        thread = threading.get_ident()
+
+        def collected() -> None:
+            # Objects are collected in whatever thread; tokens are touched in the loop's only.
+            if threading.get_ident() != thread or asyncio._get_running_loop() is None:  # noqa: SLF001 - the public one raises
+                start_soon(end)
+            elif self.let_go(account):
                 forget(account.name)
                 start_soon(account.source.aclose)
 
-        watching = weakref.finalize(holder, end)
+        watching = weakref.finalize(holder, collected)
         watching.atexit = False
         return watching
 
