@@ -154,7 +154,7 @@ async def test_a_connection_is_a_credential_for_another_session(emulator: Emulat
 
 async def _async_callable() -> str:
     await anyio.lowlevel.checkpoint()
-    return make_jwt(aud="async")
+    return make_jwt(aud="https://graph.microsoft.com")
 
 
 def _awaitable() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from azure.core.credentials import AccessToken
 
 from entra_async.errors import AuthenticationError
 
@@ -67,3 +68,24 @@ async def test_a_token_lives_as_long_as_it_was_given(emulator: Emulator, ahead_s
 
     assert len(emulator.token_requests) == 2
     assert {each.status for each in emulator.requests} == {200}
+
+
+@pytest.mark.parametrize("ahead_s", [-1200, 0, 1200])
+async def test_another_librarys_expiry_is_by_the_services_clock(emulator: Emulator, ahead_s: float) -> None:
+    """A credential hands on when a token ends as the service counts it: it is not used beyond that."""
+    asked: list[AccessToken] = []
+
+    async with emulator.session() as right, emulator.session(clock=WrongClock(emulator.clock, ahead_s)) as session:
+        source = (await right.connect(emulator.client_secret)).account.source
+
+        async def credential() -> AccessToken:
+            token = await source.get_token("https://graph.microsoft.com/.default")
+            asked.append(AccessToken(token.token, token.claims["exp"]))
+            return asked[-1]
+
+        graph = await session.connect(credential)
+        emulator.clock.move(asked[0].expires_on - emulator.clock.now() + 5)
+        await graph.invoke("users/ada@contoso.com")
+
+    assert len(asked) == 2
+    assert emulator.requests.count(service="graph") == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.expiry import plan, retry_delay_s
+from entra_async.rules.expiry import plan, retry_delay_s, service_time
 
 CHANCES = st.floats(0, 1, exclude_max=True)
 NOW = 1_800_000_000.0
@@ -53,3 +53,17 @@ def test_a_failing_service_is_let_alone_for_longer_and_longer(
     assert delay_s <= max(375.0, retry_after_s or 0)
     if failures == 1 and retry_after_s is None:
         assert delay_s <= 37.5
+
+
+@given(st.floats(0, 4e9), st.integers(1, 90_000), st.floats(-90_000, 90_000))
+def test_a_slow_clock_is_put_right_by_a_token(issued: float, life_s: int, ahead_s: float) -> None:
+    """A token that was issued in our future lives no longer than it was given, and no token lives shorter for it."""
+    ends = int(issued) + life_s
+    now = int(issued) + ahead_s
+    then = service_time({"iat": int(issued), "exp": ends}, expires_on=ends, now=now)
+
+    assert then >= now
+    assert ends - then <= life_s
+    assert service_time({}, expires_on=ends, now=now) == now
+    assert service_time({"iat": int(issued), "exp": ends}, expires_on=ends + 60, now=now) == now
+    assert service_time({"iat": "soon", "exp": None}, expires_on=ends, now=now) == now

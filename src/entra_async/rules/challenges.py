@@ -14,13 +14,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 __all__ = ("Challenge", "read_challenges", "read_claims")
 
 # Longer than any real one, short enough to be read in no time.
 _MAX_CHARACTERS: Final = 16_384
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_PARAMETER: Final = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:({_TOKEN})(?![^\s,])|"((?:[^"\\]|\\.)*)")', re.DOTALL)
+# Some leave out the quotes that "=" at the end of Base64 calls for.
+_PARAMETER: Final = re.compile(
+    rf'({_TOKEN})[ \t]*=[ \t]*(?:({_TOKEN}(?:={{1,2}}|/[\w+/-]*=*)?)(?![^\s,])|"((?:[^"\\]|\\.)*)")', re.DOTALL
+)
 _SCHEME: Final = re.compile(rf"({_TOKEN})(?:[ \t]+([A-Za-z0-9\-._~+/]+=*)(?=[ \t]*(?:,|$)))?")
 _GAP: Final = re.compile(r"[\s,]*")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -97,14 +101,15 @@ def read_claims(values: Iterable[str]) -> str | None:
 
 
 def _decode(claims: str) -> str | None:
-    # Standard or for URLs, padded or not; some send the JSON as it is.
+    # Standard or for URLs, padded or not, on one line or several, escaped or not; some send the JSON as it is.
     text = claims.strip()
     if not text.startswith("{"):
-        plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+        text = unquote(text) if "%" in text else text
+        plain = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
         if _NOT_BASE64.search(plain):
             return None
         try:
-            text = base64.b64decode(plain + "=" * (-len(plain) % 4)).decode("utf-8")
+            text = base64.b64decode(plain + "=" * (-len(plain) % 4)).decode("utf-8-sig")
         except (binascii.Error, ValueError):
             return None
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
-__all__ = ("Schedule", "plan", "retry_delay_s")
+__all__ = ("Schedule", "plan", "retry_delay_s", "service_time")
 
 # What a request may need from here to the service, and a little difference between two clocks.
 _MARGIN_S: Final = 30.0
@@ -63,3 +64,27 @@ def retry_delay_s(failures: int, *, retry_after_s: float | None, chance: float) 
     """
     delay_s = min(_MAX_DELAY_S, _BASE_DELAY_S * 2.0 ** min(max(0, failures - 1), _MAX_DOUBLINGS))
     return max(delay_s * (0.75 + chance / 2), retry_after_s or 0.0)
+
+
+# Entra ID says that a token was issued five minutes before it was, so that slow clocks take it.
+_DATED_BACK_S: Final = 300.0
+
+
+def service_time(claims: Mapping[str, Any], *, expires_on: float, now: float) -> float:
+    """
+    Return the time to count a token's end from: *now*, or when it was issued, if that is still to come by our clock.
+
+    Then our clock is slow. It matters if the end is by the service's clock, as credentials hand it on that other
+    libraries made; an end that was counted from a number of seconds is by ours.
+
+    Args:
+        claims: Of the token, unverified; empty if it is opaque.
+        expires_on: Its end, in seconds since the epoch.
+        now: By our clock.
+    """
+    issued, ends = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int | float) or not isinstance(ends, int | float):
+        return now
+    if abs(ends - expires_on) > 1 or not now < issued < ends:
+        return now
+    return min(issued + _DATED_BACK_S, ends)

@@ -19,7 +19,7 @@ import anyio
 from entra_async.config import Clock
 from entra_async.errors import ClosedError
 from entra_async.rules.claims import lasting, merge_claims
-from entra_async.rules.expiry import plan, retry_delay_s
+from entra_async.rules.expiry import plan, retry_delay_s, service_time
 from entra_async.rules.token_check import Expected, audience_of, check_token
 from entra_async.telemetry import Listener, TokenAsked, TokenRefused, notify
 from entra_async.tokens.by_key import ByKey
@@ -312,6 +312,7 @@ class Broker:
         token, now, monotonic = answer.token, self._now(), self._monotonic()
         # Its end was counted by the wall clock of when it was asked for: set back meanwhile, it would live too long.
         then = max(now, asked_at + monotonic - asked_monotonic)
+        then = service_time(token.claims, expires_on=token.expires_on, now=then)
         schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=then, chance=self._chance())
 
         def put(key: TokenKey, demanded: str | None, source: TokenSource) -> None:
