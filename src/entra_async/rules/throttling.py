@@ -39,14 +39,15 @@ _PROOF: Final = 20.0  # pauses that a rate must hold to count as sustained
 
 _STEP: Final = 0.05  # the first trial is that much faster; each one that succeeds doubles it
 _MOST_STEP: Final = 1.0
-_HOLD: Final = 120.0  # seconds between trials for each second that a failure costs: below 1 %
+_HOLD: Final = 150.0  # seconds between trials for each second that a failure costs: below 1 %
 _HOLD_REDUCED: Final = 15.0  # the same while slower than before: what was there once may come back
+_MOST_HOLD_S: Final = 1800.0
 _REFUSALS: Final = 200.0  # accepted units for each refused one
 _LOST: Final = 0.015  # share of the time that may be lost in pauses before no more trials are made
 _LOST_REDUCED: Final = 0.08
 _LOST_OVER_S: Final = 1200.0
 _FORGET_S: Final = 1800.0  # after that a rate of old does not count any more
-_FADE: Final = 0.97  # what is left of it at each vain trial
+_FADE: Final = 0.99  # what is left of it at each vain trial
 
 _FALLBACK_S: Final = 1.0  # a 429 without Retry-After; doubles while nothing is accepted
 _MOST_FALLBACK_S: Final = 64.0
@@ -279,17 +280,17 @@ class Pace:
         elif self._before is not None and short and not self._step:
             rate = self._agree(self._before, stretch)
         if self._step:
-            rate = max(rate, level) if now - self._since > 0 and level < inf else rate
-            self._sustained *= _FADE
-            if now - self._dropped_at > _FORGET_S:
-                self._sustained = 0.0
+            rate = max(rate, level)
+            if level < 0.9 * self._sustained:
+                self._sustained = 0.0 if now - self._dropped_at > _FORGET_S else self._sustained * _FADE
         elif not short:
             # Estimated well and yet too fast: others may share the bucket.
             self._surprises += 1
             rate = min(rate, level) * (1 - min(0.1, 0.01 * 2.0 ** (self._surprises - 1) if self._surprises > 1 else 0))
         if rate < 0.9 * self._sustained <= level:
             self._dropped_at = now
-        self._margin = _MARGIN + _DOUBT * stretch.credit_s / (stretch.width_s + stretch.credit_s)
+        doubt = stretch.credit_s / (stretch.width_s + stretch.credit_s) if rate != level else 0.0
+        self._margin = _MARGIN + _DOUBT * doubt
         if self.log is not None:
             self.log.append((round(now, 2), round(rate, 2), round(self.burst_s, 2), round(stretch.units, 1), round(stretch.width_s, 2), round(self._step,2), round(self._sustained,1)))
         self._before = stretch if short else None
@@ -306,6 +307,8 @@ class Pace:
         else:
             both = low if two.units <= one.units else high
         rate = min(high, max(low, both))
+        if rate > 0.9 * high:
+            return high  # they agree
         self.burst_s = max(self.burst_s, min(_MOST_BURST_S, two.units / rate - two.width_s))
         return rate
 
@@ -326,6 +329,7 @@ class Pace:
         else:
             cost_s = max(1.0, self._pause_s - self.burst_s)
             hold_s = max((_HOLD_REDUCED if reduced else _HOLD) * cost_s, _REFUSALS * self._episode / self.rate)
+        hold_s = min(hold_s, _MOST_HOLD_S)
         if now - self._since < hold_s or now - self._bound_at > 1.0:
             return
         if not self._step:
@@ -336,11 +340,11 @@ class Pace:
         self._check_sustained(now)
         self._since = now
         self._run.count(now, 0.0, mark=True)
-        if reduced and not self._step:
+        if self._step and self.rate == self._sustained:
+            self._level, self._step = self.rate, 0.0
+        elif reduced and not self._step:
             self._step = self._sustained / self.rate - 1
             self.rate = self._sustained
             return
-        if self._step:
-            self._level = self.rate
         self._step = min(_MOST_STEP, self._step * 2) if self._step else _STEP
         self.rate *= 1 + self._step
