@@ -47,7 +47,7 @@ _LOST: Final = 0.015  # share of the time that may be lost in pauses before no m
 _LOST_REDUCED: Final = 0.08
 _LOST_OVER_S: Final = 1200.0
 _FORGET_S: Final = 1800.0  # after that a rate of old does not count any more
-_FADE: Final = 0.99  # what is left of it at each vain trial
+_FADE: Final = 1.0  # what is left of it at each vain trial
 
 _FALLBACK_S: Final = 1.0  # a 429 without Retry-After; doubles while nothing is accepted
 _MOST_FALLBACK_S: Final = 64.0
@@ -342,7 +342,8 @@ class Pace:
         self._run.count(now, 0.0, mark=True)
         if self._step and self.rate == self._sustained:
             self._level, self._step = self.rate, 0.0
-        elif reduced and not self._step:
+            return
+        if reduced and not self._step:
             self._step = self._sustained / self.rate - 1
             self.rate = self._sustained
             return
