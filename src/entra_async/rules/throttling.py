@@ -157,6 +157,7 @@ class Pace:
         self._spacing = Spacing()
         self._slack_s = burst_s
         self._margin = 0.0
+        self._doubt = 0.0
         self._run = _Run(-inf)
         self._before: _Stretch | None = None  # a short run whose estimate is still to be confirmed
         self._refusing = False
@@ -291,6 +292,7 @@ class Pace:
             self._dropped_at = now
         doubt = stretch.credit_s / (stretch.width_s + stretch.credit_s) if rate != level else 0.0
         self._margin = _MARGIN + _DOUBT * doubt
+        self._doubt = doubt
         if self.log is not None:
             self.log.append((round(now, 2), round(rate, 2), round(self.burst_s, 2), round(stretch.units, 1), round(stretch.width_s, 2), round(self._step,2), round(self._sustained,1)))
         self._before = stretch if short else None
@@ -328,7 +330,7 @@ class Pace:
             hold_s = min(60.0, max(10.0, 1.2 * self.burst_s / self._step))
         else:
             cost_s = max(1.0, self._pause_s - self.burst_s)
-            hold_s = max((_HOLD_REDUCED if reduced else _HOLD) * cost_s, _REFUSALS * self._episode / self.rate)
+            hold_s = max((_HOLD_REDUCED if reduced else _HOLD * (1 - 0.8 * self._doubt)) * cost_s, _REFUSALS * self._episode / self.rate)
         hold_s = min(hold_s, _MOST_HOLD_S)
         if now - self._since < hold_s or now - self._bound_at > 1.0:
             return
