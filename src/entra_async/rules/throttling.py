@@ -163,7 +163,6 @@ class Pace:
         self._refusing = False
         self._testing = False
         self._barren = 0
-        self._was_barren = False
         self.log=None
         self._pause_s = _FALLBACK_S
         self._episode = 0.0  # units refused at the last refusal
@@ -251,7 +250,6 @@ class Pace:
         gap_s, drained = now - run.last_refused, run.refused
         self._count_loss(now)
         if run.units >= _FEW:
-            self._was_barren = self._barren > 0
             self._barren = 0
             self._learn(now)
         else:
@@ -276,10 +274,10 @@ class Pace:
         stretch = run.tightest(self.burst_s)
         rate = stretch.rate
         short = stretch.width_s < _LONG * max(1.0, self._pause_s)
-        if self._was_barren:
-            rate = max(rate, (stretch.units + run.drained) / (stretch.width_s + run.gap_s))
-        elif self._before is not None and short and not self._step:
+        if self._before is not None and short and not self._step:
             rate = self._agree(self._before, stretch)
+        # What was refused before may have been taken from the bucket, too.
+        rate = max(rate, min(level, (run.units + run.drained) / (max(0.0, run._last - run._marks[0][0]) + run.gap_s)))
         if self._step:
             rate = max(rate, level)
             if level < 0.9 * self._sustained:
