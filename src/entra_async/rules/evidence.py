@@ -95,7 +95,7 @@ class Run:
     @property
     def is_stray(self) -> bool:
         """Whether more was accepted after the first refusal than refused: it may not have been about the rate."""
-        return self._accepted_later > self.refused
+        return self._accepted_later > 2 * self.refused
 
     def tightest(self, burst_s: float) -> Stretch:
         """
