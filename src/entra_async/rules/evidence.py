@@ -128,7 +128,6 @@ def rate_of_both(one: Stretch, two: Stretch, *, least: float) -> float:
     """
     more, longer = two.units - one.units, two.width_s - one.width_s
     if more * longer > 0:
-        rate = more / longer
-    else:  # they contradict each other: less came in more time, or more in less
-        rate = least if more <= 0 else two.rate
-    return min(two.rate, max(least, rate))
+        return min(two.rate, max(least, more / longer))
+    # They contradict each other: less came in more time, or more in less.
+    return least if more <= 0 else two.rate

@@ -3,8 +3,8 @@ How fast a service may be asked: learned from what it accepts. Pure: no I/O, no 
 
 Microsoft's limits are token buckets whose size nobody tells. A request that finds the bucket empty is answered 429 and
 costs a whole ``Retry-After``, so what counts is to be refused rarely, and to learn much from it: the rate is taken from
-what was accepted (:mod:`entra_async.rules.evidence`), with a burst of one second until two runs tell more. Requests then
-go a little slower than that, evenly, and no other refusal follows.
+what was accepted (:mod:`entra_async.rules.evidence`), with a burst of one second until two runs tell more. Requests
+then go a little slower than that, evenly, and no other refusal follows.
 
 Faster is tried rarely, so that the pauses that failed trials cost stay below a percent or two of the time; a rate that
 was held before a drop is tried more often. ``docs/decisions/0004-throttle-governor.md`` has the alternatives, and what
@@ -222,7 +222,7 @@ class Pace:
         self._lose(now)
         if run.units < _FEW:
             self._barren += 1
-            if self._barren > _PATIENCE and self.rate < inf:
+            if _PATIENCE < self._barren <= 2 * _PATIENCE and self.rate < inf:
                 self._level = self.rate = self.rate / 2
                 self._step = 0.0
             if run.gap_s < inf:  # the bucket was below empty: what it lost and gained before counts still

@@ -15,6 +15,7 @@ from entra_async.telemetry import (
     PagingRestarted,
     ResyncBegun,
     StoreUsed,
+    Throttled,
     TokenAsked,
     TokenRefused,
 )
@@ -89,6 +90,7 @@ class OpenTelemetryListener:
         self._questions = meter.create_histogram("entra_async.token.request.duration", "s", "A question for a token.")
         self._waiters = meter.create_counter("entra_async.token.waiters", "{caller}", "Callers that waited.")
         self._refused = meter.create_counter("entra_async.token.refused", "{token}", "Tokens answered with 401.")
+        self._pauses = meter.create_histogram("entra_async.throttle.pause", "s", "A gate was closed for so long.")
         self._store = meter.create_histogram("entra_async.store.duration", "s", "A use of the token store.")
         self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Queries started over.")
 
@@ -110,6 +112,8 @@ class OpenTelemetryListener:
                 self._asked(event)
             case TokenRefused():
                 self._refused.add(1, {"claims": event.claims})
+            case Throttled():
+                self._pauses.record(event.pause_s)
             case StoreUsed():
                 failed: dict[str, AttributeValue] = {} if event.error is None else {"error.type": "StoreError"}
                 self._store.record(event.duration_s, {"operation": event.operation, **failed})
