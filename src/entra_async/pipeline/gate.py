@@ -84,6 +84,7 @@ class Gate:
         self._led = False  # whether somebody watches the clock
         self._line: deque[asyncio.Future[None]] = deque()
         self._freed: asyncio.Future[None] | None = None
+        self._nap: anyio.CancelScope | None = None  # the sleep of who watches the clock
 
     def _tie(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -136,6 +137,11 @@ class Gate:
         self._held -= shares
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
+
+    def wake(self) -> None:
+        """Let who watches the clock look again: it need not wait as long as it was told."""
+        if self._nap is not None:
+            self._nap.cancel()
 
     async def enter(
         self, request: Request, cost: float, shares: int, *, first: bool, within_s: float, longest_s: float
@@ -209,7 +215,8 @@ class Gate:
                 self._go(now, cost, shares)
                 return
             self._check_pause(request, min(ends_at - now, longest_s))
-            await self._clock.sleep(min(wait_s, ends_at - now))
+            with anyio.CancelScope() as self._nap:
+                await self._clock.sleep(min(wait_s, ends_at - now))
 
     async def _wait_for_place(self, request: Request) -> None:
         self._freed = asyncio.get_running_loop().create_future()

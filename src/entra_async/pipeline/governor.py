@@ -181,7 +181,8 @@ class Gates:
             outcome = Outcome(answer.status, retry_after_s=read_retry_after_s(headers, now=self._clock.now()))
         if not waits_at_gate(outcome):
             gate.accepted += 1
-            pace.accepted(sent_at, now, cost, near_limit=pace.rate < inf and _is_near_limit(headers))
+            if pace.accepted(sent_at, now, cost, near_limit=pace.rate < inf and _is_near_limit(headers)):
+                gate.wake()
             return
         if outcome.status == _THROTTLED:
             gate.refused += 1

@@ -160,9 +160,9 @@ class Pace:
         if self.rate < inf:
             self._spacing.due += difference / self.rate
 
-    def accepted(self, sent_at: float, now: float, cost: float = 1.0, *, near_limit: bool = False) -> None:
+    def accepted(self, sent_at: float, now: float, cost: float = 1.0, *, near_limit: bool = False) -> bool:
         """
-        Take note of an answer other than 429.
+        Take note of an answer other than 429. Return whether others need not wait as long as they were told.
 
         Args:
             sent_at: When the request went.
@@ -172,19 +172,20 @@ class Pace:
         """
         run = self._run
         if sent_at < run.since:
-            return
+            return False
         # The service saw it somewhere in between; on average in the middle.
         run.accept((sent_at + now) / 2, cost)
         if self._refusing:
-            return
-        if self._testing:
-            self._testing = False
+            return False
+        tested, self._testing = self._testing, False
+        if tested:
             self._spacing.due = now
         if self.rate < inf:
             if near_limit:
                 self.rate, self._step, self._since = self._level, 0.0, now
             else:
                 self._try_faster(now)
+        return tested
 
     def refused(self, sent_at: float, now: float, retry_after_s: float | None, cost: float = 1.0) -> bool:
         """
@@ -222,9 +223,8 @@ class Pace:
         self._lose(now)
         if run.units < _FEW:
             self._barren += 1
-            if _PATIENCE < self._barren <= 2 * _PATIENCE and self.rate < inf:
-                self._level = self.rate = self.rate / 2
-                self._step = 0.0
+            if _PATIENCE < self._barren and self.rate < inf:
+                self._set(self.rate / 2)
             if run.gap_s < inf:  # the bucket was below empty: what it lost and gained before counts still
                 gap_s, drained = gap_s + run.gap_s, drained + run.drained
         elif self.rate == inf and run.is_stray and now - self._forgiven_at > _FORGIVE_S:
@@ -261,8 +261,12 @@ class Pace:
             self._dropped_at = now
         self._doubt = stretch.doubt if rate != level else 0.0
         self._before = stretch if short else None
+        self._set(rate)
+
+    def _set(self, rate: float) -> None:
+        # After each pause that was asked for, one request may be tried.
+        self._level = self.rate = max(rate, 1 / max(1.0, self._pause_s))
         self._step = 0.0
-        self._level = self.rate = rate
 
     def _agree(self, before: Stretch, stretch: Stretch) -> float:
         run = self._run
