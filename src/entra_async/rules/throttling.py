@@ -151,6 +151,8 @@ class Pace:
 
     def sent(self, now: float, cost: float = 1.0) -> None:
         """Take note that a request goes."""
+        if self._since == -inf:
+            self._since = now
         per_s = self.per_s
         if per_s < inf:
             self._spacing.take(now, cost / per_s)
@@ -299,7 +301,7 @@ class Pace:
             cost_s = max(1.0, self._pause_s - self.burst_s)  # what the bucket gains meanwhile is not lost
             hold_s = (_HOLD_REDUCED if reduced else _HOLD * (1 - 0.8 * self._doubt)) * cost_s
             hold_s = min(_MOST_HOLD_S, max(hold_s, _PER_REFUSAL * self._episode / self.rate))
-        if now - self._since < hold_s or now - self._awaited_at > _DEMAND_S:
+        if now - self._since < hold_s or now - self._awaited_at > _DEMAND_S + 1 / self.rate:
             return
         if not self._step and self._lost_share(now) > (_LOST_REDUCED if reduced else _LOST):
             return
