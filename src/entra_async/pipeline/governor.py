@@ -171,28 +171,29 @@ class Gates:
 
     def _note(self, gate: Gate, answer: Answer, sent_at: float, cost: float) -> None:
         now, headers, pace = self._clock.monotonic(), answer.headers, gate.pace
-        if answer.status < _BAD:
+        retry_after_s: float | None = None
+        if answer.status >= _BAD:
+            retry_after_s = read_retry_after_s(headers, now=self._clock.now())
+            if answer.status == _THROTTLED:
+                gate.refused += 1
+                if pace.refused(sent_at, now, retry_after_s, cost):
+                    self._governor.closed(gate, pace.paused_until - now)
+                return
+        gate.accepted += 1
+        near_limit = False
+        if pace.rate < inf:  # else it costs time, and nothing depends on it
             units = _number(headers.get(_UNITS))
-            if units is not None and units != cost and pace.rate < inf:
+            if units is not None and units != cost:
                 pace.correct(units - cost)
                 cost = units
-        outcome = Outcome(answer.status)
-        if answer.status >= _BAD:
-            outcome = Outcome(answer.status, retry_after_s=read_retry_after_s(headers, now=self._clock.now()))
-        if not waits_at_gate(outcome):
-            gate.accepted += 1
-            if pace.accepted(sent_at, now, cost, near_limit=pace.rate < inf and _is_near_limit(headers)):
-                gate.wake()
-            return
-        if outcome.status == _THROTTLED:
-            gate.refused += 1
-            closed = pace.refused(sent_at, now, outcome.retry_after_s, cost)
-        else:
-            gate.accepted += 1
-            pause_s = outcome.retry_after_s or 0.0
-            closed = pause_s <= self._max_pause_s and pace.pause(now, pause_s)
-        if closed:
-            self._governor.closed(gate, pace.paused_until - now)
+            near_limit = _is_near_limit(headers)
+        if pace.accepted(sent_at, now, cost, near_limit=near_limit):
+            gate.wake()
+        # If it asks for longer than anybody would wait, only the one that heard it gives up.
+        if retry_after_s is not None and retry_after_s <= self._max_pause_s:
+            outcome = Outcome(answer.status, retry_after_s=retry_after_s)
+            if waits_at_gate(outcome) and pace.pause(now, retry_after_s):
+                self._governor.closed(gate, retry_after_s)
 
 
 def _number(text: str | None) -> float | None:

@@ -116,7 +116,7 @@ class Pace:
         self._testing = False  # from then until the first answer
         self._barren = 0  # pauses in a row after which nothing was accepted
         self._pause_s = _FALLBACK_S
-        self._episode = 0.0  # units refused before the last pause
+        self._episode = 0.0  # units refused since something was accepted, last
         self._level = rate  # what is believed, while something faster is tried
         self._step = 0.0  # how much faster; 0 for no trial
         self._since = -inf  # when that began
@@ -179,8 +179,9 @@ class Pace:
         run.accept((sent_at + now) / 2, cost)
         if self._refusing:
             return False
-        tested, self._testing = self._testing, False
+        tested = self._testing and sent_at >= self.paused_until
         if tested:
+            self._testing = False
             self._spacing.due = now
         if self.rate < inf:
             if near_limit:
@@ -215,17 +216,19 @@ class Pace:
     def pause(self, now: float, seconds: float) -> bool:
         """Close the gate for that long, for another reason than the rate. Return whether it had been open."""
         was_open = now >= self.paused_until and not self._refusing
-        self.paused_until = max(self.paused_until, now + seconds)
+        if now + seconds > self.paused_until:
+            self.paused_until = now + seconds
+            self._spacing.due = max(self._spacing.due, self.paused_until)
+            self._testing = True
         return was_open
 
     def _resume(self, now: float) -> None:
         run = self._run
         gap_s, drained = now - run.last_refused, run.refused
-        self._episode = run.refused
         self._lose(now)
         if run.units < _FEW:
             self._barren += 1
-            if _PATIENCE < self._barren and self.rate < inf:
+            if self._barren > _PATIENCE and self.rate < inf:
                 self._set(self.rate / 2)
             if run.gap_s < inf:  # the bucket was below empty: what it lost and gained before counts still
                 gap_s, drained = gap_s + run.gap_s, drained + run.drained
@@ -234,6 +237,7 @@ class Pace:
         else:
             self._barren = 0
             self._learn(now)
+        self._episode = drained
         self._run = Run(now, gap_s, drained)
         owed_s = drained / self.rate
         self._slack_s = max(_SLACK_S, min(_CREDIT * self.burst_s, gap_s - owed_s))
