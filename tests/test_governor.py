@@ -70,7 +70,8 @@ async def test_one_429_is_one_pause(emulator: Emulator) -> None:
 
     assert statuses == {429: 5, 200: 50}
     assert 30 <= clock.monotonic() - started < 33
-    assert [(event.pause_s, event.gate.split()[1]) for event in heard] == [(pytest.approx(30, abs=0.1), "directory")]
+    assert [event.gate.split()[1] for event in heard] == ["directory"]
+    assert heard[0].pause_s == pytest.approx(30, abs=0.1)
 
 
 async def test_a_crawl_finds_the_rate(emulator: Emulator) -> None:

@@ -11,8 +11,8 @@ from entra_async.credentials.accounts import Account
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.caller import Caller
-from entra_async.pipeline.outside import Outside
 from entra_async.pipeline.governor import Gates, Governor
+from entra_async.pipeline.outside import Outside
 from entra_async.requests.batch import BatchVerbs
 from entra_async.requests.channel import Channel
 from entra_async.requests.prepare import Target

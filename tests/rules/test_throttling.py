@@ -135,7 +135,8 @@ def test_one_refusal_among_many_answers_is_forgiven() -> None:
 
 def test_a_documented_limit_is_heeded_and_outgrown() -> None:
     """Requests are spaced by it from the first one on; if nothing is refused, faster is tried by and by."""
-    pace, now, sent = Pace(rate=1.0, burst_s=5.0), 0.0, []
+    pace, now = Pace(rate=1.0, burst_s=5.0), 0.0
+    sent: list[float] = []
     while now < 1800 and len(sent) < 3000:
         now += pace.wait_s(now)
         pace.sent(now)

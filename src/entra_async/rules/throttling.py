@@ -226,17 +226,19 @@ class Pace:
         run = self._run
         gap_s, drained = now - run.last_refused, run.refused
         self._lose(now)
-        if run.units < _FEW:
+        if not run.units:
             self._barren += 1
             if self._barren > _PATIENCE and self.rate < inf:
                 self._set(self.rate / 2)
             if run.gap_s < inf:  # the bucket was below empty: what it lost and gained before counts still
                 gap_s, drained = gap_s + run.gap_s, drained + run.drained
-        elif self.rate == inf and run.is_stray and now - self._forgiven_at > _FORGIVE_S:
-            self._forgiven_at, self._barren = now, 0
         else:
             self._barren = 0
-            self._learn(now)
+            stray = self.rate == inf and run.is_stray and now - self._forgiven_at > _FORGIVE_S
+            if stray:
+                self._forgiven_at = now
+            elif run.units >= _FEW:
+                self._learn(now)
         self._episode = drained
         self._run = Run(now, gap_s, drained)
         owed_s = drained / self.rate
