@@ -237,7 +237,7 @@ class Pace:
             stray = self.rate == inf and run.is_stray and now - self._forgiven_at > _FORGIVE_S
             if stray:
                 self._forgiven_at = now
-            elif run.units >= _FEW:
+            elif run.units >= _FEW or run.refused >= _FEW:
                 self._learn(now)
         self._episode = drained
         self._run = Run(now, gap_s, drained)
