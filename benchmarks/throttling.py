@@ -283,9 +283,14 @@ def ideal(rate: float, burst_s: float, seconds: float, *, changes: Changes = ())
     return given
 
 
-def scenarios(rate: float, seeds: int) -> Iterator[tuple[str, float, float, bool, int, list[Changes]]]:
+SCENARIOS: Final = ("steady", "halved", "four workers")
+
+
+def scenarios(
+    names: Sequence[str], rate: float, seeds: int
+) -> Iterator[tuple[str, float, float, bool, int, list[Changes]]]:
     """Yield name, burst, Retry-After, drain, workers and the changes for each seed."""
-    for name in ("steady", "halved", "four workers"):
+    for name in names:
         for burst_s in (1.0, 10.0):
             for retry_after_s in (1.0, 5.0, 10.0):
                 for drains in (True, False):
@@ -302,6 +307,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throttling", description=__doc__)
     parser.add_argument("--rates", type=float, nargs="+", default=[100.0], help="requests per second")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each; the mean and the worst are printed")
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS, help="which of them")
     parser.add_argument("--ours", action="store_true", help="only entra_async")
     arguments = parser.parse_args()
     print("| who | rate | scenario | burst | Retry-After | refusals cost | hour: mean, worst | minute | 429 | lost |")
@@ -309,7 +315,9 @@ def main() -> None:
     for contender in CONTENDERS[: 1 if arguments.ours else None]:
         for rate in arguments.rates:
             tasks = max(64, int(rate / 4))  # four times as much as the bucket gives, or more
-            for name, burst_s, retry_after_s, drains, workers, changes in scenarios(rate, arguments.seeds):
+            for name, burst_s, retry_after_s, drains, workers, changes in scenarios(
+                arguments.scenarios, rate, arguments.seeds
+            ):
                 hours, minutes, refused, lost = [], [], [], 0
                 for seed, change in enumerate(changes):
                     bucket = Bucket(rate, burst_s, retry_after_s, drains=drains, changes=change)

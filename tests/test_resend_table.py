@@ -39,10 +39,8 @@ UNSAFE = ("POST", "PATCH")
 def expected(status: int, form: str, *, repeatable: bool) -> tuple[int, tuple[float, float]]:
     """Return how often a request is sent that is answered so once, and the least and most that is waited."""
     asked_s = FORMS[form][1]
-    if asked_s is not None:
-        wait = asked_s, asked_s
-    else:
-        wait = GATE if status == 429 else BACKOFF
+    unasked = GATE if status == 429 else BACKOFF
+    wait = unasked if asked_s is None else (asked_s, asked_s)
     if status in (408, 429) or (status in (503, 504) and asked_s is not None):
         return 2, wait  # refused without acting, or asked to come again: whatever the method
     if status in (500, 502, 503, 504) and repeatable:

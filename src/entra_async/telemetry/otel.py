@@ -52,6 +52,7 @@ class OpenTelemetryListener:
     ``entra_async.token.request.duration``           histogram  seconds of a question for a token, by reason, origin
     ``entra_async.token.waiters``                    counter    callers that waited for one
     ``entra_async.token.refused``                    counter    tokens that a service refused, by ``claims``
+    ``entra_async.throttle.pause``                   histogram  seconds for which a gate was closed
     ``entra_async.store.duration``                   histogram  seconds of a use of the store, by operation
     ``entra_async.query.restarts``                   counter    queries that were started over, by ``kind``
     ``entra_async.token.hits`` and its like          counters   ``Session.token_numbers``; see :meth:`observe`
