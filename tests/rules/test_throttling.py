@@ -133,6 +133,24 @@ def test_one_refusal_among_many_answers_is_forgiven() -> None:
     assert pace.rate == inf
 
 
+def test_a_lone_refusal_does_not_tie_a_service_to_its_quiet_hours() -> None:
+    """Where little is asked, one 429 does not make that little the rate; a second one soon after does."""
+    pace, now = Pace(), 0.0
+    rates = []
+    for _ in range(2):
+        for _ in range(50):
+            now += 0.2 + pace.wait_s(now)
+            pace.sent(now)
+            pace.accepted(now, now + 0.1)
+        pace.sent(now)
+        pace.refused(now, now + 0.1, 1.0)
+        now += pace.wait_s(now)
+        pace.wait_s(now)
+        rates.append(pace.rate)
+
+    assert rates == [inf, pytest.approx(5, rel=0.2)]
+
+
 def test_a_documented_limit_is_heeded_and_outgrown() -> None:
     """Requests are spaced by it from the first one on; if nothing is refused, faster is tried by and by."""
     pace, now = Pace(rate=1.0, burst_s=5.0), 0.0

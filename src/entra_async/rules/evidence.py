@@ -66,6 +66,7 @@ class Run:
         self.units = 0.0
         self.refused = 0.0
         self.last_refused = -inf
+        self._refusals = 0
         self._first_refused = inf
         self._accepted_later = 0.0
         self._last = -inf
@@ -85,6 +86,7 @@ class Run:
     def refuse(self, seen: float, cost: float) -> None:
         """Count what the service refused when it saw it."""
         self.refused += cost
+        self._refusals += 1
         self.last_refused = max(self.last_refused, seen)
         self._first_refused = min(self._first_refused, seen)
 
@@ -94,8 +96,8 @@ class Run:
 
     @property
     def is_stray(self) -> bool:
-        """Whether more was accepted after the first refusal than refused: it may not have been about the rate."""
-        return self._accepted_later > 2 * self.refused
+        """Whether it may not have been about the rate: one refusal only, or far more accepted after the first one."""
+        return self._refusals == 1 or self._accepted_later > 2 * self.refused
 
     def tightest(self, burst_s: float) -> Stretch:
         """
