@@ -96,7 +96,7 @@ async def test_a_thousand_requests_with_throttled_items() -> None:
         assert (items[path, 200], items[path, 429]) == (1, struck.get(path, 0))
     assert max(sizes(emulator)) == 20
     assert emulator.requests.count(path="/v1.0/users/.*") == 0
-    assert max(clock.sleeps) == 30
+    assert max(clock.sleeps) >= 29
 
 
 async def test_a_throttled_item_waits_alone(emulator: Emulator) -> None:
@@ -109,7 +109,7 @@ async def test_a_throttled_item_waits_alone(emulator: Emulator) -> None:
 
     assert (ada.status, ada.attempts) == (200, 2)
     assert len(others) == 1
-    assert clock.sleeps == [2.5]
+    assert clock.sleeps == pytest.approx([2.5], abs=0.1)
     assert sizes(emulator) == [2, 1]
 
 

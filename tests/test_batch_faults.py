@@ -52,9 +52,9 @@ def sent(emulator: Emulator) -> Counter[tuple[str, int | None]]:
 @pytest.mark.parametrize(
     ("fault", "reads", "writes", "waits"),
     [
-        ({"throttle": 7}, "again", "again", [7, 7]),
-        ({"throttle": "2.128", "times": 3}, "again", "again", [2.128] * 6),
-        ({"status": 503, "headers": {"Retry-After": "3"}}, "again", "again", [3, 3]),
+        ({"throttle": 7}, "again", "again", [7, 7, 1]),
+        ({"throttle": "2.128", "times": 3}, "again", "again", [2.128, 2.128, 1] * 3),
+        ({"status": 503, "headers": {"Retry-After": "3"}}, "again", "again", [3, 3, 1]),
         ({"status": 503}, "again", ServerError, None),
         ({"status": 500}, "again", ServerError, None),
         ({"status": 408}, "again", "again", None),
@@ -83,7 +83,8 @@ async def test_a_fault_of_the_envelope(
     expected_items = {("GET", 200): int(reads == "again"), ("PATCH", 204): int(writes == "again")}
     assert sent(emulator) == Counter({key: count for key, count in expected_items.items() if count})
     if waits is not None:
-        assert clock.sleeps == waits
+        # This clock moves before the second item has heard its answer. Then one tries first, and the other waits.
+        assert clock.sleeps == pytest.approx(waits, abs=0.1)
 
 
 @pytest.mark.parametrize("fault", [{"reset": "after"}, {"half_body": True}], ids=str)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from entra_async.credentials.static_token import StaticToken as StaticToken
     from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
+    from entra_async.pipeline.gate import GateState as GateState
     from entra_async.pipeline.response import Response as Response
     from entra_async.requests.delta_state import DeltaState as DeltaState
     from entra_async.requests.delta_state import DeltaStore as DeltaStore
@@ -82,6 +83,7 @@ _HOMES: Final = {
     "FederationProvider": "entra_async.credentials.federation",
     "Field": "entra_async.rules.filters",
     "Filter": "entra_async.rules.filters",
+    "GateState": "entra_async.pipeline.gate",
     "Identity": "entra_async.tokens.identity",
     "KeyVault": "entra_async.credentials.key_vault",
     "Limits": "entra_async.config",

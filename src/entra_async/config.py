@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -14,6 +14,8 @@ import anyio
 from entra_async.errors import ConfigurationError
 
 __all__ = ("Clock", "Limits", "RetryPolicy", "SystemClock", "Timeouts", "check_proxy")
+
+_PRIORITIES: Final = ("Low", "Normal", "High")
 
 
 class Clock(Protocol):
@@ -58,25 +60,43 @@ class Limits:
             keep (about 120 s), so that a request rarely meets a connection that is just being closed.
         dns_cache_s: Seconds an address is remembered.
         tokens: Access tokens held in memory at once; beyond that the expired go first, then the least used.
+        requests_per_s: Requests per second at each gate, at most: one app's at one limit of one service. ``None`` for
+            as many as the service accepts.
+        in_flight: Requests on the wire at once at each gate; ``None`` for all *connections*. A batch is one request.
+        priority: ``"Low"``, ``"Normal"`` or ``"High"``: which requests Graph throttles first (low before normal). Sent
+            as ``x-ms-throttle-priority``, which a call may also set among its headers.
 
     Raises:
-        ConfigurationError: If a value is not greater than zero.
+        ConfigurationError: If a value is not greater than zero, or *priority* is another.
+
+    Sources:
+        https://learn.microsoft.com/en-us/graph/throttling-limits#request-headers
     """
 
     connections: int = 100
     keepalive_s: float = 60.0
     dns_cache_s: float = 300.0
     tokens: int = 10_000
+    requests_per_s: float | None = None
+    in_flight: int | None = None
+    priority: Literal["Low", "Normal", "High"] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("connections", "tokens"):
+        for field in ("connections", "tokens", "in_flight"):
             value = getattr(self, field)
+            if value is None and field == "in_flight":
+                continue
             _check_positive(value, field)
             if not isinstance(value, int):
                 message = f"{field} is {value!r}."
                 raise ConfigurationError(message, field=field, hint="Give a whole number.")
         _check_positive(self.keepalive_s, "keepalive_s")
         _check_positive(self.dns_cache_s, "dns_cache_s")
+        if self.requests_per_s is not None:
+            _check_positive(self.requests_per_s, "requests_per_s")
+        if self.priority not in (None, *_PRIORITIES):
+            message = f"priority is {self.priority!r}."
+            raise ConfigurationError(message, field="priority", hint=f"Give one of {', '.join(_PRIORITIES)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +132,8 @@ class RetryPolicy:
     When to try again. Which request may be sent again at all is not a setting: see :mod:`entra_async.rules.retry`.
 
     Attributes:
-        max_attempts: How often one request is sent at most, the first time included.
+        max_attempts: How often one request is sent at most, the first time included. A 429 of an API does not count:
+            its gate waits for it, as long as *deadline_s* allows.
         base_delay_s: Seconds before the second attempt when the service named no time; doubles each time.
         max_delay_s: The longest of those waits.
         max_retry_after_s: The longest ``Retry-After`` obeyed; a longer one becomes an error at once.

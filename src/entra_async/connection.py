@@ -11,6 +11,7 @@ from entra_async.credentials.accounts import Account
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.caller import Caller
+from entra_async.pipeline.governor import Gates, Governor
 from entra_async.pipeline.outside import Outside
 from entra_async.requests.batch import BatchVerbs
 from entra_async.requests.channel import Channel
@@ -96,6 +97,7 @@ class Connection(BatchVerbs, Transfers):
         clock: Clock,
         policy: RetryPolicy,
         listener: Listener | None = None,
+        governor: Governor,
     ) -> None:
         self.name = name
         self.service: Service = target.service
@@ -110,7 +112,8 @@ class Connection(BatchVerbs, Transfers):
             if isinstance(account.source, Authorization)
             else BearerToken(broker, key, account.source, account.terms)
         )
-        caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy)
+        gates = Gates(governor, service=self.service.name, app=self._app, max_pause_s=policy.max_retry_after_s)
+        caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy, gates=gates)
         super().__init__(
             Channel(
                 name=name,
@@ -127,6 +130,11 @@ class Connection(BatchVerbs, Transfers):
 
     def __repr__(self) -> str:
         return f"<Connection {self.name!r} to {self.service.url} as {self.account.name}>"
+
+    def _app(self) -> str:
+        token = self.token
+        known = token is not None and token.client_id is not None
+        return f"{token.client_id} in {token.tenant_id}" if token is not None and known else self.account.name
 
     @property
     def scopes(self) -> tuple[str, ...]:

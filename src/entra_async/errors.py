@@ -385,6 +385,8 @@ class ThrottledError(APIStatusError):
     """
     429: too many requests, for longer than the call may wait.
 
+    Also when a call was not sent at all (``attempts`` is 0), since others had been told to wait for longer than it may.
+
     Attributes:
         retry_after_s: Seconds the service asked to wait, or ``None`` when it did not say.
     """

@@ -22,6 +22,8 @@ from entra_async.credentials.parameters import choose_provider
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.refresh_tokens import RefreshTokens
 from entra_async.errors import ClosedError, ConfigurationError
+from entra_async.pipeline.gate import GateState
+from entra_async.pipeline.governor import Governor
 from entra_async.requests.prepare import Target
 from entra_async.requests.targets import choose_targets
 from entra_async.requests.tasks import Start
@@ -60,12 +62,12 @@ class Session(SessionVerbs):
         ssl: Whom to trust: an ``SSLContext``, or the path of a PEM file with the authorities to trust and no others.
             By default the machine's own. TLS cannot be switched off.
         trust_env: Take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
-        limits: How many connections, and how long they are kept.
+        limits: How many connections, how long they are kept, and how much may be asked of each service.
         timeouts: How long each part of one attempt may take.
         retry: When a request is sent again.
         clock: Where time comes from; tests pass their own.
         listener: Called with each :data:`entra_async.telemetry.Event`: an attempt of a request, a question for a
-            token, a token that was refused, a use of the store. Several may be given.
+            token, a token that was refused, a use of the store, a gate that was closed. Several may be given.
         store: Where tokens outlive the Session and are shared with other processes, such as ``SQLiteStore(…)``.
             By default they are held in memory only. The Session closes it.
 
@@ -105,9 +107,11 @@ class Session(SessionVerbs):
         limits = limits or Limits()
         hears = self._hears = combine(listener)
         self._shared = None if store is None else SharedTokens(store, self._clock, listener=hears)
+        timeouts = timeouts or Timeouts()
+        self._governor = Governor(clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=hears)
         self._pool = Pool(
             limits=limits,
-            timeouts=timeouts or Timeouts(),
+            timeouts=timeouts,
             trust=ssl,
             proxy=check_proxy(proxy),
             trust_env=trust_env,
@@ -173,6 +177,11 @@ class Session(SessionVerbs):
     def token_numbers(self) -> TokenNumbers:
         """What was counted of tokens so far: hits, misses, questions, refusals."""
         return self._broker.numbers
+
+    @property
+    def throttling(self) -> Mapping[str, GateState]:
+        """How it stands with each gate that requests have passed: one for each limit of a service, app and tenant."""
+        return self._governor.states
 
     @property
     def connections(self) -> Mapping[str, Connection]:
@@ -331,6 +340,7 @@ class Session(SessionVerbs):
             clock=self._clock,
             policy=self._retry,
             listener=self._hears,
+            governor=self._governor,
         )
         connection.holding = self._accounts.watch(
             connection.access, account, self._broker.forget, self._pool.start_soon

@@ -1,5 +1,5 @@
 """
-What happens to one request: authorize, send, judge, wait and send again, follow.
+What happens to one request: govern, authorize, send, judge, wait and send again, follow.
 
 A token is attached here and nowhere else, after the URL was checked against the service's own host.
 """
@@ -13,9 +13,10 @@ from itertools import count
 from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
-from entra_async.errors import AuthenticationError, RequestError
+from entra_async.errors import AuthenticationError, RequestError, ThrottledError
 from entra_async.pipeline.authorization import Authorization, Inherited, Nothing
 from entra_async.pipeline.failure import status_error
+from entra_async.pipeline.governor import Gates
 from entra_async.pipeline.response import Response
 from entra_async.rules.challenges import read_claims
 from entra_async.rules.links import check_link, check_open_link
@@ -46,9 +47,19 @@ class Caller:
             lead to, such as a monitor's on another host: they carry nothing of ours, and errors name only their host.
         clock: Where time comes from.
         policy: When a request is sent again.
+        gates: Where each attempt waits until the service is likely to accept it; ``None`` if there is no such place.
     """
 
-    def __init__(self, *, pool: Sender, authorization: Authorization | None, clock: Clock, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Sender,
+        authorization: Authorization | None,
+        clock: Clock,
+        policy: RetryPolicy,
+        gates: Gates | None = None,
+    ) -> None:
+        self._gates = gates
         self._pool = pool
         self._authorization: Authorization = authorization or Nothing()
         self._private = authorization is None
@@ -66,10 +77,15 @@ class Caller:
             sender: Puts them there.
         """
         inherited = Inherited(self._authorization)
-        return Caller(pool=sender, authorization=inherited, clock=self._clock, policy=self._policy)
+        gates = None if self._gates is None else self._gates.in_batches()
+        return Caller(pool=sender, authorization=inherited, clock=self._clock, policy=self._policy, gates=gates)
 
     async def send(self, request: Request, *, within_s: float) -> Answer:
-        """Send a request once, with a token; see :class:`~entra_async.transport.messages.Sender`."""
+        """
+        Send a request once, with a token; see :class:`~entra_async.transport.messages.Sender`.
+
+        It passes no gate: what it carries has passed its own.
+        """
         await self._authorization.attach(request.headers, within_s=within_s)
         return await self._pool.send(request, within_s=within_s)
 
@@ -133,24 +149,37 @@ class Caller:
         client_request_id = f"{self._id_prefix}{next(self._numbers):012x}"
         method, conditional = request.method, not _CONDITIONS.isdisjoint(map(str.lower, request.headers))
         request.headers["client-request-id"] = client_request_id
+        gates = self._gates
+        if gates is not None and gates.priority is not None:
+            gates.rank(request.headers)
         policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
         attempts = Attempts(policy=policy, clock=self._clock)
         repeatable = is_idempotent(method) if idempotent is None else idempotent
         secret = ""
 
-        async def send() -> Answer:
+        async def attempt() -> Answer:
             nonlocal secret
             secret = await self._authorization.attach(request.headers, within_s=attempts.left_s())
             return await self._pool.send(request, within_s=attempts.left_s())
 
+        async def send() -> Answer:
+            if gates is None:
+                return await attempt()
+            try:
+                return await gates.through(request, attempt, attempt=attempts.made, left_s=attempts.left_s)
+            except ThrottledError:  # at the gate: it was not sent
+                attempts.made -= 1
+                raise
+
+        gated = gates is not None
         try:
-            answer = await attempts.run(send, request=request, idempotent=repeatable)
+            answer = await attempts.run(send, request=request, idempotent=repeatable, gated=gated)
             # A refused token may have been revoked; 401 says that nothing was done, so any method may be sent again.
             if answer.status == _UNAUTHORIZED:
                 refused, secret = secret, await self._replace(secret, answer, request, within_s=attempts.left_s())
                 # Who keeps tokens for us may give the same one again: that would be refused again.
                 if secret != refused:
-                    answer = await attempts.run(send, request=request, idempotent=repeatable)
+                    answer = await attempts.run(send, request=request, idempotent=repeatable, gated=gated)
             if follow and answer.status in _REDIRECTS and method in _FOLLOWING:
                 answer = await self._follow(answer, attempts, send, request)
         except RequestError as error:
@@ -192,6 +221,6 @@ class Caller:
                 return answer
             check = check_open_link if self._private else check_link
             request.url = check(location, source=request.url)
-            answer = await attempts.run(send, request=request, idempotent=True)
+            answer = await attempts.run(send, request=request, idempotent=True, gated=self._gates is not None)
         message = f"{request.method} {request.where} was redirected more than {_MAX_REDIRECTS} times."
         raise RequestError(message)

@@ -38,10 +38,13 @@ __all__ = (
     "may_repeat",
     "parse_retry_after_s",
     "read_retry_after_s",
+    "waits_at_gate",
 )
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_REFUSED: Final = frozenset({408, 429})
+_THROTTLED: Final = 429
+_OVERLOADED: Final = 503
+_REFUSED: Final = frozenset({408, _THROTTLED})
 _FAILED: Final = frozenset({500, 502, 503, 504})
 _UNAVAILABLE: Final = frozenset({503, 504})
 
@@ -97,6 +100,11 @@ def may_repeat(outcome: Outcome, *, idempotent: bool) -> bool:
     if outcome.status in _UNAVAILABLE and outcome.retry_after_s is not None:
         return True
     return idempotent and outcome.status in _FAILED
+
+
+def waits_at_gate(outcome: Outcome) -> bool:
+    """Return whether all requests of that limit have to wait after this outcome, rather than this one alone."""
+    return outcome.status == _THROTTLED or (outcome.status == _OVERLOADED and outcome.retry_after_s is not None)
 
 
 def decide_delay_s(

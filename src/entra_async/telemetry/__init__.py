@@ -16,6 +16,7 @@ __all__ = (
     "PagingRestarted",
     "ResyncBegun",
     "StoreUsed",
+    "Throttled",
     "TokenAsked",
     "TokenRefused",
     "combine",
@@ -174,7 +175,28 @@ class ResyncBegun:
         return True
 
 
-Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed | PagingRestarted | ResyncBegun
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """
+    A service asked to be left alone: a gate was closed, and all requests of that limit wait.
+
+    Attributes:
+        gate: Which one, as in ``Session.throttling``.
+        pause_s: Seconds it stays closed.
+        waiting: How many requests wait already.
+    """
+
+    gate: str
+    pause_s: float
+    waiting: int
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether anybody has to know: work goes on by itself, but slower."""
+        return True
+
+
+Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed | PagingRestarted | ResyncBegun | Throttled
 """Whatever a listener hears of."""
 
 Listener: TypeAlias = Callable[[Event], None]

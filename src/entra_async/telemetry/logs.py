@@ -17,8 +17,8 @@ class LoggingListener:
     Writes each event to a logger: ``Session(listener=LoggingListener())``.
 
     What went well is written at DEBUG, what did not at WARNING: an attempt without an answer, a question that brought
-    no token, a token that was refused, a store that failed. The event itself is the record's ``event``, for handlers
-    that want its fields.
+    no token, a token that was refused, a store that failed, a gate that was closed. The event itself is the record's
+    ``event``, for handlers that want its fields.
 
     Args:
         logger: Where to; by default the logger ``entra_async``.

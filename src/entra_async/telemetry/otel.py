@@ -15,6 +15,7 @@ from entra_async.telemetry import (
     PagingRestarted,
     ResyncBegun,
     StoreUsed,
+    Throttled,
     TokenAsked,
     TokenRefused,
 )
@@ -51,6 +52,7 @@ class OpenTelemetryListener:
     ``entra_async.token.request.duration``           histogram  seconds of a question for a token, by reason, origin
     ``entra_async.token.waiters``                    counter    callers that waited for one
     ``entra_async.token.refused``                    counter    tokens that a service refused, by ``claims``
+    ``entra_async.throttle.pause``                   histogram  seconds for which a gate was closed
     ``entra_async.store.duration``                   histogram  seconds of a use of the store, by operation
     ``entra_async.query.restarts``                   counter    queries that were started over, by ``kind``
     ``entra_async.token.hits`` and its like          counters   ``Session.token_numbers``; see :meth:`observe`
@@ -89,6 +91,7 @@ class OpenTelemetryListener:
         self._questions = meter.create_histogram("entra_async.token.request.duration", "s", "A question for a token.")
         self._waiters = meter.create_counter("entra_async.token.waiters", "{caller}", "Callers that waited.")
         self._refused = meter.create_counter("entra_async.token.refused", "{token}", "Tokens answered with 401.")
+        self._pauses = meter.create_histogram("entra_async.throttle.pause", "s", "A gate was closed for so long.")
         self._store = meter.create_histogram("entra_async.store.duration", "s", "A use of the token store.")
         self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Queries started over.")
 
@@ -110,6 +113,8 @@ class OpenTelemetryListener:
                 self._asked(event)
             case TokenRefused():
                 self._refused.add(1, {"claims": event.claims})
+            case Throttled():
+                self._pauses.record(event.pause_s)
             case StoreUsed():
                 failed: dict[str, AttributeValue] = {} if event.error is None else {"error.type": "StoreError"}
                 self._store.record(event.duration_s, {"operation": event.operation, **failed})

@@ -8,12 +8,13 @@ from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestTimeoutError, TransportError
-from entra_async.rules.retry import Outcome, decide_delay_s, read_retry_after_s
+from entra_async.rules.retry import Outcome, decide_delay_s, read_retry_after_s, waits_at_gate
 from entra_async.transport.messages import Answer, Request
 
 __all__ = ("Attempts",)
 
 _BAD: Final = 400
+_THROTTLED: Final = 429
 _MOMENT_S: Final = 0.001
 
 
@@ -48,6 +49,7 @@ class Attempts:
         request: Request,
         idempotent: bool,
         judge: Callable[[Answer], Outcome] | None = None,
+        gated: bool = False,
     ) -> Answer:
         """
         Return the last answer, whatever its status: nothing more is to be gained by sending again.
@@ -57,6 +59,8 @@ class Attempts:
             request: What is sent: named in errors.
             idempotent: Whether acting twice is the same as acting once.
             judge: Reads an answer; by default its status and ``Retry-After``.
+            gated: Whether *send* waits at a gate, which heard of the answer: what the service asked all to wait is
+                then not waited here, and a 429 does not count among ``max_attempts``.
 
         Raises:
             TransportError: If the last attempt brought no complete answer; it carries the number of attempts.
@@ -81,6 +85,9 @@ class Attempts:
                 outcome = Outcome(None, sent=failure is None or failure.sent)
             else:
                 outcome = judge(answer) if judge is not None else self._judge(answer)
+            at_gate = gated and waits_at_gate(outcome)
+            if at_gate and outcome.status == _THROTTLED:
+                tries -= 1
             delay_s = decide_delay_s(
                 outcome,
                 idempotent=idempotent,
@@ -89,6 +96,8 @@ class Attempts:
                 chance=self._chance(),
                 policy=self._policy,
             )
+            if delay_s is not None and at_gate:
+                continue
             if delay_s is not None:
                 await self._clock.sleep(delay_s)
             elif answer is not None:

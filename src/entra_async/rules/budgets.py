@@ -1,0 +1,265 @@
+"""
+Which limit a request counts for, and what it costs: what Microsoft documents, as the starting point. Pure.
+
+What a service was seen to accept counts more than all of this, in both directions. Only where a limit is so low that
+learning it costs more than heeding it, the first requests are spaced by it.
+
+Sources:
+    https://learn.microsoft.com/en-us/graph/throttling-limits
+    https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/request-limits-and-throttling
+    https://learn.microsoft.com/en-us/azure/key-vault/general/service-limits
+    https://learn.microsoft.com/en-us/defender-endpoint/api/get-machines (and other calls of Defender for Endpoint)
+    https://learn.microsoft.com/en-us/defender-endpoint/api/run-advanced-query-api
+    https://learn.microsoft.com/en-us/defender-xdr/api-list-incidents
+    https://learn.microsoft.com/en-us/defender-xdr/api-advanced-hunting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Final, NamedTuple
+
+__all__ = ("UNKNOWN", "Budget", "Charge", "charge_of")
+
+
+class Budget(NamedTuple):
+    """
+    A limit as it is documented.
+
+    Attributes:
+        units: How many may be spent.
+        per_s: In how many seconds.
+        heeded: Whether it is heeded from the first request on, rather than from the first refusal.
+    """
+
+    units: float
+    per_s: float
+    heeded: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Units per second."""
+        return self.units / self.per_s
+
+
+class Charge(NamedTuple):
+    """
+    What a request counts for.
+
+    Attributes:
+        lane: The limit; requests of different lanes do not wait for each other.
+        cost: In units of its budget.
+        budget: What is documented of it.
+    """
+
+    lane: str
+    cost: float
+    budget: Budget
+
+
+UNKNOWN: Final = Budget(inf, 1.0)
+
+# Of an app in a tenant of more than 500 users; those of smaller ones are 5,000 and 3,500.
+_DIRECTORY: Final = Budget(8_000, 10)
+_GRAPH: Final = Budget(130_000, 10)
+_REPORTS: Final = Budget(5, 10, heeded=True)
+_ONE_PER_SECOND: Final = Budget(1, 1, heeded=True)  # the tenant's, for all apps; answered without Retry-After
+_HUNTING: Final = Budget(45, 60, heeded=True)
+_PRESENCE: Final = Budget(1_500, 30)
+_OUTLOOK: Final = Budget(10_000, 600)
+
+_MY: Final = "users/*"
+_UNITS: Final[Mapping[str, int]] = {  # of reads; every other costs one
+    "users": 2,
+    "applications": 2,
+    "applications/*/extensionProperties": 2,
+    "oauth2PermissionGrants": 2,
+    "oauth2PermissionGrants/*": 2,
+    "servicePrincipals/*/appRoleAssignments": 2,
+    f"{_MY}/memberOf": 2,
+    f"{_MY}/transitiveMemberOf": 2,
+    f"{_MY}/ownedObjects": 2,
+    f"{_MY}/licenseDetails": 2,
+    "contracts": 3,
+    "groups/*/members": 3,
+    "subscribedSkus": 3,
+    "domains/*/domainNameReferences": 4,
+    "groups/*/transitiveMembers": 5,
+}
+_READING_POSTS: Final[Mapping[str, int]] = {
+    "getMemberGroups": 2,
+    "getMemberObjects": 2,
+    "getByIds": 3,
+    "getObjectsById": 3,
+    "isMemberOf": 4,
+    "checkMemberGroups": 4,
+    "checkMemberObjects": 4,
+}
+_DIRECTORY_ROOTS: Final = frozenset(
+    {
+        "administrativeUnits",
+        "applications",
+        "contacts",
+        "contracts",
+        "devices",
+        "directory",
+        "directoryObjects",
+        "directoryRoleTemplates",
+        "directoryRoles",
+        "domains",
+        "groupSettingTemplates",
+        "groupSettings",
+        "groups",
+        "me",
+        "oauth2PermissionGrants",
+        "organization",
+        "servicePrincipals",
+        "subscribedSkus",
+        "users",
+    }
+)
+# What belongs to a mailbox; its limit is the mailbox's own.
+_MAIL: Final = frozenset(
+    {
+        "calendar",
+        "calendarGroups",
+        "calendarView",
+        "calendars",
+        "contactFolders",
+        "contacts",
+        "events",
+        "findMeetingTimes",
+        "inferenceClassification",
+        "mailFolders",
+        "mailboxSettings",
+        "messages",
+        "outlook",
+        "people",
+        "sendMail",
+    }
+)
+_FILES: Final = frozenset({"drive", "drives", "sites", "shares", "followedSites"})
+
+
+def _graph(method: str, path: list[str], query: str) -> Charge:
+    if len(path) > 1 and "(" in path[1]:  # users('ada@contoso.com')
+        path[1:2] = path[1].split("(", 1)
+    root = path[1] if len(path) > 1 else ""  # path[0] is the version
+    place = {"users": 3, "groups": 3, "me": 2}.get(root, 0)
+    below = path[place] if 0 < place < len(path) else ""
+    match root:
+        case "identityProtection":
+            return Charge("identity protection", 1, _ONE_PER_SECOND)
+        case "identity" if path[2:3] == ["conditionalAccess"]:
+            return Charge("identity protection", 1, _ONE_PER_SECOND)
+        case "auditLogs":
+            return Charge("reports", 1, _REPORTS)
+        case "security" if path[2:3] == ["runHuntingQuery"]:
+            return Charge("hunting", 1, _HUNTING)
+        case _ if root in _FILES or below in _FILES:
+            return Charge("files", 1, UNKNOWN)
+        case _ if below == "presence" or root == "communications":
+            return Charge("presence", 1, _PRESENCE)
+        case _ if below in _MAIL:
+            return Charge(f"mail of {'me' if root == 'me' else path[2]}", 1, _OUTLOOK)
+        case _ if root in _DIRECTORY_ROOTS:
+            return Charge("directory", _units(method, path[1:], query), _DIRECTORY)
+        case _:
+            return Charge(root or "other", 1, _GRAPH)
+
+
+def _units(method: str, path: list[str], query: str) -> int:
+    units = 1
+    if method == "GET":
+        spelled = ["users", "*", *path[1:]] if path[0] == "me" else path
+        if len(spelled) > 1:
+            spelled = [spelled[0], "*", *spelled[2:]]
+        units = _UNITS.get("/".join(spelled), 1)
+    elif method == "POST":
+        units = _READING_POSTS.get(path[-1].rpartition(".")[2], 1)
+    if query:
+        units += _modifier(query)
+    return max(1, units)
+
+
+def _modifier(query: str) -> int:
+    change = 0
+    for part in query.replace("%24", "$").split("&"):
+        name, _, value = part.partition("=")
+        match name.removeprefix("$").lower():
+            case "select":
+                change -= 1
+            case "expand":
+                change += 1
+            case "top" if value.isdecimal() and len(value) < 3 and int(value) < 20:
+                change -= 1
+    return change
+
+
+_ARM: Final = {"reads": Budget(25, 1), "writes": Budget(10, 1), "deletes": Budget(10, 1)}
+
+
+def _arm(method: str, path: list[str], _: str) -> Charge:
+    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
+    whose = path[1].lower() if len(path) > 1 and path[0].lower() == "subscriptions" else "the tenant"
+    return Charge(f"{kind} of {whose}", 1, _ARM[kind])
+
+
+_MINUTELY: Final = Budget(100, 60, heeded=True)
+_INCIDENTS: Final = Budget(50, 60, heeded=True)
+
+
+def _endpoint(_: str, path: list[str], __: str) -> Charge:
+    # path[0] is "api". "100 calls per minute" is said of each call.
+    root = path[1].lower() if len(path) > 1 else ""
+    if root in ("advancedqueries", "advancedhunting"):
+        return Charge("hunting", 1, _HUNTING)
+    return Charge(root or "other", 1, _MINUTELY)
+
+
+def _security(_: str, path: list[str], __: str) -> Charge:
+    root = path[1].lower() if len(path) > 1 else ""
+    if root == "advancedhunting":
+        return Charge("hunting", 1, _HUNTING)
+    return Charge(root or "other", 1, _INCIDENTS if root == "incidents" else UNKNOWN)
+
+
+_SECRETS: Final = Budget(4_000, 10)
+
+
+def _key_vault(_: str, __: list[str], ___: str) -> Charge:
+    return Charge("vault", 1, _SECRETS)
+
+
+_SERVICES: Final[Mapping[str, Callable[[str, list[str], str], Charge]]] = {
+    "graph": _graph,
+    "graphbeta": _graph,
+    "azure": _arm,
+    "azurekeyvault": _key_vault,
+    "endpoint": _endpoint,
+    "security": _security,
+}
+_ONE_LANE: Final = Charge("all", 1, UNKNOWN)
+
+
+def charge_of(service: str, method: str, url: str) -> Charge:
+    """
+    Return what a request counts for.
+
+    Args:
+        service: The name of the service; one's own have one lane each.
+        method: In upper case.
+        url: Absolute and escaped.
+
+    Example:
+        >>> charge_of("Graph", "GET", "https://graph.microsoft.com/v1.0/groups/1/members?$select=id")[:2]
+        ('directory', 2)
+        >>> charge_of("Azure", "DELETE", "https://management.azure.com/subscriptions/7/resourceGroups/x")[:2]
+        ('deletes of 7', 1)
+    """
+    charge = _SERVICES.get(service.lower())
+    if charge is None:
+        return _ONE_LANE
+    where, _, query = url.partition("?")
+    return charge(method, where.split("/")[3:], query)
