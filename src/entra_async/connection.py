@@ -57,6 +57,12 @@ class _Access:
             wipe_locals(error)
             raise
 
+    def app(self) -> str:
+        token = self.broker.peek(self.key)
+        if token is None or token.client_id is None:
+            return self.account.name
+        return f"{token.client_id} in {token.tenant_id}"
+
     async def permit(self, required: Iterable[str] | None) -> None:
         if self.is_over or required is not None:
             token = await self.get_token(self.key)
@@ -112,7 +118,7 @@ class Connection(BatchVerbs, Transfers):
             if isinstance(account.source, Authorization)
             else BearerToken(broker, key, account.source, account.terms)
         )
-        gates = Gates(governor, service=self.service.name, app=self._app, max_pause_s=policy.max_retry_after_s)
+        gates = Gates(governor, service=self.service.name, app=access.app, max_pause_s=policy.max_retry_after_s)
         caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy, gates=gates)
         super().__init__(
             Channel(
@@ -130,11 +136,6 @@ class Connection(BatchVerbs, Transfers):
 
     def __repr__(self) -> str:
         return f"<Connection {self.name!r} to {self.service.url} as {self.account.name}>"
-
-    def _app(self) -> str:
-        token = self.token
-        known = token is not None and token.client_id is not None
-        return f"{token.client_id} in {token.tenant_id}" if token is not None and known else self.account.name
 
     @property
     def scopes(self) -> tuple[str, ...]:
