@@ -30,6 +30,7 @@ _Operation = Literal["read", "write", "delete", "lease", "release", "close"]
 # Until it has answered for the first time: it may have to connect, and to load what it needs.
 _FIRST_TIME: Final = 5
 # A store that has not answered in time, or took that long to fail, is left alone for so long, and then twice as long.
+_PROBE_S: Final = 1.0  # at least that long nobody else tries, whether or not it is heard of the one who does
 _SLOW_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 600.0
@@ -221,7 +222,7 @@ class SharedTokens:
             return None
         probing = self._pause_s > 0
         if probing:  # one tries whether it works again; the others go on without it
-            self._paused_until = started + self._patience_s
+            self._paused_until = started + max(self._patience_s, _PROBE_S)
         result: T | None = None
         error: str | None = None
         slow = False
