@@ -12,6 +12,8 @@ import anyio
 
 from entra_async.testing import Emulator
 
+_TURNS = 5  # of the loop: so long whoever was answered takes to ask again
+
 
 class QuietClock:
     """
@@ -46,9 +48,9 @@ class QuietClock:
             quiet = 0
             while True:
                 await asyncio.sleep(0)
-                quiet = quiet + 1 if is_quiet() else 0
                 due = self._due[0][0] if self._due else None
-                if due is not None and (quiet > 20 or due <= self.monotonic()):
+                quiet = quiet + 1 if due is not None and is_quiet() else 0
+                if due is not None and (quiet > _TURNS or due <= self.monotonic()):
                     self._clock.move(max(0.0, due - self.monotonic()))
                     while self._due and self._due[0][0] <= self.monotonic():
                         _, _, woken = heapq.heappop(self._due)

@@ -215,8 +215,11 @@ class Gate:
                 self._go(now, cost, shares)
                 return
             self._check_pause(request, min(ends_at - now, longest_s))
-            with anyio.CancelScope() as self._nap:
-                await self._clock.sleep(min(wait_s, ends_at - now))
+            try:
+                with anyio.CancelScope() as self._nap:
+                    await self._clock.sleep(min(wait_s, ends_at - now))
+            finally:
+                self._nap = None
 
     async def _wait_for_place(self, request: Request) -> None:
         self._freed = asyncio.get_running_loop().create_future()
