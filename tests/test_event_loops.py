@@ -16,9 +16,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from entra_async import ClientSecret, ManagedIdentity, Session
+from entra_async import ClientSecret, Limits, ManagedIdentity, Session
 from entra_async.errors import ClosedError
 from entra_async.testing import Emulator
+from tests.people import browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,6 +286,70 @@ def test_a_question_that_a_loop_took_with_it_is_asked_again(elsewhere: Emulator)
         gc.collect()
 
     assert len(elsewhere.token_requests) == 2
+
+
+class Left:
+    """A loop that was left in the middle of questions: how they are begun, and what keeps them from their ends."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.goes_on = threading.Event()
+        self.called = 0
+
+    def secret(self) -> object:
+        self.emulator.faults.add("/*/oauth2/v2.0/token", service="identity", delay_s=3600)
+        return self.emulator.client_secret
+
+    def certificate(self) -> object:
+        self.emulator.faults.add("/*/oauth2/v2.0/token", service="identity", delay_s=3600)
+        return self.emulator.certificate
+
+    def person(self) -> object:
+        async def opener(link: str) -> None:
+            self.called += 1
+            if self.called == 1:
+                await anyio.sleep_forever()
+            self.emulator.browser.forget()
+            await self.emulator.browser.sign_in(link)
+
+        return browser(self.emulator, opener=opener)
+
+    def function(self) -> object:
+        def get_token() -> dict[str, object]:
+            self.called += 1
+            self.goes_on.wait(15)
+            return {"access_token": "opaque", "expires_in": 3600}
+
+        return get_token
+
+    def has_begun(self, way: str) -> bool:
+        return self.called == {"person": 1, "function": 8}.get(way, 0) and (
+            way in ("person", "function") or len(self.emulator.token_requests) > 0
+        )
+
+
+@pytest.mark.parametrize("way", ["secret", "certificate", "person", "function"])
+def test_what_another_loop_began_holds_up_nobody(way: str, elsewhere: Emulator) -> None:
+    """A loop was left in the middle of its questions, as a forked process leaves its parent's: the next one asks."""
+    session = Session(cloud=elsewhere.cloud, ssl=elsewhere.ca_file, limits=Limits(connections=1))
+    left = Left(elsewhere)
+    provider = getattr(left, way)()
+
+    async def begin() -> None:
+        tasks = [asyncio.create_task(session.connect(provider, resource=f"api://{n}")) for n in range(8)]
+        while not left.has_begun(way):
+            await anyio.lowlevel.checkpoint()
+        assert not any(task.done() for task in tasks)
+
+    async def use() -> None:
+        async with session:
+            left.goes_on.set()
+            with anyio.fail_after(10):
+                await session.connect(provider)
+
+    with asyncio.Runner() as runner:
+        runner.run(begin())
+        asyncio.run(use())
 
 
 async def test_a_used_provider_pickles_like_a_new_one(emulator: Emulator, tmp_path: Path) -> None:

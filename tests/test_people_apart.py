@@ -140,6 +140,23 @@ async def test_the_same_person_again_shares_as_before(machine: Machine) -> None:
     assert machine.asked == 2
 
 
+async def test_who_holds_an_old_connection_keeps_nobody_signed_in(machine: Machine) -> None:
+    """Ada connected twice and signs out; what holds her first connection goes on, and Grace signs in as herself."""
+    lending = replace(machine.provider, use_refresh_token=True, timeout_s=60)
+    async with machine.start() as session:
+        old = await session.connect(machine.provider)
+        resource = await session.connect(machine.provider, resource="https://vault.azure.net")
+        await session.connect(machine.provider)
+        await session.disconnect()
+        machine.user = machine.grace
+        graph = await session.connect(machine.provider)
+        assert [await who(graph), await who(graph, VAULT)] == ["grace", "grace"]
+        assert [await who(old), await who(resource)] == ["ada", "ada"]
+        await renew(machine, old)
+        assert await who(await session.connect(lending, name="lent")) == "grace"
+        assert [await who(old), await who(resource)] == ["ada", "ada"]
+
+
 async def test_a_hint_is_no_proof(emulator: Emulator) -> None:
     """Grace signs in where Ada's name was filled in: what she brought is lent to nobody who wants Ada's, ever."""
     machine = Machine(emulator)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import pickle
+import pprint
 from collections.abc import Callable
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
+from azure.core.credentials import AccessToken
 
 import entra_async
 from entra_async import ClientSecret, MemoryStore, Session, Token
@@ -198,6 +202,46 @@ def test_a_token_is_not_pickled() -> None:
     assert "canary" not in f"{token}"
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(token)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        json.dumps,
+        lambda token: json.dumps({"token": token}, indent=2),
+        msgspec.json.encode,
+        msgspec.to_builtins,
+        vars,
+        list,
+        tuple,
+        pprint.pformat,
+        lambda token: token[:1],
+        lambda token: token[-2],
+        lambda token: [*token],
+        lambda token: token._asdict(),
+        lambda token: "%s %s" % token,  # noqa: UP031 - what old logging code does
+        tuple.__repr__,
+    ],
+)
+def test_a_token_is_not_written_out(write: Callable[[Token], object]) -> None:
+    """It is a tuple, since azure-core's is; what writes out tuples does not find the secret in it."""
+    token = Token("canary.canary.canary", 1)
+
+    assert "canary" not in str(write(token))
+
+
+def test_a_token_is_what_azure_core_says() -> None:
+    """It is read and compared as azure-core's own: by attribute, and by the index that ODBC programs use."""
+    token, other = Token("a", 1), AccessToken("a", 1)
+
+    assert isinstance(token, AccessToken)
+    assert (token.token, token.expires_on, token[0], token[1], len(token)) == ("a", 1, "a", 1, 2)
+    assert token == other
+    assert other == token
+    assert hash(token) == hash(other)
+    assert len({token, other, Token("b", 1), Token("a", 2)}) == 3
+    assert token != Token("b", 1)
+    assert token != ("a", 1)
 
 
 def test_providers_show_no_secret() -> None:

@@ -347,11 +347,11 @@ class Session(SessionVerbs):
         )
         return connection
 
-    async def _release(self, connection: Connection, *, sign_out: bool = False) -> None:
+    async def _release(self, connection: Connection) -> None:
         if connection.holding is None or connection.holding.detach() is None:
             return
         name = connection.account.name
-        if await self._accounts.release(connection.account, sign_out=sign_out):
+        if await self._accounts.release(connection.account):
             self._broker.forget(name)
         elif all(
             other.account.name != name or other.scopes != connection.scopes for other in self._connections.values()
@@ -374,4 +374,6 @@ class Session(SessionVerbs):
         if self._default.lower() == connection.name.lower():
             self._default = _DEFAULT_SERVICE
         await self._broker.unshare(connection.account.name, connection.scopes)
-        await self._release(connection, sign_out=True)
+        if all(other.account is not connection.account for other in self._connections.values()):
+            await self._accounts.sign_out(connection.account)
+        await self._release(connection)

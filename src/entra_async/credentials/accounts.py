@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from entra_async.clouds import Cloud
 from entra_async.credentials.provider import Provider, SignInContext
@@ -19,6 +19,9 @@ from entra_async.tokens.key import NO_TERMS, Terms
 from entra_async.tokens.source import SigningOutSource, TokenSource
 
 __all__ = ("Account", "Accounts")
+
+# The last tells those who signed out from the one who can be joined, for whom it is empty.
+_Key: TypeAlias = tuple[Provider, str, Cloud, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -53,8 +56,8 @@ class Accounts:
     """Every account of a Session."""
 
     def __init__(self) -> None:
-        self._accounts: dict[tuple[Provider, str, Cloud], Account] = {}
-        self._keys: dict[str, tuple[Provider, str, Cloud]] = {}
+        self._accounts: dict[_Key, Account] = {}
+        self._keys: dict[str, _Key] = {}
         self._numbers = count(1)
 
     def hold(self, provider: Provider, context: SignInContext) -> Account:
@@ -64,7 +67,7 @@ class Accounts:
         Raises:
             ConfigurationError: If the provider holds something that cannot be compared.
         """
-        key = provider, context.authority, context.cloud
+        key: _Key = provider, context.authority, context.cloud, ""
         try:
             account = self._accounts.get(key)
         except TypeError as error:
@@ -84,14 +87,25 @@ class Accounts:
         account.users += 1
         return account
 
-    async def release(self, account: Account, *, sign_out: bool = False) -> bool:
-        """Return whether that was its last user; if so, its source is closed, and leaves nothing behind if told so."""
+    async def release(self, account: Account) -> bool:
+        """Return whether that was its last user; if so, its source is closed."""
         if not self.let_go(account):
             return False
-        if sign_out and isinstance(account.source, SigningOutSource):
-            await account.source.sign_out()
         await account.source.aclose()
         return True
+
+    async def sign_out(self, account: Account) -> None:
+        """
+        Have the next one who connects with its provider sign in anew, here and at the next start.
+
+        Whoever holds it still goes on until it is released; that may be a connection which another one has replaced.
+        """
+        key = self._keys.get(account.name)
+        if key is not None:
+            left = self._keys[account.name] = (*key[:3], account.name)
+            self._accounts[left] = self._accounts.pop(key)
+        if isinstance(account.source, SigningOutSource):
+            await account.source.sign_out()
 
     def let_go(self, account: Account) -> bool:
         """Return whether that was its last user; if so, it is forgotten, and its source is the caller's to close."""

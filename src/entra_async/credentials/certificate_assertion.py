@@ -11,6 +11,7 @@ import anyio
 from entra_async.certificates.abandon import run_abandonable
 from entra_async.errors import AuthenticationError
 from entra_async.tokens.token import Token
+from entra_async.transport.per_loop import PerLoop
 from entra_async.transport.service_time import ServiceTime
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CertificateAssertions:
         self._time = time
         self._load: Callable[[datetime], CertificateSigner] | None = None
         # Several tokens may be asked for at once; what they need is decrypted once.
-        self._reading = anyio.Lock()
+        self._reading = PerLoop(anyio.Lock)
 
     async def make(self, token_endpoint: str) -> dict[str, Any]:
         """
@@ -52,7 +53,7 @@ class CertificateAssertions:
         try:
             with anyio.fail_after(self._provider.timeout_s):
                 now = self._time.now()
-                async with self._reading:
+                async with self._reading.get():
                     signer = await run_abandonable(lambda: self._read(datetime.fromtimestamp(now, UTC)))
                 step = "The certificate's key did not sign"
                 # Imported with the libraries it needs by the thread that has just ended.

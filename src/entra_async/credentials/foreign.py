@@ -17,6 +17,7 @@ from entra_async.errors import AuthenticationError, ConfigurationError, Interact
 from entra_async.rules.aadsts import error_for
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
+from entra_async.transport.per_loop import PerLoop
 
 __all__ = ("Foreign",)
 
@@ -130,7 +131,7 @@ class _ForeignSource:
         self._timeout_s = timeout_s
         self._clock = clock
         self._what = getattr(credential, "__qualname__", type(credential).__qualname__)
-        self._threads = CapacityLimiter(_THREADS)
+        self._threads = PerLoop(lambda: CapacityLimiter(_THREADS))
 
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
@@ -169,7 +170,7 @@ class _ForeignSource:
 
     async def _call(self, function: Callable[..., Any], *arguments: str, **keywords: Any) -> object:
         return await call(
-            function, *arguments, what=self._what, within_s=self._timeout_s, threads=self._threads, **keywords
+            function, *arguments, what=self._what, within_s=self._timeout_s, threads=self._threads.get(), **keywords
         )
 
     def _read(self, result: object) -> Token:

@@ -110,7 +110,7 @@ class UserTokenSource:
         self._tenant_id = tenant_id
         self._ask = sign_in
         self._credential = credential
-        self._is_public = is_public
+        self._lends = is_public
         self._reuse = reuse
         self._holder = Holder(context.authority, client_id.lower(), tenant_id.lower())
         self._given = refresh_token
@@ -142,7 +142,7 @@ class UserTokenSource:
     @property
     def shareable(self) -> str | None:
         """The newest refresh token, a secret, if another connection could use it."""
-        return self._refresh_token if self._is_public else None
+        return self._refresh_token if self._lends else None
 
     async def sign_in_id(self) -> str | None:
         """Return what stands for the sign-in; see :class:`entra_async.tokens.source.PersonalSource`."""
@@ -221,7 +221,7 @@ class UserTokenSource:
         refresh_token = result.get("refresh_token")
         if isinstance(refresh_token, str) and refresh_token:
             self._refresh_token = refresh_token
-            if self._is_public:
+            if self._lends:
                 self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=self._user_name)
 
     async def _look(self) -> KeptSignIn | None:
@@ -355,7 +355,9 @@ class UserTokenSource:
             raise copy.copy(running.error) from running.error
 
     async def sign_out(self) -> None:
-        """Forget the refresh token in the store, too, so that the person is asked next time."""
+        """Leave the refresh token to nobody, in the store or in the Session, so that the person is asked next time."""
+        self._lends = False
+        self._context.refresh_tokens.drop(self._holder, self)
         kept = await self._look()
         if kept is not None and self._is_ours(kept) and self._shared is not None and self._stored_under is not None:
             await self._shared.delete(self._stored_under)

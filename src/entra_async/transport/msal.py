@@ -29,6 +29,7 @@ from entra_async.rules.retry import Outcome, read_retry_after_s
 from entra_async.rules.urls import strip_query
 from entra_async.transport.attempts import Attempts
 from entra_async.transport.messages import Answer, Request
+from entra_async.transport.per_loop import PerLoop
 from entra_async.transport.pool import Pool
 from entra_async.transport.service_time import ServiceTime
 
@@ -212,7 +213,7 @@ class MsalEngine:
         self._pool = pool
         self._clock = clock
         self._policy = policy
-        self._threads: Final = anyio.CapacityLimiter(threads)
+        self._threads: Final = PerLoop(lambda: anyio.CapacityLimiter(threads))
         self.time: Final = ServiceTime(clock)
 
     async def run(
@@ -235,7 +236,7 @@ class MsalEngine:
         client = _HttpClient(
             self._pool, attempts, self.time, self._clock, authority=application.authority, idempotent=not once
         )
-        result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads)
+        result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads.get())
         if "error" in result:
             raise error_for(status=client.status, body=client.mask(result), attempts=attempts.made)
         return result
