@@ -14,6 +14,8 @@ import msgspec
 __all__ = ("Seen",)
 
 _SLICE: Final = 20_000  # what is recalled between two turns of the event loop: some milliseconds
+_VALUELESS: Final = (None, "", msgspec.UNSET)
+_NOTHING: Final = frozenset(map(hash, _VALUELESS))
 _BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it takes long
 
 
@@ -59,15 +61,16 @@ class Seen:
         """
         if not items:
             return items
-        try:
-            page = array("q", map(hash, map(self._of_dict if isinstance(items[0], dict) else self._of_object, items)))
-        except (KeyError, AttributeError, TypeError):
+        page = self._marks(items)
+        if page is None:
             self.complete = False
             page = array("q", [hash(msgspec.json.encode(items))] if self._contents else ())
             self.repeated, self._before = bool(page) and page == self._before, page
             return items
         before, self._before = self._before, page
         overlaps = page[0] in before
+        if overlaps and (len({*page}) < len(page) or len({*before}) < len(before)):
+            self.complete, overlaps = False, False  # nor does one that several items of a page have
         self.repeated = overlaps and page == before
         if overlaps or self._recalled:
             old: Collection[int] = set(before) if overlaps else ()
@@ -81,6 +84,17 @@ class Seen:
         if self._log is not None:
             self._log.extend(page)
         return items
+
+    def _marks(self, items: list[Any]) -> array[int] | None:
+        find = self._of_dict if isinstance(items[0], dict) else self._of_object
+        try:
+            page = array("q", map(hash, map(find, items)))
+        except (KeyError, AttributeError, TypeError):
+            return None
+        # A key without a value tells nothing apart. Other keys may have the same hash, such as 0.
+        if not _NOTHING.isdisjoint(page) and any(find(item) in _VALUELESS for item in items):
+            return None
+        return page
 
     async def recall(self) -> bool:
         """
@@ -102,7 +116,7 @@ class Seen:
         for bucket in buckets:
             self._recalled.append(array("q", sorted(bucket)))
             await anyio.lowlevel.checkpoint()
-        return not self._recalls(hash(None))  # a key without a value tells nothing apart
+        return True
 
     def _recalls(self, mark: int) -> bool:
         if not self._recalled:

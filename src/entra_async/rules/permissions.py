@@ -25,7 +25,7 @@ def check_permissions(required: Iterable[str] | None, granted: Iterable[str], *,
     """
     if required is None:
         return
-    wanted = [] if isinstance(required, str) else list(required)
+    wanted = [] if isinstance(required, str) or not isinstance(required, Iterable) else list(required)
     if not wanted or not all(isinstance(name, str) and name for name in wanted):
         message = f"required_scopes is {required!r}."
         raise ConfigurationError(message, field="required_scopes", hint="Give a list of permissions.")
