@@ -33,7 +33,8 @@ async def test_the_job_counts_what_happened() -> None:
     assert job.items == {"Graph": 20_000, "Endpoint": 500}
     assert job.token_requests == 2
     assert job.audiences == ["https://graph.microsoft.com", "https://api.securitycenter.microsoft.com"]
-    assert job.throttled > 0
+    # The limit is 20 pages a second: a machine that is slower than that never meets it.
+    assert job.throttled > 0 or job.elapsed_s > 1
     assert job.calls == 40 + 1 + job.throttled
     assert not job.failures
     assert len(progress.lines) == 3
@@ -51,6 +52,7 @@ def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
         assert text in printed
 
 
+@pytest.mark.timeout(60)  # a program of its own, which a busy machine takes long to start
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -64,7 +66,7 @@ def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command(arguments: list[str], code: int, text: str) -> None:
     """The installed command ends with the right code, and never repeats a secret."""
     command = [str(Path(sys.executable).parent / "entra-async"), *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=15)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
     printed = done.stdout + done.stderr
 
     assert done.returncode == code, printed
