@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, final
 __all__ = ("Run", "Stretch", "rate_of_both")
 
 _MARK_EVERY_S: Final = 5.0
+_STRAYS: Final = 5
 _MARKS: Final = 64  # more than five minutes: of older times a limit may be another
 
 
@@ -96,8 +97,8 @@ class Run:
 
     @property
     def is_stray(self) -> bool:
-        """Whether it may not have been about the rate: one refusal only, or far more accepted after the first one."""
-        return self._refusals == 1 or self._accepted_later > 2 * self.refused
+        """Whether it may not have been about the rate: one refusal, or a few with far more accepted after the first."""
+        return self._refusals == 1 or (self._refusals <= _STRAYS and self._accepted_later > 2 * self.refused)
 
     def tightest(self, burst_s: float) -> Stretch:
         """
