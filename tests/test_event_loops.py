@@ -349,9 +349,18 @@ def test_what_another_loop_began_holds_up_nobody(way: str, elsewhere: Emulator) 
             with anyio.fail_after(10):
                 await session.connect(provider)
 
+    async def end() -> None:
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
+        for _ in range(20):  # what they used is closed in the turns after that
+            await anyio.lowlevel.checkpoint()
+
     with asyncio.Runner() as runner:
         runner.run(begin())
         asyncio.run(use())
+        runner.run(end())
 
 
 async def test_a_used_provider_pickles_like_a_new_one(emulator: Emulator, tmp_path: Path) -> None:
