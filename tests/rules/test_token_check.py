@@ -58,6 +58,7 @@ def test_another_application_is_refused(asked: str, came: str, claim: str) -> No
         ("api://contoso-orders/.default", "api://contoso-orders"),
         ("User.Read", "https://graph.microsoft.com"),
         ("User.Read", GRAPH),
+        ("https://graph.own-cloud.example/.default", GRAPH),
         ("openid", "https://graph.microsoft.com"),
     ],
 )
@@ -84,7 +85,7 @@ def test_one_service_has_many_names(asked: str, came: str) -> None:
         ("User.Read", "https://evil.example"),
         ("api://my-app/.default", "api://another-app"),
         ("api://my-app/.default", "https://graph.microsoft.com"),
-        ("https://contoso.com/orders/.default", GRAPH),
+        ("https://contoso.com/orders/.default", "https://graph.microsoft.com"),
     ],
 )
 def test_another_service_is_refused(asked: str, came: Any) -> None:
