@@ -57,7 +57,7 @@ def docs(session: nox.Session) -> None:
 def readme(session: nox.Session) -> None:
     """Run only the code in README.md and docs/, which ``tests`` runs as well."""
     install(session, "cli", "test")
-    session.run("pytest", "tests/test_docs_code.py", *session.posargs)
+    session.run("pytest", "tests/project/test_docs_code.py", *session.posargs)
 
 
 @nox.session

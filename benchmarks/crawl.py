@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.machine import describe_machine
 from benchmarks.measure import StallMeter
 from entra_async import ClientSecret, RetryPolicy, Session
-from entra_async.telemetry import Event, Exchange, PagingRestarted
+from entra_async.telemetry.events import Event, Exchange, PagingRestarted
 from entra_async.testing import Emulator
 
 if TYPE_CHECKING:

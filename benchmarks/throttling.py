@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
-from entra_async.rules.throttling import Pace
+from entra_async.rules.limits.rate_estimator import Pace
 
 __all__ = ("Bucket", "Result", "ideal", "simulate")
 

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from blockbuster import blockbuster_ctx
 
-from entra_async.telemetry import combine
+from entra_async.telemetry.events import combine
 from entra_async.testing import Emulator
-from tests.secrecy import Watch
+from tests.support.secrecy import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

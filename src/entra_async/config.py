@@ -129,7 +129,7 @@ class Timeouts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """
-    When to try again. Which request may be sent again at all is not a setting: see :mod:`entra_async.rules.retry`.
+    When to try again. Which request may be sent again at all is not a setting: see :mod:`entra_async.rules.http.retry`.
 
     Attributes:
         max_attempts: How often one request is sent at most, the first time included. A 429 of an API does not count:

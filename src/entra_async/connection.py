@@ -6,22 +6,22 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, final
 
+from entra_async.calls.batch.batch import BatchVerbs
+from entra_async.calls.channel import Channel
+from entra_async.calls.prepare import Target
+from entra_async.calls.transfers.transfers import Transfers
 from entra_async.config import Clock, RetryPolicy
-from entra_async.credentials.accounts import Account
+from entra_async.credentials.connect.registry import Account
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
-from entra_async.pipeline.caller import Caller
-from entra_async.pipeline.governor import Gates, Governor
-from entra_async.pipeline.outside import Outside
-from entra_async.requests.batch import BatchVerbs
-from entra_async.requests.channel import Channel
-from entra_async.requests.prepare import Target
-from entra_async.requests.transfers import Transfers
-from entra_async.rules.permissions import check_permissions
-from entra_async.rules.token_request import check_token_request
+from entra_async.pipeline.limiters import Gates, Governor
+from entra_async.pipeline.pipeline import Caller
+from entra_async.pipeline.preauthenticated import Outside
+from entra_async.rules.tokens.permissions import check_permissions
+from entra_async.rules.tokens.token_request import check_token_request
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
-from entra_async.telemetry import Listener
+from entra_async.telemetry.events import Listener
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity, identity_of
 from entra_async.tokens.key import TokenKey

@@ -19,8 +19,8 @@ from typing import Any, Final, final
 
 from entra_async.clouds import Cloud
 from entra_async.errors import ConfigurationError
-from entra_async.rules.scopes import everything_granted
-from entra_async.rules.urls import check_service_url
+from entra_async.rules.http.urls import check_service_url
+from entra_async.rules.tokens.scopes import everything_granted
 
 __all__ = ("Service", "Services")
 

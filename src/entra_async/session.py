@@ -13,30 +13,30 @@ from typing import Any, Final, Self, Unpack, final, overload
 
 import anyio
 
+from entra_async.calls.background_tasks import Start
+from entra_async.calls.base_urls import choose_targets
+from entra_async.calls.prepare import Target
 from entra_async.clouds import Cloud, find_cloud
 from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_kinds, check_proxy
 from entra_async.connection import Connection
-from entra_async.credentials.accounts import Account, Accounts
-from entra_async.credentials.keywords import ConnectOptions
-from entra_async.credentials.parameters import choose_provider
+from entra_async.credentials.connect.keywords import ConnectOptions
+from entra_async.credentials.connect.parameter_sets import choose_provider
+from entra_async.credentials.connect.registry import Account, Accounts
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.refresh_tokens import RefreshTokens
+from entra_async.credentials.sources.refresh_tokens import RefreshTokens
 from entra_async.errors import ClosedError, ConfigurationError
-from entra_async.pipeline.gate import GateState
-from entra_async.pipeline.governor import Governor
-from entra_async.requests.prepare import Target
-from entra_async.requests.targets import choose_targets
-from entra_async.requests.tasks import Start
-from entra_async.rules.identifiers import check_authority
-from entra_async.rules.scopes import qualify_scopes
+from entra_async.pipeline.limiter import GateState
+from entra_async.pipeline.limiters import Governor
+from entra_async.rules.sign_in.identifiers import check_authority
+from entra_async.rules.tokens.scopes import qualify_scopes
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Services
 from entra_async.session_verbs import SessionVerbs
-from entra_async.telemetry import Listener, combine
+from entra_async.telemetry.events import Listener, combine
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import TokenKey
-from entra_async.tokens.numbers import TokenNumbers
 from entra_async.tokens.shared import SharedTokens
+from entra_async.tokens.stats import TokenNumbers
 from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine

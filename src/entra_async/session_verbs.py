@@ -6,18 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar, Unpack
 
+from entra_async.calls.background_tasks import Start
+from entra_async.calls.delta.state import DeltaStore
+from entra_async.calls.fan_out import Many, invoke_many
+from entra_async.calls.operations.operation import Operation
+from entra_async.calls.paging.stream import Stream
+from entra_async.calls.request import Request, RequestLike
+from entra_async.calls.transfers.contents import Uploadable
+from entra_async.calls.transfers.downloads import Download
+from entra_async.calls.transfers.transfers import DownloadOptions, OperationOptions, UploadOptions
+from entra_async.calls.verbs import DeltaOptions, InvokeOptions, StreamOptions
 from entra_async.connection import Connection
-from entra_async.requests.contents import Uploadable
-from entra_async.requests.delta_state import DeltaStore
-from entra_async.requests.downloads import Download
-from entra_async.requests.fan_out import Many, invoke_many
-from entra_async.requests.operations import Operation
-from entra_async.requests.request import Request, RequestLike
-from entra_async.requests.stream import Stream
-from entra_async.requests.tasks import Start
-from entra_async.requests.transfers import DownloadOptions, OperationOptions, UploadOptions
-from entra_async.requests.verbs import DeltaOptions, InvokeOptions, StreamOptions
-from entra_async.rules.changes import Change
+from entra_async.rules.paging.changes import Change
 from entra_async.tokens.identity import Identity
 
 __all__ = ("SessionVerbs",)

@@ -11,17 +11,17 @@ import pytest
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from entra_async.testing.access import Access, Unauthorized
 from entra_async.testing.clock import EmulatorClock
-from entra_async.testing.defender import DEFENDER_ROLES, defender_application
-from entra_async.testing.defender_pages import DefenderBehaviour
-from entra_async.testing.defender_xdr import XDR_ROLES, defender_xdr_application
-from entra_async.testing.directory import Directory
-from entra_async.testing.graph import GRAPH_ROLES, graph_application
-from entra_async.testing.graph_behaviour import GraphBehaviour
-from entra_async.testing.hunting import Hunting
-from entra_async.testing.security_records import SecurityRecords
-from entra_async.testing.throttle import Throttle
+from entra_async.testing.defender.endpoint import DEFENDER_ROLES, defender_application
+from entra_async.testing.defender.pages import DefenderBehaviour
+from entra_async.testing.defender.xdr import XDR_ROLES, defender_xdr_application
+from entra_async.testing.directory.directory import Directory
+from entra_async.testing.directory.security_records import SecurityRecords
+from entra_async.testing.entra.tokens.access import Access, Unauthorized
+from entra_async.testing.graph.application import GRAPH_ROLES, graph_application
+from entra_async.testing.graph.behaviour import GraphBehaviour
+from entra_async.testing.hunting.hunting import Hunting
+from entra_async.testing.limits.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
-    from entra_async.testing.incoming import Incoming
+    from entra_async.testing.wire.incoming import Incoming
 
 TENANT_ID = "5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11"
 

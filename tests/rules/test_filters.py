@@ -15,7 +15,7 @@ import pytest
 
 from entra_async import Field, Filter
 from entra_async.errors import ConfigurationError
-from entra_async.rules.urls import encode_query
+from entra_async.rules.http.urls import encode_query
 
 SKU = UUID("184efa21-98c3-4e5d-95ab-d07053a96e67")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

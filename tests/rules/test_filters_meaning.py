@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async import Field, Filter
-from entra_async.rules.urls import encode_query
-from entra_async.testing.odata_filter import Property
-from entra_async.testing.odata_filter_parser import parse_filter
+from entra_async.rules.http.urls import encode_query
+from entra_async.testing.odata.filter import Property
+from entra_async.testing.odata.filter_parser import parse_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from entra_async.credentials.client_secret import ClientSecret
 from entra_async.credentials.provider import Provider
 from entra_async.errors import EntraError
 from entra_async.session import Session
-from entra_async.telemetry import Event, Exchange
+from entra_async.telemetry.events import Event, Exchange
 from entra_async.testing import Emulator
 
 __all__ = ("Job", "Progress", "run_on_emulator", "run_on_tenant")

@@ -12,12 +12,12 @@ from typing import Any, Final, Literal, final
 
 import anyio
 
-from entra_async.credentials.callback import call
-from entra_async.credentials.companions import run_with
+from entra_async.credentials.interactive.background_tasks import run_with
+from entra_async.credentials.interactive.callback import call
+from entra_async.credentials.interactive.pages import failed_page, not_found_page, refused_page, signed_in_page
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.sign_in_page import failed_page, not_found_page, refused_page, signed_in_page
-from entra_async.credentials.stored_as import stored_as
-from entra_async.credentials.user_source import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.store_name import stored_as
+from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
 from entra_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -25,10 +25,10 @@ from entra_async.errors import (
     EntraError,
     InteractionRequiredError,
 )
-from entra_async.rules.identifiers import check_client_id, check_tenant_id
-from entra_async.rules.person import check_callable, check_scopes, check_timeout_s, check_user_name
-from entra_async.rules.redirects import Redirect, check_redirect_uri, choose_port, redirect_to
-from entra_async.rules.urls import strip_query
+from entra_async.rules.http.urls import strip_query
+from entra_async.rules.sign_in.identifiers import check_client_id, check_tenant_id
+from entra_async.rules.sign_in.person import check_callable, check_scopes, check_timeout_s, check_user_name
+from entra_async.rules.sign_in.redirects import Redirect, check_redirect_uri, choose_port, redirect_to
 from entra_async.tokens.source import TokenSource
 from entra_async.transport.loopback import Page, Visit, listen
 

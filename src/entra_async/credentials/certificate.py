@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
 from entra_async.certificates.thumbprint import parse_thumbprint
-from entra_async.credentials.app_source import AppTokenSource
-from entra_async.credentials.certificate_assertion import CertificateAssertions
 from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.sources.application import AppTokenSource
+from entra_async.credentials.sources.certificate_assertion import CertificateAssertions
 from entra_async.errors import ConfigurationError
-from entra_async.rules.identifiers import check_app_tenant_id, check_client_id
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token

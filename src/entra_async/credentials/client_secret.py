@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from entra_async.credentials.app_source import AppTokenSource
 from entra_async.credentials.provider import SignInContext
-from entra_async.rules.identifiers import check_app_tenant_id, check_client_id, check_secret
+from entra_async.credentials.sources.application import AppTokenSource
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id, check_secret
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

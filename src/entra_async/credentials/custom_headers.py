@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import anyio
 
-from entra_async.credentials.callback import call
+from entra_async.credentials.interactive.callback import call
 from entra_async.credentials.provider import SignInContext
 from entra_async.errors import (
     AuthenticationError,

@@ -17,10 +17,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from entra_async.credentials.developer_tool import AZD, AZURE_CLI, AZURE_POWERSHELL, ToolSource
 from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.sources.developer_tool import AZD, AZURE_CLI, AZURE_POWERSHELL, ToolSource
 from entra_async.errors import ConfigurationError
-from entra_async.rules.identifiers import check_app_tenant_id
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("AzureCli", "AzureDeveloperCli", "AzurePowerShell")

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from entra_async.credentials.callback import call
-from entra_async.credentials.companions import run_with
+from entra_async.credentials.interactive.background_tasks import run_with
+from entra_async.credentials.interactive.callback import call
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.stored_as import stored_as
-from entra_async.credentials.user_source import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.store_name import stored_as
+from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
 from entra_async.errors import AuthenticationError, InteractionRequiredError, TransportError
-from entra_async.rules.identifiers import check_client_id, check_tenant_id
-from entra_async.rules.person import check_callable, check_scopes, check_timeout_s
+from entra_async.rules.sign_in.identifiers import check_client_id, check_tenant_id
+from entra_async.rules.sign_in.person import check_callable, check_scopes, check_timeout_s
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("DeviceCode", "DeviceCodePrompt")

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from entra_async.credentials.app_source import AppTokenSource
-from entra_async.credentials.assertion_file import read_assertion_file
-from entra_async.credentials.callback import call
-from entra_async.credentials.federation import find_federation_provider, request_assertion
-from entra_async.credentials.federation_request import FederationRequest
-from entra_async.credentials.foreign import Foreign
+from entra_async.credentials.external import Foreign
+from entra_async.credentials.federation.assertion_file import read_assertion_file
+from entra_async.credentials.federation.providers import find_federation_provider, request_assertion
+from entra_async.credentials.federation.request import FederationRequest
+from entra_async.credentials.interactive.callback import call
 from entra_async.credentials.provider import Provider, SignInContext
+from entra_async.credentials.sources.application import AppTokenSource
 from entra_async.errors import AuthenticationError, ConfigurationError
-from entra_async.rules.identifiers import check_app_tenant_id, check_client_id, check_secret
-from entra_async.rules.scopes import everything_granted
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id, check_secret
+from entra_async.rules.tokens.scopes import everything_granted
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token

@@ -14,11 +14,11 @@ from anyio import to_thread
 
 from entra_async.credentials.certificate import Certificate
 from entra_async.credentials.client_secret import ClientSecret
-from entra_async.credentials.foreign import Foreign
+from entra_async.credentials.external import Foreign
 from entra_async.credentials.provider import Provider, SignInContext
 from entra_async.errors import AuthenticationError, ConfigurationError
-from entra_async.rules.identifiers import check_app_tenant_id, check_client_id
-from entra_async.rules.urls import expand
+from entra_async.rules.http.urls import expand
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 

@@ -9,14 +9,14 @@ from typing import Final
 
 import anyio
 
-from entra_async.credentials.app_source import AppTokenSource
-from entra_async.credentials.assertion_file import read_assertion_file
 from entra_async.credentials.developer_tools import AzureCli
-from entra_async.credentials.identity_endpoint import IdentityEndpoint
+from entra_async.credentials.federation.assertion_file import read_assertion_file
 from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.sources.application import AppTokenSource
+from entra_async.credentials.sources.identity_endpoint import IdentityEndpoint
 from entra_async.errors import ConfigurationError, CredentialUnavailableError
-from entra_async.rules.identifiers import check_app_tenant_id, check_authority, check_client_id
-from entra_async.rules.managed_identity import WorkloadIdentity, find_host
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_authority, check_client_id
+from entra_async.rules.sign_in.managed_identity import WorkloadIdentity, find_host
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 

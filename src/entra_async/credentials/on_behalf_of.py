@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from entra_async.credentials.certificate import Certificate
-from entra_async.credentials.certificate_assertion import CertificateAssertions
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.user_source import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.certificate_assertion import CertificateAssertions
+from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
 from entra_async.errors import ConfigurationError
-from entra_async.rules.identifiers import check_app_tenant_id, check_client_id, check_secret
-from entra_async.rules.person import check_scopes
+from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id, check_secret
+from entra_async.rules.sign_in.person import check_scopes
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from entra_async.credentials.accounts import Account
+from entra_async.credentials.connect.registry import Account
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.stored_as import stored_as
-from entra_async.credentials.user_source import UserTokenSource
+from entra_async.credentials.sources.store_name import stored_as
+from entra_async.credentials.sources.user import UserTokenSource
 from entra_async.errors import ConfigurationError
-from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
-from entra_async.rules.person import check_scopes
+from entra_async.rules.sign_in.identifiers import check_client_id, check_secret, check_tenant_id
+from entra_async.rules.sign_in.person import check_scopes
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

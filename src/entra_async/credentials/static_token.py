@@ -10,7 +10,7 @@ from typing import Any
 from entra_async.config import Clock
 from entra_async.credentials.provider import SignInContext
 from entra_async.errors import AuthenticationError, ConfigurationError, InteractionRequiredError
-from entra_async.rules.identifiers import check_secret
+from entra_async.rules.sign_in.identifiers import check_secret
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token

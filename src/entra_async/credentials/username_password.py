@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.user_source import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
 from entra_async.errors import ConfigurationError
-from entra_async.rules.identifiers import check_client_id, check_secret, check_tenant_id
-from entra_async.rules.person import check_scopes, check_user_name
+from entra_async.rules.sign_in.identifiers import check_client_id, check_secret, check_tenant_id
+from entra_async.rules.sign_in.person import check_scopes, check_user_name
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

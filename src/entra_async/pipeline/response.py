@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from entra_async.errors import DecodeError
-from entra_async.rules.decoding import decode_answer, decode_json, is_json
+from entra_async.rules.http.decoding import decode_answer, decode_json, is_json
 
 __all__ = ("Response",)
 
@@ -61,7 +61,7 @@ class Response:
 
     def read(self, kind: Any = None) -> Any:
         """
-        Return what the body holds: a :class:`~entra_async.rules.decoding.Page` if it is a collection, else its value.
+        Return the decoded body: a :class:`~entra_async.rules.http.decoding.Page` if it is a collection, else its value.
 
         Args:
             kind: What the value, or each item, is decoded into, such as a msgspec Struct; by default dicts and lists.

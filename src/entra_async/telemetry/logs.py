@@ -6,7 +6,7 @@ import logging
 from dataclasses import fields
 from typing import final
 
-from entra_async.telemetry import Event
+from entra_async.telemetry.events import Event
 
 __all__ = ("LoggingListener",)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from urllib.parse import urlsplit
 
 from entra_async.errors import ConfigurationError
-from entra_async.telemetry import (
+from entra_async.telemetry.events import (
     Event,
     Exchange,
     PagingRestarted,

@@ -13,39 +13,39 @@ import anyio.to_thread
 from cryptography import x509
 
 from entra_async.clouds import Cloud, Endpoint
-from entra_async.testing.access import AccessTokenVerifier
-from entra_async.testing.access_evaluation import AccessEvaluation
-from entra_async.testing.access_tokens import AccessTokenIssuer, TokenLifetimes
-from entra_async.testing.accounts import Accounts, User
-from entra_async.testing.arm import Arm
-from entra_async.testing.arm_application import arm_application
-from entra_async.testing.certificate_authority import CertificateAuthority
+from entra_async.testing.arm.application import arm_application
+from entra_async.testing.arm.arm import Arm
+from entra_async.testing.browser.scripted_browser import ScriptedBrowser
 from entra_async.testing.clock import EmulatorClock
-from entra_async.testing.defender import defender_application
-from entra_async.testing.defender_pages import DefenderBehaviour
-from entra_async.testing.defender_xdr import defender_xdr_application
-from entra_async.testing.directory import Directory
-from entra_async.testing.drives import Drives
-from entra_async.testing.external_issuer import ExternalIssuer
-from entra_async.testing.fake_az import run_developer_tools
-from entra_async.testing.faults import Faults
-from entra_async.testing.file_origin import file_origin_application
-from entra_async.testing.graph import graph_application
-from entra_async.testing.graph_behaviour import GraphBehaviour
-from entra_async.testing.hunting import Hunting
-from entra_async.testing.identity import identity_application
-from entra_async.testing.key_vault import key_vault_application
-from entra_async.testing.keys import make_key_pair
-from entra_async.testing.listener import Listener
-from entra_async.testing.managed_identity import run_host
-from entra_async.testing.one_block import OneBlock
-from entra_async.testing.requests import RecordedRequest, RequestLog
-from entra_async.testing.scripted_browser import ScriptedBrowser
-from entra_async.testing.security_records import SecurityRecords
-from entra_async.testing.signing import SigningKey
-from entra_async.testing.tenant import App, Tenant
-from entra_async.testing.throttle import Throttle
-from entra_async.testing.vault import Vault
+from entra_async.testing.crypto.keys import make_key_pair
+from entra_async.testing.crypto.signing import SigningKey
+from entra_async.testing.defender.endpoint import defender_application
+from entra_async.testing.defender.pages import DefenderBehaviour
+from entra_async.testing.defender.xdr import defender_xdr_application
+from entra_async.testing.developer_tools.tools import run_developer_tools
+from entra_async.testing.directory.directory import Directory
+from entra_async.testing.directory.security_records import SecurityRecords
+from entra_async.testing.drives.drives import Drives
+from entra_async.testing.drives.file_origin import file_origin_application
+from entra_async.testing.entra.accounts import Accounts, User
+from entra_async.testing.entra.external_issuer import ExternalIssuer
+from entra_async.testing.entra.identity import identity_application
+from entra_async.testing.entra.tenant import App, Tenant
+from entra_async.testing.entra.tokens.access import AccessTokenVerifier
+from entra_async.testing.entra.tokens.access_evaluation import AccessEvaluation
+from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, TokenLifetimes
+from entra_async.testing.faults.faults import Faults
+from entra_async.testing.graph.application import graph_application
+from entra_async.testing.graph.behaviour import GraphBehaviour
+from entra_async.testing.hunting.hunting import Hunting
+from entra_async.testing.key_vault.application import key_vault_application
+from entra_async.testing.key_vault.vault import Vault
+from entra_async.testing.limits.throttle import Throttle
+from entra_async.testing.managed_identity.host import run_host
+from entra_async.testing.server.certificate_authority import CertificateAuthority
+from entra_async.testing.server.listener import Listener
+from entra_async.testing.wire.one_block import OneBlock
+from entra_async.testing.wire.record import RecordedRequest, RequestLog
 
 if TYPE_CHECKING:
     import ssl
@@ -55,10 +55,10 @@ if TYPE_CHECKING:
 
     from entra_async import Certificate, ClientSecret
     from entra_async.session import Session
-    from entra_async.testing.fake_az import DeveloperTools
-    from entra_async.testing.keys import KeyPair
-    from entra_async.testing.managed_identity import AzureHost, HostKind
-    from entra_async.testing.tenant import AppRegistration
+    from entra_async.testing.crypto.keys import KeyPair
+    from entra_async.testing.developer_tools.tools import DeveloperTools
+    from entra_async.testing.entra.tenant import AppRegistration
+    from entra_async.testing.managed_identity.host import AzureHost, HostKind
 
 __all__ = ("Emulator",)
 
@@ -370,7 +370,7 @@ class Emulator(OneBlock):
 
         Args:
             certificate_pem: Public certificate(s) it may sign in with.
-            registration: Everything else, as :class:`~entra_async.testing.tenant.AppRegistration` lists it.
+            registration: Everything else, as :class:`~entra_async.testing.entra.tenant.AppRegistration` lists it.
 
         Returns:
             The app. Changing it while the emulator runs takes effect at once.

@@ -18,19 +18,19 @@ import anyio
 
 from entra_async.config import Clock
 from entra_async.errors import ClosedError
-from entra_async.rules.claims import lasting, merge_claims
-from entra_async.rules.expiry import plan, retry_delay_s, service_time
-from entra_async.rules.token_check import Expected, audience_of, check_token
-from entra_async.telemetry import Listener, TokenAsked, TokenRefused, notify
-from entra_async.tokens.by_key import ByKey
-from entra_async.tokens.flight import Flight, Reason, Refusal
+from entra_async.rules.tokens.claims import lasting, merge_claims
+from entra_async.rules.tokens.expiry import plan, retry_delay_s, service_time
+from entra_async.rules.tokens.token_check import Expected, audience_of, check_token
+from entra_async.telemetry.events import Listener, TokenAsked, TokenRefused, notify
+from entra_async.tokens.cache import Held, Shelf
+from entra_async.tokens.in_flight import Flight, Reason, Refusal
+from entra_async.tokens.index import ByKey
 from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
-from entra_async.tokens.numbers import TokenNumbers
-from entra_async.tokens.question import Question, find_name
 from entra_async.tokens.shared import Answer, SharedTokens
-from entra_async.tokens.shelf import Held, Shelf
 from entra_async.tokens.source import RenewingSource, TokenSource
+from entra_async.tokens.stats import TokenNumbers
 from entra_async.tokens.token import Token
+from entra_async.tokens.token_request import Question, find_name
 
 __all__ = ("Broker",)
 

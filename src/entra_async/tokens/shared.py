@@ -18,7 +18,7 @@ import msgspec
 
 from entra_async.config import Clock
 from entra_async.errors import EntraError
-from entra_async.telemetry import Listener, StoreUsed, notify
+from entra_async.telemetry.events import Listener, StoreUsed, notify
 from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
 

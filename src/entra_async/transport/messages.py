@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from entra_async.rules.urls import strip_path, strip_query
+from entra_async.rules.http.urls import strip_path, strip_query
 from entra_async.transport.streams import Stream
 
 __all__ = ("Answer", "Direct", "Fields", "Request", "Sender")

@@ -23,14 +23,14 @@ from anyio import from_thread, to_thread
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import AuthenticationError, ConfigurationError, EntraError, TransportError
-from entra_async.rules.aadsts import error_for, is_transient
-from entra_async.rules.decoding import decode_json
-from entra_async.rules.retry import Outcome, read_retry_after_s
-from entra_async.rules.urls import strip_query
-from entra_async.transport.attempts import Attempts
+from entra_async.rules.http.decoding import decode_json
+from entra_async.rules.http.retry import Outcome, read_retry_after_s
+from entra_async.rules.http.urls import strip_query
+from entra_async.rules.sign_in.aadsts import error_for, is_transient
 from entra_async.transport.messages import Answer, Request
 from entra_async.transport.per_loop import PerLoop
 from entra_async.transport.pool import Pool
+from entra_async.transport.retry_loop import Attempts
 from entra_async.transport.service_time import ServiceTime
 
 __all__ = ("Application", "MsalEngine")

@@ -23,7 +23,7 @@ from yarl import URL
 
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError
-from entra_async.telemetry import Exchange, Listener, notify
+from entra_async.telemetry.events import Exchange, Listener, notify
 from entra_async.transport.failures import translate
 from entra_async.transport.messages import Answer, Direct, Request
 from entra_async.transport.proxies import EnvironmentProxies

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from entra_async.config import Clock
-from entra_async.rules.skew import Span, offset_s, read_date, span_of
+from entra_async.rules.http.skew import Span, offset_s, read_date, span_of
 
 __all__ = ("ServiceTime",)
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from entra_async.errors import RequestTimeoutError, TransportError
-from entra_async.rules.urls import strip_query
+from entra_async.rules.http.urls import strip_query
 
 __all__ = ("pin_certificate",)
 

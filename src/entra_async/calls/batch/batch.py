@@ -1,0 +1,146 @@
+"""Many requests in few: ``$batch``, on demand and by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any, Final
+
+from anyio import to_thread
+
+from entra_async.calls.batch.batcher import Envelopes
+from entra_async.calls.fan_out import Many, check_many, fan_out, iterate
+from entra_async.calls.prepare import check_call
+from entra_async.calls.request import Request, RequestLike, as_request
+from entra_async.calls.verbs import Verbs
+from entra_async.errors import ConfigurationError, EntraError, FailedDependencyError
+from entra_async.rules.batch.arrangement import MAX_ITEMS, arrange, check_item
+from entra_async.rules.http.urls import strip_query
+
+__all__ = ("BatchVerbs",)
+
+_UNDER_WAY: Final = 50 * MAX_ITEMS
+_WINDOW_S: Final = 0.001  # for those that come back from a wait at the same moment
+_BREATH: Final = 100
+_LONG: Final = 5_000
+
+
+class BatchVerbs(Verbs):
+    """What can be done with a service that takes many requests in one."""
+
+    async def batch(self, requests: Many[RequestLike]) -> list[Any]:
+        """
+        Make many calls in batches of 20, several of them at once, and return what became of each, in order.
+
+        Each request is one by itself: it has its own headers, its own time, its own ``Retry-After``, and its own
+        result. One that was answered is never sent again, and a POST that may have acted is not, either. What a
+        collection holds beyond its first page is fetched as :meth:`invoke` does.
+
+        A request with ``depends_on`` is sent when all those it names have succeeded.
+
+        Args:
+            requests: Requests, paths, or mappings of the names a :class:`~entra_async.Request` has.
+
+        Returns:
+            For each request, at its place, what :meth:`invoke` returns, or the error it raises:
+            ``isinstance(result, EntraError)`` tells.
+
+        Raises:
+            ConfigurationError: If a request cannot be sent, two have the same id, one depends on none there is or on
+                itself by a detour, or the service takes no batches. Nothing was sent.
+            ClosedError: If the Session is closed, or open in another event loop.
+
+        Sources:
+            https://learn.microsoft.com/en-us/graph/json-batching
+        """
+        check_many(requests)
+        channel = self._channel
+        items = Verbs(channel.over(self._envelopes(window_s=_WINDOW_S)))
+        wanted = await self._read(requests)
+        # So many would hold up the loop for a good part of a second.
+        order = await to_thread.run_sync(arrange, wanted) if len(wanted) > _LONG else arrange(wanted)
+        ended = {need: asyncio.Event() for needs in order.needs.values() for need in needs}
+        failed: dict[int, EntraError] = {}
+
+        async def call(place: int) -> Any:
+            try:
+                for need in order.needs.get(place, ()):
+                    await ended[need].wait()
+                    if need in failed:
+                        raise self._unmet(wanted[place], wanted[need].id, failed[need])
+                return await items.invoke_request(wanted[place])
+            except EntraError as error:
+                failed[place] = error
+                raise
+            finally:
+                if place in ended:
+                    ended[place].set()
+
+        results: list[Any] = [None] * len(wanted)
+        async with aclosing(fan_out(order.places, call, start=channel.start, concurrency=_UNDER_WAY)) as outcomes:
+            async for place, result in outcomes:
+                results[place] = result
+        return results
+
+    def batching(self, *, window_s: float = 0.003) -> Verbs:
+        """
+        Return a view of this connection whose calls share batches by themselves.
+
+        Reads that are made within *window_s* of each other travel as one ``$batch``; each caller gets its own answer
+        or error, as if it had called alone. A read that stays alone, a write and a file are sent by themselves.
+
+        Args:
+            window_s: Seconds a read waits for company, 20 at most.
+
+        Raises:
+            ConfigurationError: If the service takes no batches, or *window_s* is not between zero and one second.
+
+        Example:
+            ::
+
+                crowd = graph.batching()
+                ada, bob = await asyncio.gather(crowd.invoke("users/ada"), crowd.invoke("users/bob"))
+        """
+        if not isinstance(window_s, int | float) or not 0 <= window_s <= 1:
+            message = f"window_s is {window_s!r}."
+            raise ConfigurationError(message, field="window_s", hint="Give a few milliseconds, such as 0.003.")
+        envelopes = self._envelopes(window_s=window_s, automatic=True)
+        return Verbs(self._channel.over(envelopes), concurrency=_UNDER_WAY)
+
+    def _envelopes(self, *, window_s: float, automatic: bool = False) -> Envelopes:
+        channel = self._channel
+        if not channel.service.batches:
+            message = f"{channel.service.name!r} takes no batches."
+            hint = "Use invoke_many(). A service of your own that has a $batch needs batches=True."
+            raise ConfigurationError(message, field="service", hint=hint)
+        return Envelopes(
+            channel.carrier, root=channel.base(), start=channel.start, window_s=window_s, automatic=automatic
+        )
+
+    async def _read(self, requests: Many[RequestLike]) -> list[Request]:
+        wanted: list[Request] = []
+        async for each in iterate(requests):
+            place = len(wanted)
+            if place % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
+            try:
+                request = as_request(each)
+                self._check_service(request)
+                check_call(request.type, request.timeout)
+                prepared = self._prepare(request)
+                check_item(prepared.method, prepared.url, prepared.headers, prepared.body)
+            except ConfigurationError as error:
+                message = f"Request {place} of the batch: {error.args[0]}"
+                raise ConfigurationError(message, field=error.field, hint=error.hint) from None
+            wanted.append(request)
+        return wanted
+
+    def _unmet(self, request: Request, need: str | None, cause: EntraError) -> FailedDependencyError:
+        prepared = self._prepare(request)
+        where = strip_query(prepared.url)
+        message = (
+            f"{prepared.method} {where} was not sent: it depends on {need!r}, which failed ({type(cause).__name__})."
+        )
+        error = FailedDependencyError(message, method=prepared.method, url=where, attempts=0)
+        error.depends_on = need
+        return error

@@ -1,0 +1,256 @@
+"""
+What has changed since last time, with a state that outlives the process.
+
+The state is saved when the items of a page were used, never before: a process that is killed gives that page again, and
+loses none. When the service has forgotten its own state, everything is read again, once, and what is missing then was
+deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any, Final, Literal, final
+
+import msgspec
+from msgspec.structs import replace
+
+from entra_async.calls.background_tasks import abandon, arrive
+from entra_async.calls.channel import Channel
+from entra_async.calls.delta.state import DeltaStore
+from entra_async.calls.paging.rereading import read_page
+from entra_async.calls.prepare import Prepared
+from entra_async.errors import APIStatusError, ConfigurationError, PagingError, StoreError
+from entra_async.pipeline.response import Response
+from entra_async.rules.http.decoding import Page
+from entra_async.rules.http.links import check_link
+from entra_async.rules.http.urls import strip_query
+from entra_async.rules.paging.changes import Change, read_change
+from entra_async.rules.paging.position import fingerprint
+from entra_async.rules.paging.restarts import wants_resync
+from entra_async.telemetry.events import ResyncBegun
+
+__all__ = ("Delta",)
+
+_VERSION: Final = 1
+_DERIVED_AT_ONCE: Final = 1_000
+_MINIMAL: Final = "return=minimal"
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """
+    How far a delta query came.
+
+    Attributes:
+        query: Fingerprint of the first request's URL.
+        url: That URL without its query, for people.
+        tenant: Whose objects they are; empty if the token does not say.
+        person: Fingerprint of whose path ``me`` is; empty for other paths.
+        link: Where to go on; empty for the first request.
+        stage: ``"all"`` while everything is read; ``"missing"`` while it is told what was missing then; ``"changes"``.
+        sweep: Counts how often everything was read.
+        page: Counts the pages, so that no two marks are alike.
+        version: Of this format.
+    """
+
+    query: str
+    url: str
+    tenant: str
+    person: str
+    link: str = ""
+    stage: Literal["all", "missing", "changes"] = "all"
+    sweep: int = 1
+    page: int = 0
+    version: int = _VERSION
+
+
+@final
+class Delta:
+    """
+    One run of a delta query, from where the state is to now.
+
+    Args:
+        channel: The way to the service.
+        prepared: The first request.
+        state: Where it is kept how far it came.
+        permit: Raises if it must not be asked for.
+        timeout_s: Seconds each page may take.
+        minimal: Whether only changed properties are wanted.
+        latest: Whether a new state begins now, without what is there.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        prepared: Prepared,
+        state: DeltaStore,
+        *,
+        permit: Callable[[], Awaitable[None]],
+        timeout_s: float | None,
+        minimal: bool,
+        latest: bool,
+    ) -> None:
+        self._channel = channel
+        self._prepared = prepared
+        self._state = state
+        self._permit = permit
+        self._timeout_s = timeout_s
+        self._minimal = minimal
+        self._latest = latest
+        self._key = channel.service.item_key
+        self._mark = _begin(prepared)
+        self._saved: bytes | None = None
+        self._resynced = False
+        self._links: set[int] = set()
+
+    async def changes(self) -> AsyncGenerator[Change]:
+        """Yield every change; see :meth:`entra_async.Connection.delta`."""
+        await self._permit()
+        await self._load()
+        if self._mark.stage == "missing":  # an earlier run ended in the middle of that
+            async for change in self._missing():
+                yield change
+        async with aclosing(self._pages()) as pages:
+            async for changes in pages:
+                for change in changes:
+                    yield change
+        if self._mark.stage == "missing":
+            async for change in self._missing():
+                yield change
+
+    async def _pages(self) -> AsyncGenerator[list[Change]]:
+        ahead: asyncio.Task[Response] | None = None
+        try:
+            while True:
+                try:
+                    response = await (self._fetch(self._url()) if ahead is None else arrive(ahead))
+                except APIStatusError as error:
+                    ahead = None
+                    await self._resync(error)
+                    continue
+                ahead = None
+                page = await self._read(response)
+                changes = self._changes_of(page, response.url)
+                link = self._next(page)
+                if page.next_link is not None:
+                    ahead = self._channel.start(self._fetch(link), name="entra_async next page")
+                    await asyncio.sleep(0)  # let it be sent before the page is used
+                yield changes
+                # Whoever asks for more has used these.
+                told = [(change.id, change.removed is None) for change in changes]
+                stage = self._mark.stage
+                if ahead is None:
+                    stage = "missing" if stage == "all" and self._mark.sweep > 1 else "changes"
+                del response, page, changes
+                await self._save(told, link=link, stage=stage)
+                if ahead is None:
+                    return
+        finally:
+            if ahead is not None:
+                await abandon([ahead])
+
+    async def _missing(self) -> AsyncGenerator[Change]:
+        """Yield what was known before everything was read, and was not there then."""
+        while gone := await self._state.missing(before=self._mark.sweep, limit=_DERIVED_AT_ONCE):
+            for name in gone:
+                yield Change(name, {self._key: name}, removed="deleted", derived=True)
+            await self._save([(name, False) for name in gone])
+        await self._save([], stage="changes")
+
+    async def _resync(self, error: APIStatusError) -> None:
+        """Begin to read everything again, if that is what the error demands; else raise it."""
+        old = self._mark.link
+        if not old or not wants_resync(error.status, error.code):
+            raise error
+        if self._resynced:
+            error.hint = (
+                "That came while everything was read again, as it had demanded. Nothing is lost: try again later."
+            )
+            raise error
+        location = error.headers.get("location")
+        link = check_link(location, source=old) if location else ""
+        self._resynced = True
+        self._links.clear()
+        await self._save([], link=link, stage="all", sweep=self._mark.sweep + 1)
+        self._channel.tell(ResyncBegun(self._mark.url, error.status, error.code, located=bool(link)))
+
+    async def _load(self) -> None:
+        begin = self._mark
+        tenant, person = await self._channel.holder()
+        mine = "me" in begin.url.split("/")
+        begin = replace(begin, tenant=tenant or "", person=fingerprint(person) if mine and person else "")
+        self._saved = await self._state.load()
+        self._mark = begin if self._saved is None else self._read_mark(self._saved, begin)
+
+    def _read_mark(self, saved: bytes, begin: Mark) -> Mark:
+        mark: Mark | None = None
+        with suppress(ValueError):
+            mark = msgspec.json.decode(saved, type=Mark)
+        if mark is None or mark.version != _VERSION:
+            message = f"{self._state!r} holds something that is not the state of a delta query."
+            raise StoreError(message, hint="Delete it to start anew, or give another state.")
+        other = None
+        if mark.query != begin.query:
+            other = "another query" if mark.url == begin.url else f"another path, {mark.url}"
+        elif mark.tenant and begin.tenant and mark.tenant != begin.tenant:
+            other = f"another tenant, {mark.tenant}"
+        elif mark.person and begin.person and mark.person != begin.person:
+            other = "another person"
+        if other is not None:
+            message = f"{self._state!r} is the state of {other}. It was not changed."
+            hint = "Give each path and query a state of its own, and repeat the query as it was."
+            raise ConfigurationError(message, field="state", hint=hint)
+        return mark
+
+    async def _save(self, told: list[tuple[str, bool]], **changes: Any) -> None:
+        mark = replace(self._mark, page=self._mark.page + 1, **changes)
+        text = msgspec.json.encode(mark)
+        await self._state.save(text, replacing=self._saved, sweep=mark.sweep, told=told)
+        self._mark, self._saved = mark, text
+
+    def _url(self) -> str:
+        first, link = self._prepared.url, self._mark.link
+        if link:
+            return check_link(link, source=first)  # it may come from a file
+        if self._latest and self._mark.sweep == 1:
+            return f"{first}{'&' if '?' in first else '?'}$deltatoken=latest"
+        return first
+
+    async def _fetch(self, url: str) -> Response:
+        prepared = self._prepared
+        if self._minimal and self._mark.stage == "changes":
+            headers = {name: value for name, value in prepared.headers.items() if name.lower() != "prefer"}
+            wanted = [value for name, value in prepared.headers.items() if name.lower() == "prefer"]
+            prepared = Prepared(prepared.method, prepared.url, {**headers, "Prefer": ", ".join([*wanted, _MINIMAL])})
+        return await self._channel.follow(prepared, url, timeout_s=self._timeout_s)
+
+    async def _read(self, response: Response) -> Page:
+        page = await read_page(response, None, url=self._url(), fetch=self._fetch, sleep=self._channel.clock.sleep)
+        if isinstance(page, Page) and (page.next_link is not None or page.delta_link is not None):
+            return page
+        message = f"{response.url} answered with neither a next page nor a delta link."
+        raise PagingError(message, url=response.url, hint="Give the path of a delta function, such as 'users/delta'.")
+
+    def _changes_of(self, page: Page, url: str) -> list[Change]:
+        changes = []
+        for item in page.items:
+            change = read_change(item, self._key)
+            if change is None:
+                message = f"{url} told of a change to something without {self._key!r}."
+                raise PagingError(message, url=url, hint=f"Add {self._key!r} to $select.")
+            changes.append(change)
+        return changes
+
+    def _next(self, page: Page) -> str:
+        link = check_link(page.next_link or page.delta_link, source=self._prepared.url)
+        if page.next_link is not None:
+            if hash(link) in self._links:
+                message = f"{self._mark.url} sent a link to a page that was read before: following it would never end."
+                raise PagingError(message, url=self._mark.url, hint="This is a fault of the service; report it.")
+            self._links.add(hash(link))
+        return link
+
+
+def _begin(prepared: Prepared) -> Mark:
+    return Mark(fingerprint(prepared.url), strip_query(prepared.url), tenant="", person="")

@@ -1,0 +1,321 @@
+"""
+Long-running operations: begin one, ask how it stands, wait for its result, go on with it in another process.
+
+A monitor on the service's own host is asked with the token. One on another host is asked without: it permits by itself
+what it tells, and some answer 401 to a token.
+
+Source:
+    https://learn.microsoft.com/en-us/onedrive/developer/rest-api/concepts/long-running-actions
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any, Final, final
+
+import anyio
+import msgspec
+
+from entra_async.calls.channel import Channel
+from entra_async.calls.operations.resume_token import Place, is_own
+from entra_async.calls.prepare import Prepared
+from entra_async.errors import (
+    APIStatusError,
+    ConfigurationError,
+    DecodeError,
+    OperationFailedError,
+    OperationTimeoutError,
+)
+from entra_async.pipeline.response import Response
+from entra_async.rules.http.links import check_open_link, join_root
+from entra_async.rules.http.retry import read_retry_after_s
+from entra_async.rules.http.urls import strip_query
+from entra_async.rules.operations import Report, choose_way, decide_poll_s, read_refusal, read_report
+
+__all__ = ("Operation", "begin_operation", "resume_operation")
+
+_PATIENCE_S: Final = 3600.0
+_WRITES: Final = frozenset({"PUT", "PATCH"})
+_ACCEPTED: Final = 202
+_REDIRECTED: Final = 300
+_NOTHING: Final = object()
+
+
+@final
+class Operation:
+    """
+    Something the service is still at work on. ``await`` it for its result: ``machine = await operation``.
+
+    Made by :meth:`entra_async.Connection.operation`. Whoever stops waiting stops nothing: it goes on at the service.
+
+    Attributes:
+        status: The service's word for how it stands, such as ``"InProgress"`` or ``"Succeeded"``.
+        percent: How far it is, from 0 to 100, or ``None`` if the service does not say.
+        done: Whether it is over.
+    """
+
+    def __init__(self, channel: Channel, place: Place | None, *, timeout_s: float | None) -> None:
+        self.status = "Accepted"
+        self.percent: float | None = None
+        self.done = False
+        self._channel = channel
+        self._place = place
+        self._timeout_s = timeout_s
+        self._report: Report | None = None
+        self._last: Any = None  # what the last answer held
+        self._value: Any = _NOTHING
+        self._polls = 0
+        self._due_s = 0.0
+        self._turn = anyio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.status}>"
+
+    @property
+    def token(self) -> str | None:
+        """
+        What goes on with it, here or in another process: ``graph.operation(token=…)``.
+
+        ``None`` if the first answer was the result already. It is no access token: whoever resumes signs in for
+        themselves. It holds the address to ask, and on some hosts an address is answered whoever asks.
+        """
+        return None if self._place is None else self._place.write()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.result().__await__()
+
+    async def result(self, *, timeout: float = _PATIENCE_S) -> Any:  # noqa: ASYNC109 - by the Session's own clock
+        """
+        Wait until it is over, and return its result.
+
+        That is the resource after PUT and PATCH, nothing after DELETE, else what the service leads to or tells.
+
+        Args:
+            timeout: Seconds to wait in all.
+
+        Raises:
+            OperationFailedError: If it failed or was canceled.
+            OperationTimeoutError: If it takes longer, or the service is not to be asked again before then. It carries
+                the token to go on with.
+            EntraError: Whatever :meth:`Connection.invoke` raises.
+        """
+        if not isinstance(timeout, int | float) or not timeout > 0:
+            message = f"timeout is {timeout!r}."
+            raise ConfigurationError(message, field="timeout", hint="Give a number of seconds greater than zero.")
+        clock = self._channel.clock
+        end_s = clock.monotonic() + timeout
+        while not self.done:
+            now_s = clock.monotonic()
+            if max(now_s, self._due_s) >= end_s:
+                raise self._too_late(timeout)
+            if self._due_s > now_s:
+                await clock.sleep(self._due_s - now_s)
+            async with self._turn:
+                # Of several who wait, one asks.
+                if not self.done and self._due_s <= clock.monotonic():
+                    await self._ask()
+        async with self._turn:
+            if self._report is not None and self._report.failed:
+                raise self._failure(self._report)
+            if self._value is _NOTHING:
+                self._value = await self._read_result()
+        return self._value
+
+    async def poll(self) -> bool:
+        """
+        Ask once how it stands, and return whether it is over. When that is known already, nothing is asked.
+
+        Raises:
+            EntraError: Whatever :meth:`Connection.invoke` raises. How it ended is told by :meth:`result`.
+        """
+        async with self._turn:
+            if not self.done:
+                await self._ask()
+        return self.done
+
+    def begin(self, response: Response, value: Any) -> None:
+        """
+        Take in the answer to the request that began it.
+
+        Args:
+            response: The answer.
+            value: What it holds.
+        """
+        if self._place is None:
+            self._value, self.done = value, True
+            self.status = "Accepted" if response.status == _ACCEPTED else "Succeeded"
+            return
+        if self._place.way == "resource":
+            self._learn(response, value)
+        self._plan(response)
+
+    async def _ask(self) -> None:
+        assert self._place is not None
+        place = self._place
+        try:
+            response = await self._get(place, place.monitor, follow=place.way != "location")
+        except APIStatusError as error:
+            report = read_refusal(place.way, place.method, error.status)
+            if report is None:
+                raise
+            # Its message begins with what was asked, then has what the service said.
+            said = str(error.args[0]).partition(f" answered {error.status}: ")[2]
+            self._take(replace(report, code=error.code, reason=said.removeprefix(f"{error.code}: ")), None)
+            return
+        self._learn(response, None if response.status >= _REDIRECTED else read_value(response))
+        self._plan(response)
+
+    def _learn(self, response: Response, value: Any) -> None:
+        assert self._place is not None
+        place = self._place
+        report = read_report(place.way, response.status, response.headers, value)
+        if report is None:
+            message = f"{response.method} {response.url} does not say how the operation stands."
+            raise DecodeError(message, method=response.method, url=response.url, attempts=response.attempts)
+        # The service may name another place to ask from now on: the newest counts.
+        moved = None if report.done else choose_way(place.method, response.status, response.headers, None)
+        if moved is not None and moved[0] == place.way and moved[1] is not None:
+            self._place = msgspec.structs.replace(place, monitor=resolve(moved[1], source=place.monitor, place=place))
+        self._take(report, value)
+
+    def _take(self, report: Report, value: Any) -> None:
+        self._last, self._report = value, report
+        self.status, self.percent, self.done = report.status, report.percent, report.done
+
+    def _plan(self, response: Response) -> None:
+        clock = self._channel.clock
+        wait_s = decide_poll_s(
+            retry_after_s=read_retry_after_s(response.headers, now=clock.now()),
+            polls=self._polls,
+            chance=random.random(),  # noqa: S311 - spreads load
+        )
+        self._polls += 1
+        self._due_s = clock.monotonic() + wait_s
+
+    async def _read_result(self) -> Any:
+        place, report = self._place, self._report
+        if place is None or report is None or place.method == "DELETE":
+            return None
+        if place.way == "resource":
+            return self._last
+        if report.link is not None:
+            link = resolve(report.link, source=place.monitor, place=place)
+            # What a report on the side names elsewhere is for its reader; a redirect is meant to be followed.
+            if is_own(link, root=place.root) or self._last is None:
+                return read_value(await self._get(place, link))
+        if place.method in _WRITES and (place.way == "status" or self._last is None):
+            return read_value(await self._get(place, place.url))
+        if place.way == "status" and place.location is not None:
+            return read_value(await self._get(place, place.location))
+        return self._last
+
+    async def _get(self, place: Place, url: str, *, follow: bool = True) -> Response:
+        if is_own(url, root=place.root):
+            prepared = Prepared("GET", url, self._channel.headers)
+            return await self._channel.send(prepared, timeout_s=self._timeout_s, follow=follow)
+        return await self._channel.outside.get(url, timeout_s=self._timeout_s, follow=follow)
+
+    def _failure(self, report: Report) -> OperationFailedError:
+        assert self._place is not None
+        why = ": ".join(part for part in (report.code, report.reason) if part) or "no reason given"
+        url = strip_query(self._place.url)
+        message = f"The operation that {self._place.method} {url} began ended with {report.status!r}: {why}"
+        error = OperationFailedError(message, method=self._place.method, url=url, attempts=self._polls)
+        error.status, error.code = report.status, report.code
+        return error
+
+    def _too_late(self, timeout_s: float) -> OperationTimeoutError:
+        assert self._place is not None
+        url = strip_query(self._place.url)
+        message = f"The operation that {self._place.method} {url} began is not over within {timeout_s:g} s."
+        hint = "It goes on at the service: wait longer with result(timeout=…), or resume it with the error's token."
+        error = OperationTimeoutError(message, method=self._place.method, url=url, attempts=self._polls, hint=hint)
+        error.token = self.token
+        return error
+
+
+async def begin_operation(
+    channel: Channel, prepared: Prepared, *, root: str, timeout_s: float | None, idempotent: bool | None
+) -> Operation:
+    """
+    Send the request, and return the operation that it began, or that is over already.
+
+    Args:
+        channel: The way to the service.
+        prepared: The request.
+        root: The service's root.
+        timeout_s: Seconds each request may take in all.
+        idempotent: Whether the request may be sent again although it may have acted.
+
+    Raises:
+        EntraError: Whatever the channel raises; ``UnsafeLinkError`` if the monitor's URL is none.
+    """
+    response = await channel.send(prepared, timeout_s=timeout_s, idempotent=idempotent)
+    value = read_value(response)
+    chosen = choose_way(prepared.method, response.status, response.headers, value)
+    place: Place | None = None
+    if chosen is not None:
+        way, link = chosen
+        place = Place(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
+        location = response.headers.get("Location") if way == "status" else None
+        place = msgspec.structs.replace(
+            place,
+            monitor=place.monitor if link is None else resolve(link, source=prepared.url, place=place),
+            location=None if location is None else resolve(location, source=prepared.url, place=place),
+        )
+    operation = Operation(channel, place, timeout_s=timeout_s)
+    operation.begin(response, value)
+    return operation
+
+
+async def resume_operation(channel: Channel, token: object, *, root: str, timeout_s: float | None) -> Operation:
+    """
+    Return the operation that a token stands for, after asking once how it stands.
+
+    Args:
+        channel: The way to the service.
+        token: :attr:`Operation.token`, from wherever.
+        root: The service's root.
+        timeout_s: Seconds each request may take in all.
+
+    Raises:
+        ConfigurationError: If the token is none, or of another service. Nothing was sent.
+        EntraError: Whatever the channel raises.
+    """
+    operation = Operation(channel, Place.read(token, root=root), timeout_s=timeout_s)
+    await operation.poll()
+    return operation
+
+
+def resolve(link: str, *, source: str, place: Place) -> str:
+    """
+    Return the absolute URL of a link: on the service's host, or on another one that gets no token.
+
+    Args:
+        link: As the service wrote it.
+        source: The URL that was asked.
+        place: Of the operation.
+
+    Raises:
+        UnsafeLinkError: If it is no https URL.
+    """
+    return check_open_link(join_root(link, root=place.root), source=source)
+
+
+def read_value(response: Response) -> Any:
+    """
+    Return what an answer holds; ``None`` if that is nothing, or no JSON beside 202, which has nothing to tell.
+
+    Raises:
+        DecodeError: If it is no JSON.
+    """
+    if not response.body:
+        return None
+    try:
+        return response.json()
+    except DecodeError:
+        if response.status == _ACCEPTED:
+            return None
+        raise

@@ -1,0 +1,87 @@
+"""Where a long-running operation is asked after, and the text that carries this to another process."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final, Self
+
+import msgspec
+
+from entra_async.errors import ConfigurationError, UnsafeLinkError
+from entra_async.rules.http.links import check_open_link
+from entra_async.rules.http.urls import origin_of, strip_query
+from entra_async.rules.operations import Way
+
+__all__ = ("Place", "is_own")
+
+_VERSION: Final = "op1."
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    Where an operation is asked after.
+
+    Attributes:
+        root: The service's root: nobody else's token goes on with it.
+        method: HTTP method of the request that began it.
+        url: URL of that request.
+        way: How it is asked after.
+        monitor: URL to ask.
+        location: Where the result of a POST is once it is over, or ``None``.
+    """
+
+    root: str
+    method: str
+    url: str
+    way: Way
+    monitor: str
+    location: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Place of a {self.method} at {self.root}>"
+
+    def write(self) -> str:
+        """Return it as a text of letters, digits, ``-``, ``_`` and ``.``."""
+        return _VERSION + urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, token: object, *, root: str) -> Self:
+        """
+        Return what :meth:`write` wrote.
+
+        Args:
+            token: What the caller gives.
+            root: Of the service that is to be asked.
+
+        Raises:
+            ConfigurationError: If it is no such text, or of another service.
+        """
+        place: Self | None = None
+        if isinstance(token, str) and token.startswith(_VERSION):
+            text = token.removeprefix(_VERSION)
+            try:
+                place = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
+                usable = is_own(place.url, root=place.root)
+                for link in (place.monitor, place.location or place.url, place.url):
+                    check_open_link(link, source=root)
+            except (ValueError, msgspec.DecodeError, binascii.Error, UnsafeLinkError):
+                usable = False
+            place = place if usable else None
+        if place is None:
+            message = "token is not the token of an operation."
+            raise ConfigurationError(message, field="token", hint="Give Operation.token as it was.")
+        if place.root != root:
+            message = f"The operation is one of {strip_query(place.root)}, not of {root}."
+            raise ConfigurationError(message, field="token", hint="Resume it on a connection to the same service.")
+        return place
+
+
+def is_own(url: str, *, root: str) -> bool:
+    """
+    Return whether *url* is on the service's own host, which is asked with its token.
+
+    Raises:
+        ValueError: If the URL has no valid host or port.
+    """
+    return origin_of(url) == origin_of(root)

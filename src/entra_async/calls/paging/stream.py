@@ -1,0 +1,77 @@
+"""A collection that is being read: its items, its pages, and how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from typing import Any, final
+
+from entra_async.calls.paging.pager import Walk
+from entra_async.errors import ConfigurationError
+from entra_async.rules.paging.position import pack
+
+__all__ = ("Stream",)
+
+
+@final
+class Stream:
+    """
+    The items of a collection, each once and in order; what :meth:`Connection.stream` gives.
+
+    Leaving ``async for`` early cancels the page that is on its way.
+
+    Example:
+        ::
+
+            users = graph.stream("users", start=saved)
+            async for user in users:
+                keep(user)
+                saved = users.position
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        # It must not know the stream: a loop that is left early lets go of both at once, then.
+        self._generator: AsyncGenerator[Any] = walk.items()
+
+    def __repr__(self) -> str:
+        return f"<Stream after {self._walk.restarts} restarts>"
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._generator  # itself, since one more step for each item would be felt
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._generator.__anext__()
+
+    def pages(self) -> AsyncIterator[list[Any]]:
+        """
+        Give the items page by page, as lists: to write each in one go. A page may be empty.
+
+        Raises:
+            ConfigurationError: If items were taken already.
+        """
+        if self._walk.begun:
+            message = "The stream is being read already."
+            raise ConfigurationError(
+                message, hint="Call pages() at once: 'async for page in graph.stream(…).pages():'."
+            )
+        self._generator = self._walk.pages()
+        return self._generator
+
+    async def aclose(self) -> None:
+        """End it, and cancel the page that is on its way. More than once does no harm."""
+        await self._generator.aclose()
+
+    @property
+    def position(self) -> str:
+        """
+        Where it stands, after the last item (or page) given: ``stream(…, start=position)`` goes on there.
+
+        A word of letters and digits for a file or a database. It holds the path, the query and the service's page
+        token, but nothing that lets anybody in. The service forgets page tokens after a while; it does not say when.
+        """
+        return pack(self._walk.position)
+
+    @property
+    def restarts(self) -> int:
+        """How often the query had to be started over since a page token had expired."""
+        return self._walk.restarts

@@ -1,0 +1,145 @@
+"""From what a caller gives to the requests of an upload: everything that can be wrong is found here."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from entra_async.calls.prepare import Prepared
+from entra_async.errors import ConfigurationError
+from entra_async.rules.http.ranges import check_chunk_size
+
+__all__ = ("ConflictBehavior", "Plan", "Progress", "plan_upload")
+
+ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
+"""What becomes of the file if there is one of that name already."""
+
+Progress: TypeAlias = Callable[[int, int], object]
+"""Called with the bytes that have arrived and the bytes in all. It must return at once."""
+
+# Outlook makes a session from 3 MB on, and takes what is smaller in one request.
+_SMALLEST_ATTACHMENT: Final = 3_000_000
+_BEHAVIOR: Final = "@microsoft.graph.conflictBehavior"
+_STREAM: Final = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    The requests of an upload.
+
+    Attributes:
+        create: Makes a session.
+        whole: Sends everything at once, where a session cannot.
+        smallest: Bytes a session needs at least.
+        chunk_size: Bytes sent at once.
+        replaces: Whether doing it twice leaves the same behind as doing it once.
+        item: Finds the file afterwards, if there was none of that name before; else ``None``.
+    """
+
+    create: Prepared
+    whole: Callable[[bytes], Prepared]
+    smallest: int
+    chunk_size: int
+    replaces: bool
+    item: Prepared | None
+
+
+def plan_upload(
+    prepare: Callable[..., Prepared],
+    path: object,
+    *,
+    size: int,
+    name: str | None,
+    conflict_behavior: ConflictBehavior | None,
+    chunk_size: int | None,
+    headers: Mapping[str, str] | None,
+    parameters: Mapping[str, str] | None,
+) -> Plan:
+    """
+    Return the requests of an upload.
+
+    Args:
+        prepare: Makes a request of path, method, body and so on.
+        path: Of the file in a drive, by its name or id; or the ``attachments`` of a message or an event.
+        size: Bytes of the content.
+        name: What an attachment is called.
+        conflict_behavior: See :data:`ConflictBehavior`; ``None`` leaves it to the service.
+        chunk_size: Bytes sent at once; ``None`` for the default.
+        headers: Sent with the request that makes the session, such as ``If-Match``.
+        parameters: Values for the parameters of the service's URL.
+
+    Raises:
+        ConfigurationError: If one of them cannot be used.
+    """
+    if not isinstance(path, str) or "?" in path or path.rstrip("/").endswith(("/content", "/createUploadSession")):
+        message = f"path is {path!r}."
+        hint = "Give the path of the file itself, such as 'users/{id}/drive/root:/reports/2026.xlsx'."
+        raise ConfigurationError(message, field="path", hint=hint)
+    if conflict_behavior not in {None, *get_args(ConflictBehavior)}:
+        message = f"conflict_behavior is {conflict_behavior!r}."
+        raise ConfigurationError(message, field="conflict_behavior", hint="Give 'fail', 'replace' or 'rename'.")
+
+    def request(path: str, method: str, **more: Any) -> Prepared:
+        return prepare(path, method=method, headers=headers, parameters=parameters, **more)
+
+    path = path.rstrip("/")
+    if path.rpartition("/")[2].lower() == "attachments":
+        return _plan_attachment(request, path, size=size, name=name, behavior=conflict_behavior, chunk_size=chunk_size)
+    if name is not None:
+        message = f"name is {name!r}, but in a drive the path holds the name."
+        raise ConfigurationError(message, field="name", hint="Leave it out; it is for attachments.")
+    by_name = ":/" in path
+    place = path.removesuffix(":")
+    path = f"{place}:" if by_name else place
+    behavior = {} if conflict_behavior is None else {_BEHAVIOR: conflict_behavior}
+
+    def whole(content: bytes) -> Prepared:
+        return request(f"{path}/content", "PUT", query=behavior, body=content, content_type=_STREAM)
+
+    is_new = by_name and conflict_behavior in {None, "fail"}
+    return Plan(
+        create=request(f"{path}/createUploadSession", "POST", body={"item": behavior} if behavior else {}),
+        whole=whole,
+        smallest=1,
+        chunk_size=check_chunk_size(chunk_size, attachment=False),
+        replaces=conflict_behavior == "replace" or (conflict_behavior is None and not by_name),
+        item=prepare(place, parameters=parameters) if is_new else None,
+    )
+
+
+def _plan_attachment(
+    request: Callable[..., Prepared],
+    path: str,
+    *,
+    size: int,
+    name: str | None,
+    behavior: ConflictBehavior | None,
+    chunk_size: int | None,
+) -> Plan:
+    if behavior is not None:
+        message = "Attachments of one name do not get into each other's way."
+        raise ConfigurationError(message, field="conflict_behavior", hint="Leave it out; it is for files in a drive.")
+    if not isinstance(name, str) or not name:
+        message = "An attachment needs a name."
+        raise ConfigurationError(message, field="name", hint="Give name=, such as 'report.pdf'.")
+
+    def whole(content: bytes) -> Prepared:
+        kind = "#microsoft.graph.fileAttachment"
+        body = {"@odata.type": kind, "name": name, "contentBytes": b64encode(content).decode()}
+        return request(path, "POST", body=body)
+
+    return Plan(
+        create=request(
+            f"{path}/createUploadSession",
+            "POST",
+            body={"AttachmentItem": {"attachmentType": "file", "name": name, "size": size}},
+        ),
+        whole=whole,
+        smallest=_SMALLEST_ATTACHMENT,
+        chunk_size=check_chunk_size(chunk_size, attachment=True),
+        replaces=False,
+        item=None,
+    )

@@ -1,0 +1,246 @@
+"""Asking an Azure host for the token of its managed identity, on the pool: one request, two at Azure Arc."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import sys
+from dataclasses import dataclass, field
+from os import environ
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from anyio import to_thread
+
+from entra_async.config import RetryPolicy
+from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.sources.issued_tenant import check_issued_tenant
+from entra_async.errors import AuthenticationError, CredentialUnavailableError, TransportError
+from entra_async.rules.http.retry import Outcome, read_retry_after_s
+from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, arc_host
+from entra_async.rules.sign_in.managed_identity_response import patience_s, read_token, refusal_for
+from entra_async.rules.tokens.scopes import resource_of
+from entra_async.tokens.token import Token
+from entra_async.transport.messages import Answer, Direct, Request
+from entra_async.transport.retry_loop import Attempts
+from entra_async.transport.thumbprint import pin_certificate
+
+__all__ = ("IdentityEndpoint",)
+
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+_SERVICE_UNAVAILABLE: Final = 503
+_CONNECT_S: Final = 2.0  # next door: a host that is there answers at once
+_ANSWER_S: Final = 20.0
+_PROBE_S: Final = 0.8
+_SILENCES: Final = 3
+_KEY_BYTES: Final = 4096
+_LARGEST: Final = 1 << 20
+
+
+def _key_folder() -> Path:
+    """Return where the agent of Azure Arc keeps its keys, readable for its group alone."""
+    if sys.platform == "win32":
+        return Path(environ.get("PROGRAMDATA", r"C:\ProgramData")) / "AzureConnectedMachineAgent" / "Tokens"
+    return Path("/var/opt/azcmagent/tokens")
+
+
+def _agent_program() -> Path:
+    """Return the agent's program: a machine that has it is connected to Azure Arc, whatever the environment says."""
+    if sys.platform == "win32":
+        return Path(environ.get("PROGRAMFILES", r"C:\Program Files")) / "AzureConnectedMachineAgent" / "himds.exe"
+    return Path("/opt/azcmagent/bin/himds")
+
+
+@dataclass(slots=True)
+class IdentityEndpoint:
+    """
+    Asks for tokens of a managed identity.
+
+    Attributes:
+        context: What the Session lends.
+        host: What is asked.
+        identity_id: Which identity, or ``None`` for the host's own.
+        identity_type: What *identity_id* is.
+        timeout_s: Seconds one question may take in all.
+        in_chain: Whether another way to sign in waits its turn: then a host that is not there must show at once.
+    """
+
+    context: SignInContext
+    host: IdentityHost
+    identity_id: str | None
+    identity_type: str
+    timeout_s: float
+    in_chain: bool = False
+    _found: bool = False
+    _pin: bytes | None = field(default=None, repr=False)
+    _handed_out: dict[str, str] = field(default_factory=dict, repr=False)
+
+    async def get_token(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
+    ) -> Token:
+        """Ask for a token of the identity; see :class:`entra_async.tokens.source.TokenSource`."""
+        resource = resource_of(scopes)
+        if not self._found:
+            await self._find()
+        extra = dict(self.host.select(self.identity_id, self.identity_type))
+        if self.host.kind is HostKind.SERVICE_FABRIC:
+            # The only host that can be told which of its cached tokens was revoked.
+            if claims is not None and resource in self._handed_out:
+                extra["token_sha256_to_refresh"] = self._handed_out[resource]
+            if enable_cae:
+                extra["xms_cc"] = "CP1"
+        asked_at = self.context.clock.now()
+        body = await self._ask(resource, extra)
+        found = read_token(self.host, body, asked_at=asked_at)
+        self._check_identity(body)
+        token = Token(found.token, found.expires_on, found.refresh_on, found.token_type)
+        check_issued_tenant(token, tenant_id, hint="A managed identity signs in to its own tenant only.")
+        if self.host.kind is HostKind.SERVICE_FABRIC:
+            self._handed_out[resource] = hashlib.sha256(token.token.encode()).hexdigest()
+        return token
+
+    async def aclose(self) -> None:
+        """Give up nothing: it holds nothing."""
+
+    async def _find(self) -> None:
+        if self.host.kind is HostKind.VIRTUAL_MACHINE:
+            if await to_thread.run_sync(_agent_program().is_file):
+                self.host = arc_host()
+            elif self.in_chain:
+                await self._probe()
+        self._found = True
+
+    async def _probe(self) -> None:
+        # Without the header that it wants, IMDS refuses at once instead of asking Entra ID first.
+        request = Request("GET", self.host.endpoint, direct=Direct(connect_s=_PROBE_S))
+        try:
+            await self.context.pool.send(request, within_s=_PROBE_S)
+        except TransportError as error:
+            raise self._silent(error, attempts=1) from error
+
+    async def _ask(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
+        method, url, body = self.host.question(resource, extra)
+        request = Request(method, url, dict(self.host.headers), body, direct=Direct(connect_s=_CONNECT_S))
+        tries = 6 if self.host.kind is HostKind.VIRTUAL_MACHINE else 4
+        attempts = Attempts(
+            policy=RetryPolicy(max_attempts=tries, base_delay_s=0.8, deadline_s=self.timeout_s),
+            clock=self.context.clock,
+        )
+        silences = 0
+
+        async def send() -> Answer:
+            nonlocal silences
+            try:
+                return await self._exchange(request, within_s=min(attempts.left_s(), _ANSWER_S))
+            except TransportError as error:
+                silences += 1
+                if silences == _SILENCES:
+                    raise self._silent(error, attempts=attempts.made) from error
+                raise
+
+        def judge(answer: Answer) -> Outcome:
+            wait_s = read_retry_after_s(answer.headers, now=self.context.clock.now())
+            patience = patience_s(self.host, answer.status, attempt=attempts.made)
+            if patience is None:
+                return Outcome(answer.status, retry_after_s=wait_s)
+            return Outcome(_SERVICE_UNAVAILABLE, retry_after_s=max(patience, wait_s or 0.0))
+
+        try:
+            answer = await attempts.run(send, request=request, idempotent=True, judge=judge)
+        except TransportError as error:
+            raise self._silent(error, attempts=attempts.made) from error
+        decoded = _decode(answer)
+        if answer.status != _OK:
+            text = answer.body[:_LARGEST].decode("utf-8", "replace")
+            raise refusal_for(self.host, status=answer.status, body=decoded, text=text, attempts=attempts.made)
+        return decoded  # type: ignore[return-value]  # read_token refuses what is no object
+
+    async def _exchange(self, request: Request, *, within_s: float) -> Answer:
+        if self.host.kind is HostKind.ARC:
+            return await self._exchange_with_key(request, within_s=within_s)
+        if self.host.thumbprint is not None:
+            try:
+                if self._pin is None:
+                    self._pin = await pin_certificate(
+                        self.host.endpoint, thumbprint=self.host.thumbprint, within_s=_CONNECT_S
+                    )
+                request.direct = Direct(connect_s=_CONNECT_S, certificate_sha256=self._pin)
+                return await self.context.pool.send(request, within_s=within_s)
+            except TransportError:
+                self._pin = None
+                raise
+        return await self.context.pool.send(request, within_s=within_s)
+
+    async def _exchange_with_key(self, request: Request, *, within_s: float) -> Answer:
+        """Show that one can read the agent's files: it names a new one each time, whose content is good for one use."""
+        challenge = await self.context.pool.send(request, within_s=within_s)
+        if challenge.status != _UNAUTHORIZED:
+            return challenge
+        key = await to_thread.run_sync(_read_key, challenge.headers.get("WWW-Authenticate", ""), _key_folder())
+        proven = Request(
+            request.method, request.url, {**request.headers, "Authorization": f"Basic {key}"}, direct=request.direct
+        )
+        return await self.context.pool.send(proven, within_s=within_s)
+
+    def _check_identity(self, body: dict[str, Any]) -> None:
+        # An old agent passes over who is asked for and answers for the machine; a new one repeats who it answers for.
+        if self.host.kind is not HostKind.ARC or self.identity_id is None:
+            return
+        (name,) = self.host.select(self.identity_id, self.identity_type)
+        said = body.get(name) or (body.get("mi_res_id") if name == "msi_res_id" else None)
+        if str(said).lower() != self.identity_id.lower():
+            message = "The agent of Azure Arc did not confirm the identity asked for."
+            hint = "It may be too old for user-assigned identities: update it, or leave identity_id out."
+            raise AuthenticationError(message, hint=hint)
+
+    def _silent(self, error: TransportError, *, attempts: int) -> CredentialUnavailableError:
+        message = f"No managed identity here: {self.host.kind.value} gave no answer. {error.args[0]}"
+        if self.host.kind is HostKind.VIRTUAL_MACHINE:
+            hint = (
+                "Only a virtual machine in Azure has one. There, check that a firewall, a route or a network policy of"
+                " the container lets it reach 169.254.169.254; elsewhere, sign in with AzureCli or as an application."
+            )
+        else:
+            hint = "See that it runs, and that the environment variables are those of this host."
+        return CredentialUnavailableError(message, hint=hint, attempts=attempts)
+
+
+def _decode(answer: Answer) -> dict[str, Any] | None:
+    try:
+        body = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _read_key(challenge: str, folder: Path) -> str:
+    """Return the content of the file that a challenge names; runs in a worker thread."""
+    scheme, _, name = challenge.partition("=")
+    path = Path(name.strip())
+    hint = "The agent of Azure Arc names a file of its own; see what answers in its place."
+    if scheme.strip().lower() != "basic realm" or not name.strip():
+        message = "Azure Arc asked for no key file."
+        raise AuthenticationError(message, status=_UNAUTHORIZED, hint=hint)
+    # Else whoever answers on that port could have any file of this user read and sent.
+    if path.parent != folder or path.suffix != ".key" or path.name in {".key", "..key"}:
+        message = f"Azure Arc named a key file outside of {folder}, which is not read."
+        raise AuthenticationError(message, status=_UNAUTHORIZED, hint=hint)
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _KEY_BYTES:
+            message = f"The key file of Azure Arc is no file of at most {_KEY_BYTES} bytes."
+            raise AuthenticationError(message, status=_UNAUTHORIZED, hint=hint)
+        key = path.read_text("ascii").strip()
+    except PermissionError as error:
+        message = f"The key file of Azure Arc in {folder} cannot be read."
+        hint = "Add the user to the group himds (Linux), or run as administrator (Windows)."
+        raise CredentialUnavailableError(message, status=_UNAUTHORIZED, hint=hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"The key file of Azure Arc in {folder} cannot be read."
+        raise AuthenticationError(message, status=_UNAUTHORIZED, hint=hint) from error
+    if not key or not key.isprintable():
+        message = "The key file of Azure Arc holds no key."
+        raise AuthenticationError(message, status=_UNAUTHORIZED, hint=hint)
+    return key

@@ -1,0 +1,85 @@
+"""
+The grant for an app that signs in as itself.
+
+Sources:
+    https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+    RFC 6749, section 4.4: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.scopes import resource_of_default_scope
+from entra_async.testing.entra.tenant import ALIASES, MSA_TENANT_ID
+
+if TYPE_CHECKING:
+    from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
+    from entra_async.testing.entra.token_request import TokenRequest
+    from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, IssuedToken
+
+__all__ = ("grant_client_credentials",)
+
+
+async def grant_client_credentials(
+    request: TokenRequest, tokens: AccessTokenIssuer, authenticate: ClientAuthenticator
+) -> dict[str, Any]:
+    """
+    Return the answer to a ``client_credentials`` request: an access token, never a refresh or ID token.
+
+    Raises:
+        EntraRefusal: If the request is refused.
+    """
+    segment = request.tenant.lower()
+    if segment in {"consumers", MSA_TENANT_ID}:
+        raise EntraRefusal(9001023)
+    if segment in ALIASES:
+        raise EntraRefusal(50059)
+    if request.origin:
+        raise EntraRefusal(9002326, origin=request.origin)
+    if request.version == 2 and "resource" in request.form:
+        raise EntraRefusal(901002)
+    request.refuse_foreign()
+    name = (
+        resource_of_default_scope(request.required("scope")) if request.version == 2 else request.required("resource")
+    )
+    app, client_authentication = await authenticate(request)
+    if client_authentication == "0":
+        raise EntraRefusal(7000218)  # a public client has nothing to sign in as itself with
+    resource = tokens.tenant.find_resource(name)
+    if resource is None:
+        raise EntraRefusal(500011, resource=name, tenant=request.tenant)
+    token = tokens.issue_app_token(
+        app,
+        client_authentication=client_authentication,
+        audience=name,
+        roles=app.roles & resource.roles,
+        demanded=request.demanded,
+    )
+    return _answer_v1(token) if request.version == 1 else _answer_v2(token, refresh_in=tokens.lifetimes.refresh_in_s)
+
+
+def _answer_v1(token: IssuedToken) -> dict[str, Any]:
+    # The older endpoint writes its numbers as texts.
+    return {
+        "token_type": "Bearer",
+        "expires_in": str(token.expires_in),
+        "ext_expires_in": str(token.expires_in),
+        "expires_on": str(token.expires_on),
+        "not_before": str(token.not_before),
+        "resource": token.audience,
+        "access_token": token.access_token,
+    }
+
+
+def _answer_v2(token: IssuedToken, *, refresh_in: int | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "token_type": "Bearer",
+        "expires_in": token.expires_in,
+        "ext_expires_in": token.expires_in,
+        "access_token": token.access_token,
+    }
+    if refresh_in is not None:
+        answer["refresh_in"] = refresh_in
+    return answer

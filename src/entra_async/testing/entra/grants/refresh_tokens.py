@@ -1,0 +1,152 @@
+"""
+Refresh tokens: what each stands for, how long it lives, and the grant that redeems one.
+
+Sources:
+    https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens
+    RFC 6749, section 6: https://www.rfc-editor.org/rfc/rfc6749#section-6
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.tokens.user_tokens import check_tenant
+
+if TYPE_CHECKING:
+    from entra_async.testing.entra.accounts import User
+    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.token_request import TokenRequest
+    from entra_async.testing.entra.tokens.user_tokens import UserTokens
+
+__all__ = ("RefreshTokens", "SignedIn", "refresh_token_grant")
+
+_LIFE_S: Final = 90 * 86400.0
+_SPA_LIFE_S: Final = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """
+    A user who signed in to an app.
+
+    Attributes:
+        user: Who.
+        app: To which app.
+        oidc: The scopes of OpenID Connect that were granted.
+        audience: Name of the resource that was asked for first.
+        scope: The first resource's scopes as the client wrote them, or ``None`` where it named a ``resource``.
+        mfa: Whether a second factor was passed.
+        at: When, epoch seconds.
+        stamp: What the user's sign-ins remembered then; see :attr:`User.stamp`.
+        nonce: For the ID token.
+        single_page: Whether the app is a single-page application.
+    """
+
+    user: User
+    app: App
+    oidc: frozenset[str]
+    audience: str
+    scope: str | None
+    mfa: bool
+    at: float
+    stamp: tuple[str, int]
+    nonce: str | None = None
+    single_page: bool = False
+
+    def check_not_revoked(self) -> None:
+        """
+        Check that the user's sessions of that time are still good.
+
+        Raises:
+            EntraRefusal: 50173 if they were revoked, or the password is another one.
+        """
+        if self.stamp != self.user.stamp:
+            raise EntraRefusal(50173, issued=_iso(self.at), valid_from=_iso(self.user.sessions_valid_from))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    signed_in: SignedIn
+    issued_at: float
+    expires_on: float
+
+
+class RefreshTokens:
+    """
+    The refresh tokens that were issued. One belongs to a user and an app, but to no resource.
+
+    Using one brings a new one; the old one stays good until its own end.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+
+    def issue(self, signed_in: SignedIn, *, now: float, expires_on: float | None = None) -> str:
+        """
+        Return a new refresh token.
+
+        Args:
+            signed_in: Whom it stands for.
+            now: Epoch seconds.
+            expires_on: When it ends; in 90 days unless given, in 24 hours for a single-page application.
+        """
+        token = f"1.{secrets.token_urlsafe(120)}"
+        life = _SPA_LIFE_S if signed_in.single_page else _LIFE_S
+        self._held[token] = _Held(signed_in, now, now + life if expires_on is None else expires_on)
+        return token
+
+    def redeem(self, token: str, app: App, *, now: float) -> tuple[SignedIn, float | None]:
+        """
+        Return whom *token* stands for, and when its successor has to end if that is settled.
+
+        Raises:
+            EntraRefusal: 70000 if it is unknown or another app's, 700082 or 700084 if it has expired, 50173 if it was
+                revoked, 50057 if the account is disabled.
+        """
+        held = self._held.get(token)
+        if held is None:
+            raise EntraRefusal(70000, suberror="bad_token", reason="The refresh token is not one.")
+        signed_in = held.signed_in
+        if signed_in.app is not app:
+            raise EntraRefusal(
+                70000, suberror="client_mismatch", reason="The refresh token was issued to another application."
+            )
+        if held.expires_on <= now:
+            code = 700084 if signed_in.single_page else 700082
+            raise EntraRefusal(code, suberror="token_expired", issued=_iso(held.issued_at))
+        signed_in.check_not_revoked()
+        signed_in.user.check_enabled()
+        return signed_in, held.expires_on if signed_in.single_page else None
+
+
+async def refresh_token_grant(request: TokenRequest, tokens: UserTokens) -> dict[str, Any]:
+    """
+    Return the answer to a ``refresh_token`` request.
+
+    Raises:
+        EntraRefusal: If the request is refused.
+    """
+    request.refuse_foreign("refresh_token")
+    text = request.required("refresh_token")
+    app, client_authentication = await tokens.authenticate(request)
+    check_tenant(request.tenant, app)
+    signed_in, expires_on = tokens.refresh_tokens.redeem(text, app, now=request.now)
+    tokens.check_origin(request, single_page=signed_in.single_page)
+    # Of several resources the first one gets the token.
+    _, asked = tokens.read_scopes(request, app, granted=signed_in)
+    signed_in.user.check_policies(mfa=signed_in.mfa, error="interaction_required")
+    return tokens.answer(
+        request,
+        replace(signed_in, nonce=None),
+        asked[0],
+        client_authentication=client_authentication,
+        refresh_token_expires_on=expires_on,
+    )
+
+
+def _iso(epoch_s: float) -> str:
+    return dt.datetime.fromtimestamp(epoch_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

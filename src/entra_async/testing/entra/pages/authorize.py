@@ -1,0 +1,127 @@
+"""
+The authorize endpoint: a browser comes with what an app asks for, and leaves with a code for it.
+
+Source:
+    https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.grants.authorization_codes import AuthorizationCode
+from entra_async.testing.entra.grants.refresh_tokens import SignedIn
+from entra_async.testing.entra.pages.authorize_request import read_authorize_request, read_return_address
+from entra_async.testing.entra.tenant import ALIASES
+from entra_async.testing.entra.tokens.id_tokens import client_info
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from entra_async.testing.clock import EmulatorClock
+    from entra_async.testing.entra.accounts import User
+    from entra_async.testing.entra.browser_sessions import BrowserSession
+    from entra_async.testing.entra.grants.authorization_codes import AuthorizationCodes
+    from entra_async.testing.entra.pages.authorize_request import AuthorizeRequest, ReturnAddress
+    from entra_async.testing.entra.pages.sign_in import SignInPages
+    from entra_async.testing.entra.permissions import ResourceScopes
+    from entra_async.testing.entra.tenant import App, Tenant
+
+__all__ = ("AuthorizeEndpoint",)
+
+
+class AuthorizeEndpoint:
+    """Answers ``GET /{tenant}/oauth2/v2.0/authorize`` and ``GET /{tenant}/oauth2/authorize``."""
+
+    def __init__(self, tenant: Tenant, clock: EmulatorClock, pages: SignInPages, codes: AuthorizationCodes) -> None:
+        self._tenant = tenant
+        self._clock = clock
+        self._pages = pages
+        self._codes = codes
+
+    async def v1(self, request: web.Request) -> web.Response:
+        """Answer the older endpoint, which takes a ``resource``."""
+        return self._answer(request, version=1)
+
+    async def v2(self, request: web.Request) -> web.Response:
+        """Answer the endpoint that takes a ``scope``."""
+        return self._answer(request, version=2)
+
+    def _answer(self, request: web.Request, *, version: int) -> web.Response:
+        segment = request.match_info["tenant"]
+        if segment.lower() not in ALIASES and not self._tenant.is_named(segment):
+            raise EntraRefusal(90002, tenant=segment)
+        address = read_return_address(request, self._tenant)
+        try:
+            wanted = read_authorize_request(request.query, address, self._tenant, version=version)
+        except EntraRefusal as refusal:
+            return address.refused(refusal, request, now=self._clock.now())
+        purpose = _CodeForApp(address, wanted, self._codes, self._tenant.id, self._clock)
+        if wanted.prompt == "none":
+            return self._pages.finish_silently(request, purpose)
+        return self._pages.begin(request, purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class _CodeForApp:
+    """What a person signs in for here: that the app at the return address gets a code."""
+
+    address: ReturnAddress
+    wanted: AuthorizeRequest
+    codes: AuthorizationCodes
+    tenant_id: str
+    clock: EmulatorClock
+
+    @property
+    def app(self) -> App:
+        return self.address.app
+
+    @property
+    def oidc(self) -> frozenset[str]:
+        return self.wanted.oidc
+
+    @property
+    def asked(self) -> tuple[ResourceScopes, ...]:
+        return self.wanted.asked
+
+    @property
+    def prompt(self) -> str:
+        return self.wanted.prompt
+
+    @property
+    def login_hint(self) -> str:
+        return self.wanted.login_hint
+
+    @property
+    def on_another_device(self) -> bool:
+        return False
+
+    def granted(self, user: User, session: BrowserSession) -> web.Response:
+        signed_in = SignedIn(
+            user=user,
+            app=self.app,
+            oidc=self.wanted.oidc,
+            audience=self.wanted.asked[0].audience,
+            scope=self.wanted.scope,
+            mfa=session.passed_mfa(user),
+            at=self.clock.now(),
+            stamp=user.stamp,
+            nonce=self.wanted.nonce,
+            single_page=self.address.single_page,
+        )
+        code = AuthorizationCode(
+            signed_in=signed_in, redirect_uri=self.address.redirect_uri, challenge=self.wanted.challenge
+        )
+        return self.address.granted(
+            self.codes.issue(code),
+            client_info=client_info(user, self.tenant_id) if self.wanted.client_info else None,
+            session_state=session.id,
+        )
+
+    def refused(self, refusal: EntraRefusal, request: web.Request) -> web.Response:
+        return self.address.refused(refusal, request, now=self.clock.now())
+
+    def cancelled(self) -> web.Response:
+        return self.address.cancelled()

@@ -1,0 +1,112 @@
+"""The page on which a person enters the code that another device shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.grants.refresh_tokens import SignedIn
+from entra_async.testing.entra.pages import html as pages
+from entra_async.testing.entra.pages.sign_in import page_response
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from entra_async.testing.clock import EmulatorClock
+    from entra_async.testing.entra.accounts import User
+    from entra_async.testing.entra.browser_sessions import BrowserSession
+    from entra_async.testing.entra.grants.device_codes import DeviceCode, DeviceCodes
+    from entra_async.testing.entra.pages.sign_in import SignInPages
+    from entra_async.testing.entra.permissions import ResourceScopes
+    from entra_async.testing.entra.tenant import App
+
+__all__ = ("DevicePage",)
+
+
+class DevicePage:
+    """Serves ``/common/oauth2/deviceauth``."""
+
+    def __init__(self, clock: EmulatorClock, pages: SignInPages, codes: DeviceCodes) -> None:
+        self._clock = clock
+        self._pages = pages
+        self._codes = codes
+
+    async def show(self, _: web.Request) -> web.Response:
+        """Ask for the code."""
+        return page_response(pages.device_code_page())
+
+    async def enter(self, request: web.Request) -> web.Response:
+        """Go on to the sign-in with the code entered, or ask again."""
+        user_code = str((await request.post()).get("user_code", ""))
+        try:
+            code = self._codes.find(user_code, now=self._clock.now())
+        except EntraRefusal as refusal:
+            wrong = f"That code didn't work. Check the code and try again. ({refusal.code})"
+            return page_response(pages.device_code_page(wrong=wrong))
+        return self._pages.begin(request, _TokensForDevice(code, self._clock))
+
+
+@dataclass(frozen=True, slots=True)
+class _TokensForDevice:
+    """What a person signs in for here: that the device that shows a code gets tokens."""
+
+    code: DeviceCode
+    clock: EmulatorClock
+
+    @property
+    def app(self) -> App:
+        return self.code.app
+
+    @property
+    def oidc(self) -> frozenset[str]:
+        return self.code.oidc
+
+    @property
+    def asked(self) -> tuple[ResourceScopes, ...]:
+        return (self.code.asked,)
+
+    @property
+    def prompt(self) -> str:
+        return ""
+
+    @property
+    def login_hint(self) -> str:
+        return ""
+
+    @property
+    def on_another_device(self) -> bool:
+        return True
+
+    def granted(self, user: User, session: BrowserSession) -> web.Response:
+        self._check_open()
+        self.code.signed_in = SignedIn(
+            user=user,
+            app=self.app,
+            oidc=self.code.oidc,
+            audience=self.code.asked.audience,
+            scope=self.code.scope,
+            mfa=session.passed_mfa(user),
+            at=self.clock.now(),
+            stamp=user.stamp,
+        )
+        text = f"You have signed in to the {self.app.name} application on your device. You may now close this window."
+        return page_response(pages.done_page("You're signed in", text))
+
+    def refused(self, refusal: EntraRefusal, request: web.Request) -> web.Response:  # noqa: ARG002 -- not needed here
+        self._check_open()
+        self.code.declined = True
+        text = f"The {self.app.name} application on your device was told no. You may now close this window."
+        return page_response(pages.done_page("You declined", f"{text} ({refusal.code})"))
+
+    def cancelled(self) -> web.Response:
+        self._check_open()
+        self.code.declined = True
+        text = f"You did not sign in to {self.app.name}. You may now close this window."
+        return page_response(pages.done_page("You cancelled", text))
+
+    def _check_open(self) -> None:
+        if self.code.settled:
+            raise EntraRefusal(90120)
+        if self.clock.now() >= self.code.expires_on:
+            raise EntraRefusal(70019)

@@ -1,0 +1,57 @@
+"""The token endpoint, v1.0 and v2.0: one request in, one token or one refusal out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from entra_async.testing.entra.errors import EntraRefusal, no_store_headers
+from entra_async.testing.entra.tenant import ALIASES
+from entra_async.testing.entra.token_request import TokenRequest, read_token_request
+
+if TYPE_CHECKING:
+    from entra_async.testing.clock import EmulatorClock
+    from entra_async.testing.entra.tenant import Tenant
+
+__all__ = ("Grant", "TokenEndpoint")
+
+Grant = Callable[[TokenRequest], Awaitable[dict[str, Any]]]
+
+
+class TokenEndpoint:
+    """
+    Answers ``POST /{tenant}/oauth2/v2.0/token`` and ``POST /{tenant}/oauth2/token``.
+
+    Args:
+        tenant: The one tenant there is.
+        clock: Dates each request.
+        grants: What answers each ``grant_type``.
+    """
+
+    def __init__(self, tenant: Tenant, clock: EmulatorClock, grants: Mapping[str, Grant]) -> None:
+        self._tenant = tenant
+        self._clock = clock
+        self._grants = grants
+
+    async def v1(self, request: web.Request) -> web.Response:
+        """Answer the older endpoint, which takes a ``resource``."""
+        return await self._answer(request, version=1)
+
+    async def v2(self, request: web.Request) -> web.Response:
+        """Answer the endpoint that takes a ``scope``."""
+        return await self._answer(request, version=2)
+
+    async def _answer(self, request: web.Request, *, version: int) -> web.Response:
+        asked = await read_token_request(request, version=version, now=self._clock.now())
+        if asked.tenant.lower() not in ALIASES and not self._tenant.is_named(asked.tenant):
+            raise EntraRefusal(90002, tenant=asked.tenant)
+        grant_type = asked.required("grant_type")
+        grant = self._grants.get(grant_type)
+        if grant is None:
+            raise EntraRefusal(70003, grant_type=grant_type)
+        body = await grant(asked)
+        # Never a Retry-After here: MSAL would then answer the next callers with this same token.
+        return web.json_response(body, headers=no_store_headers(str(uuid.uuid4())))

@@ -1,0 +1,135 @@
+"""One request to a token endpoint, read as strictly as Entra ID reads it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from entra_async.testing.entra.errors import EntraRefusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+__all__ = ("TokenRequest", "read_token_request")
+
+_GRANT_PARAMETERS: Final = (
+    *("code", "redirect_uri", "code_verifier", "refresh_token", "device_code", "username", "password"),
+    *("assertion", "requested_token_use"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """
+    What a client asks the token endpoint for.
+
+    Attributes:
+        version: ``1`` for ``/oauth2/token`` (``resource``), ``2`` for ``/oauth2/v2.0/token`` (``scope``).
+        tenant: The tenant as the URL names it: GUID, domain or alias.
+        url: The URL called, without query.
+        form: The fields sent, without the empty ones: Entra ID treats those as missing.
+        authorization: The ``Authorization`` header, or an empty text.
+        origin: The ``Origin`` header, or an empty text.
+        claims: The decoded ``claims`` field; empty when it was not sent.
+        now: When it arrived, epoch seconds.
+    """
+
+    version: int
+    tenant: str
+    url: str
+    form: Mapping[str, str] = field(repr=False)
+    authorization: str = field(repr=False)
+    origin: str
+    claims: Mapping[str, Any]
+    now: float
+
+    def required(self, name: str) -> str:
+        """
+        Return the field of that name.
+
+        Raises:
+            EntraRefusal: If it is missing.
+        """
+        value = self.form.get(name)
+        if value is None:
+            raise EntraRefusal(900144, parameter=name)
+        return value
+
+    def refuse_foreign(self, *own: str) -> None:
+        """
+        Check that no parameter of another grant is among the fields.
+
+        Who sends one has mistaken the flow, or lets a person's secret slip.
+
+        Args:
+            own: The parameters of this grant.
+
+        Raises:
+            EntraRefusal: 9002313 if there is one.
+        """
+        foreign = next((name for name in _GRANT_PARAMETERS if name in self.form and name not in own), None)
+        if foreign is not None:
+            raise EntraRefusal(9002313, reason=f"The grant type '{self.form['grant_type']}' takes no '{foreign}'.")
+
+    @property
+    def authority(self) -> str:
+        """Root of the sign-in service as it was called, without a trailing slash."""
+        return "/".join(self.url.split("/")[:3])
+
+    @property
+    def demanded(self) -> Mapping[str, Any]:
+        """What ``claims`` demands of the access token, capabilities of the client (``xms_cc``) included."""
+        access_token = self.claims.get("access_token")
+        return access_token if isinstance(access_token, dict) else {}
+
+
+async def read_token_request(request: web.Request, *, version: int, now: float) -> TokenRequest:
+    """
+    Return *request* as a token request.
+
+    Raises:
+        EntraRefusal: If it is not a POST of a form, or the form is malformed.
+    """
+    if request.method != "POST":
+        raise EntraRefusal(900561, method=request.method)
+    # A body of another media type is not read at all: its fields are missing, which is what Entra ID complains about.
+    is_form = request.content_type == "application/x-www-form-urlencoded"
+    form = _parse_form(await request.read()) if is_form else {}
+    return TokenRequest(
+        version=version,
+        tenant=request.match_info["tenant"],
+        url=f"https://{request.host}{request.path}",
+        form=form,
+        authorization=request.headers.get("Authorization", ""),
+        origin=request.headers.get("Origin", ""),
+        claims=_parse_claims(form.get("claims")),
+        now=now,
+    )
+
+
+def _parse_form(body: bytes) -> dict[str, str]:
+    try:
+        fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise EntraRefusal(9002313, reason="The body is not UTF-8.") from error
+    form = dict(fields)
+    if len(form) != len(fields):
+        # RFC 6749, section 3.2: parameters must not be included more than once.
+        raise EntraRefusal(9002313, reason="A parameter is given more than once.")
+    return {name: value for name, value in form.items() if value}
+
+
+def _parse_claims(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        claims = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EntraRefusal(9002313, reason="The 'claims' parameter is not JSON.") from error
+    if not isinstance(claims, dict):
+        raise EntraRefusal(9002313, reason="The 'claims' parameter is not a JSON object.")
+    return claims

@@ -1,0 +1,202 @@
+"""
+The tokens an app gets for a person, whichever way the person signed in.
+
+Sources:
+    https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
+    https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.permissions import read_resource, read_scopes
+from entra_async.testing.entra.tenant import ALIASES, MSA_TENANT_ID
+from entra_async.testing.entra.tokens.id_tokens import client_info, id_token_claims, pairwise_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from entra_async.testing.entra.accounts import Accounts
+    from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
+    from entra_async.testing.entra.grants.refresh_tokens import RefreshTokens, SignedIn
+    from entra_async.testing.entra.permissions import Permission, ResourceScopes
+    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.token_request import TokenRequest
+    from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
+
+__all__ = ("UserTokens", "check_tenant", "only_resource", "wanted_permissions")
+
+_GRAPH: Final = "00000003-0000-0000-c000-000000000000"
+_V1_OIDC: Final = frozenset({"openid", "profile", "offline_access"})  # the older endpoint gives all of it unasked
+
+
+def check_tenant(segment: str, app: App) -> None:
+    """
+    Check that people may sign in to *app* through the tenant a URL names.
+
+    Raises:
+        EntraRefusal: 9002332 on ``consumers``, 50194 on an alias the app is not made for.
+    """
+    if segment.lower() in {"consumers", MSA_TENANT_ID}:
+        raise EntraRefusal(9002332, client_id=app.client_id)
+    if segment.lower() in ALIASES and not app.multi_tenant:
+        raise EntraRefusal(50194, client_id=app.client_id)
+
+
+def only_resource(request: TokenRequest, asked: tuple[ResourceScopes, ...]) -> ResourceScopes:
+    """
+    Return the one resource that a request for a token may name.
+
+    Raises:
+        EntraRefusal: 28000 if it names several.
+    """
+    if len(asked) > 1:
+        raise EntraRefusal(28000, scope=request.form.get("scope", ""))
+    return asked[0]
+
+
+def wanted_permissions(app: App, asked: Iterable[ResourceScopes], oidc: frozenset[str]) -> frozenset[Permission]:
+    """
+    Return every permission the app must have been granted to get what it asks for.
+
+    Raises:
+        EntraRefusal: 650057 if it asks for its registered permissions where it has none.
+    """
+    return frozenset(("", name) for name in oidc).union(*(part.wanted(app) for part in asked))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTokens:
+    """What the grants for people have in common: who is who, and what an answer holds."""
+
+    access: AccessTokenIssuer
+    accounts: Accounts
+    authenticate: ClientAuthenticator
+    refresh_tokens: RefreshTokens
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant."""
+        return self.access.tenant
+
+    def check_origin(self, request: TokenRequest, *, single_page: bool = False) -> None:
+        """
+        Check that a browser's script calls exactly when a single-page application signed in.
+
+        Raises:
+            EntraRefusal: 9002326 or 9002327 if not.
+        """
+        if request.origin and not single_page:
+            raise EntraRefusal(9002326, origin=request.origin)
+        if single_page and not request.origin:
+            raise EntraRefusal(9002327)
+
+    def read_scopes(
+        self, request: TokenRequest, app: App, *, granted: SignedIn | None = None
+    ) -> tuple[frozenset[str], tuple[ResourceScopes, ...]]:
+        """
+        Return the OpenID Connect scopes and the resources a request asks for.
+
+        Args:
+            request: The request; v1.0 names a ``resource``, v2.0 scopes.
+            app: Who asks.
+            granted: What was asked for when the user signed in, and holds when this request names nothing.
+
+        Raises:
+            EntraRefusal: If nothing is named, or what is named does not exist.
+        """
+        if request.version == 1:
+            named = request.form.get("resource")
+            if named is None:
+                named = granted.audience if granted else request.required("resource")
+            return _V1_OIDC, (read_resource(named, self.tenant),)
+        if "resource" in request.form:
+            raise EntraRefusal(901002)
+        scope = request.form.get("scope")
+        if scope is None and granted is None:
+            scope = request.required("scope")
+        if scope is None and granted is not None:
+            scope = granted.scope
+            if scope is None:
+                return granted.oidc, (read_resource(granted.audience, self.tenant),)
+        asked = read_scopes(scope or "", app, self.tenant)
+        return asked.oidc, asked.resources
+
+    def answer(
+        self,
+        request: TokenRequest,
+        signed_in: SignedIn,
+        asked: ResourceScopes,
+        *,
+        client_authentication: str,
+        refresh_token_expires_on: float | None = None,
+    ) -> dict[str, Any]:
+        """
+        Return the answer with every token the app may have.
+
+        Args:
+            request: What is answered.
+            signed_in: Who signed in to which app.
+            asked: The resource the access token is for.
+            client_authentication: How the app proved itself: ``"0"`` not, ``"1"`` secret, ``"2"`` certificate.
+            refresh_token_expires_on: When the refresh token ends, if an older one settles it.
+
+        Raises:
+            EntraRefusal: 65001 if the app lacks consent.
+        """
+        app, user, now = signed_in.app, signed_in.user, int(request.now)
+        if not wanted_permissions(app, (asked,), signed_in.oidc) <= app.granted(user.id):
+            raise EntraRefusal(65001, suberror="consent_required", client_id=app.client_id, name=app.name)
+        # As Entra ID does, all that was consented to for the resource is in the token, not only what is asked for.
+        names = {name for resource, name in app.granted(user.id) if resource == asked.resource.app_id}
+        oidc = sorted(signed_in.oidc - {"offline_access"}) if asked.resource.app_id == _GRAPH else []
+        token = self.access.issue_user_token(
+            user,
+            app,
+            subject=pairwise_subject(user, asked.resource.app_id, self.tenant.id),
+            client_authentication=client_authentication,
+            audience=asked.audience,
+            scopes=[*sorted(names), *oidc],
+            mfa=signed_in.mfa,
+            demanded=request.demanded,
+        )
+        answer: dict[str, Any] = {
+            "token_type": "Bearer",
+            "scope": " ".join(filter(None, [asked.written(names), *oidc])),
+            "expires_in": token.expires_in,
+            "ext_expires_in": token.expires_in,
+            "access_token": token.access_token,
+        }
+        if request.version == 1:
+            answer |= {
+                "scope": " ".join(sorted(names)),
+                "expires_in": str(token.expires_in),
+                "ext_expires_in": str(token.expires_in),
+                "expires_on": str(token.expires_on),
+                "not_before": str(token.not_before),
+                "resource": token.audience,
+            }
+        elif self.access.lifetimes.refresh_in_s is not None:
+            answer["refresh_in"] = self.access.lifetimes.refresh_in_s
+        if "offline_access" in signed_in.oidc:
+            answer["refresh_token"] = self.refresh_tokens.issue(
+                signed_in, now=request.now, expires_on=refresh_token_expires_on
+            )
+        if "openid" in signed_in.oidc:
+            claims = id_token_claims(
+                user,
+                version=request.version,
+                host=urlsplit(request.url).netloc,
+                tenant_id=self.tenant.id,
+                client_id=app.client_id,
+                nonce=signed_in.nonce,
+                now=now,
+            )
+            answer["id_token"] = self.access.key.sign(claims)
+        if request.form.get("client_info") == "1":
+            answer["client_info"] = client_info(user, self.tenant.id)
+        return answer

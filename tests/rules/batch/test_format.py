@@ -1,0 +1,123 @@
+"""How a batch is written and its answer read."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entra_async.rules.batch.format import ItemAnswer, encode_batch, encode_item, read_answers, relative_url
+
+NUMBERS = ["1", "2", "3"]
+TEXT = {"Content-Type": "text/plain"}
+PICTURE = {"Content-Type": "image/png"}
+
+
+def answer(*responses: Any) -> bytes:
+    return json.dumps({"responses": responses}).encode()
+
+
+def read_one(**item: Any) -> ItemAnswer | str:
+    return read_answers(answer({"id": "1", "status": 200, **item}), ["1"])["1"]
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=9), st.dictionaries(st.text(max_size=5), st.text(max_size=5))), max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_round_trip(items: list[tuple[str, dict[str, str]]], chance: Any) -> None:
+    """What is written is JSON that holds each item as it is, and answers in any order find theirs."""
+    numbers = [str(number) for number in range(len(items))]
+    encoded = [
+        encode_item(number, "POST", f"/{url}", {"Content-Type": "application/json"}, json.dumps(body).encode())
+        for number, (url, body) in zip(numbers, items, strict=True)
+    ]
+    requests = json.loads(encode_batch(encoded))["requests"]
+    assert [(each["id"], each["url"][1:], each["body"]) for each in requests] == [
+        (number, url, body) for number, (url, body) in zip(numbers, items, strict=True)
+    ]
+    chance.shuffle(requests)
+    said = read_answers(
+        answer(*({"id": each["id"], "status": 200, "body": each["body"]} for each in requests)), numbers
+    )
+    assert list(said) == numbers
+    for number, (_, body) in zip(numbers, items, strict=True):
+        found = said[number]
+        assert isinstance(found, ItemAnswer)
+        assert json.loads(found.body) == body
+
+
+@given(st.binary(max_size=200) | st.builds(answer, st.recursive(st.none() | st.integers() | st.text(), st.lists)))
+def test_nothing_escapes(body: bytes) -> None:
+    """Whatever comes, each item is told something and nothing is raised."""
+    said = read_answers(body, NUMBERS)
+    assert list(said) == NUMBERS
+    assert all(isinstance(each, str) for each in said.values())
+
+
+@given(st.lists(st.sampled_from(["1", "2", "3", "4", 1, 2, 7]), max_size=8))
+def test_each_item_is_answered_once_or_told_why(ids: list[str | int]) -> None:
+    """An answer that is missing, doubled or of nobody spoils no other."""
+    said = read_answers(answer(*({"id": each, "status": 204} for each in ids)), NUMBERS)
+    for number in NUMBERS:
+        times = sum(str(each) == number for each in ids)
+        found = said[number]
+        assert isinstance(found, ItemAnswer) == (times == 1)
+        if times != 1:
+            assert found == ("it answers this request twice" if times else "it does not answer this request")
+
+
+@given(st.binary(max_size=40))
+def test_bytes_come_back(content: bytes) -> None:
+    """A picture goes and comes as base64, in the alphabet of URLs or the usual one, padded or not."""
+    item = json.loads(encode_item("1", "PUT", "/photo", PICTURE, content))
+    assert base64.urlsafe_b64decode(item["body"]) == content
+    for text in (item["body"], base64.b64encode(content).decode(), item["body"].rstrip("=")):
+        found = read_one(headers=PICTURE, body=text)
+        assert isinstance(found, ItemAnswer)
+        assert found.body == content
+
+
+@pytest.mark.parametrize(
+    ("item", "body"),
+    [
+        ({"headers": TEXT, "body": "MjUw"}, b"250"),
+        ({"headers": TEXT, "body": "1234"}, b"1234"),  # valid base64, but of no text
+        ({"headers": TEXT, "body": "two words"}, b"two words"),
+        ({"headers": TEXT, "body": 250}, b"250"),
+        ({"headers": {"content-type": "application/json"}, "body": "MjUw"}, b'"MjUw"'),
+        ({"headers": {"x-number": 7}, "body": {"a": 1}}, b'{"a": 1}'),
+        ({"headers": None, "body": None}, b""),
+        ({}, b""),
+    ],
+)
+def test_bodies(item: dict[str, Any], body: bytes) -> None:
+    """The body is what would have come had the item been sent alone."""
+    found = read_one(**item)
+    assert isinstance(found, ItemAnswer)
+    assert found.body == body
+
+
+@pytest.mark.parametrize("status", [0, 99, 600, -1])
+def test_a_status_that_is_none(status: int) -> None:
+    """A number that no status has is no answer."""
+    assert read_one(status=status) == f"it answers this request with the status {status}"
+
+
+@pytest.mark.parametrize(
+    ("url", "relative"),
+    [
+        ("https://g/v1.0/users?$top=1", "/users?$top=1"),
+        ("https://g/v1.0", None),
+        ("https://g/v1.01/users", None),
+        ("https://g/beta/users", None),
+        ("https://h/v1.0/users", None),
+    ],
+)
+def test_relative_urls(url: str, relative: str | None) -> None:
+    """Only what is below the service's version can be written in its batch."""
+    assert relative_url(url, "https://g/v1.0") == relative

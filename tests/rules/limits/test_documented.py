@@ -1,0 +1,114 @@
+"""Which limit a request counts for, and what it costs: the tables of Microsoft's pages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entra_async.rules.limits.documented import charge_of
+
+GRAPH = "https://graph.microsoft.com/v1.0"
+
+
+@pytest.mark.parametrize(
+    ("request_", "lane", "cost"),
+    [
+        ("GET users", "directory", 2),
+        ("GET users?$select=id", "directory", 1),
+        ("GET users?%24select=id&$top=999", "directory", 1),
+        ("GET users?$top=5&$select=id", "directory", 1),
+        ("GET users?$expand=manager", "directory", 3),
+        ("GET users/ada@contoso.com", "directory", 1),
+        ("GET users('ada@contoso.com')", "directory", 1),
+        ("GET users/1/memberOf", "directory", 2),
+        ("GET me/memberOf", "directory", 2),
+        ("GET me", "directory", 1),
+        ("GET groups/1/members?$top=999", "directory", 3),
+        ("GET groups/1/members?$top=19", "directory", 2),
+        ("GET groups/1/transitiveMembers", "directory", 5),
+        ("GET domains/contoso.com/domainNameReferences", "directory", 4),
+        ("GET subscribedSkus", "directory", 3),
+        ("GET oauth2PermissionGrants/1", "directory", 2),
+        ("POST users/1/getMemberGroups", "directory", 2),
+        ("POST users/1/microsoft.graph.checkMemberGroups", "directory", 4),
+        ("POST directoryObjects/getByIds", "directory", 3),
+        ("PATCH users/1", "directory", 1),
+        ("DELETE groups/1", "directory", 1),
+        ("GET auditLogs/signIns", "reports", 1),
+        ("GET identityProtection/riskyUsers", "identity protection", 1),
+        ("GET identity/conditionalAccess/policies", "identity protection", 1),
+        ("POST security/runHuntingQuery", "hunting", 1),
+        ("GET security/alerts_v2", "security", 1),
+        ("GET users/1/messages", "mail of 1", 1),
+        ("GET me/events", "mail of me", 1),
+        ("GET users/1/presence", "presence", 1),
+        ("GET users/1/drive/root/children", "files", 1),
+        ("GET sites/root", "files", 1),
+        ("GET teams/1", "teams", 1),
+    ],
+)
+def test_graph(request_: str, lane: str, cost: int) -> None:
+    """Each workload of Graph is a lane; the directory counts in resource units. Both versions share them."""
+    method, path = request_.split(" ", 1)
+    for service, root in (("Graph", GRAPH), ("graphbeta", GRAPH.replace("v1.0", "beta"))):
+        assert charge_of(service, method, f"{root}/{path}")[:2] == (lane, cost)
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "url", "lane", "rate"),
+    [
+        (
+            "Azure",
+            "GET",
+            "https://management.azure.com/subscriptions/A1/resourceGroups?api-version=1",
+            "reads of a1",
+            25,
+        ),
+        ("Azure", "PUT", "https://management.azure.com/subscriptions/A1/x", "writes of a1", 10),
+        ("Azure", "POST", "https://management.azure.com/subscriptions/A1/x", "writes of a1", 10),
+        ("Azure", "DELETE", "https://management.azure.com/subscriptions/b2/x", "deletes of b2", 10),
+        ("Azure", "GET", "https://management.azure.com/tenants", "reads of the tenant", 25),
+        ("AzureKeyVault", "GET", "https://contoso.vault.azure.net/secrets/x/", "vault", 400),
+        ("Endpoint", "GET", "https://api.securitycenter.microsoft.com/api/machines", "machines", 100 / 60),
+        ("Endpoint", "POST", "https://api.securitycenter.microsoft.com/api/advancedqueries/run", "hunting", 45 / 60),
+        ("Security", "GET", "https://api.security.microsoft.com/api/incidents", "incidents", 50 / 60),
+        ("Security", "POST", "https://api.security.microsoft.com/api/advancedhunting/run", "hunting", 45 / 60),
+        ("Contoso Orders", "GET", "https://orders.contoso.com/orders/1", "all", float("inf")),
+    ],
+)
+def test_other_services(service: str, method: str, url: str, lane: str, rate: float) -> None:
+    """Azure counts by subscription and kind, Defender by call; a service of one's own is one lane."""
+    charge = charge_of(service, method, url)
+
+    assert (charge.lane, charge.cost) == (lane, 1)
+    assert charge.budget.rate == pytest.approx(rate)
+
+
+def test_what_is_too_low_to_be_learned_is_heeded() -> None:
+    """A limit of a few requests per second is kept from the first request on; a larger one is found out."""
+    heeded = {
+        path: charge_of("Graph", "GET", f"{GRAPH}/{path}").budget.heeded
+        for path in ("identityProtection/riskyUsers", "auditLogs/signIns", "users", "sites/root")
+    }
+
+    assert heeded == {
+        "identityProtection/riskyUsers": True,
+        "auditLogs/signIns": True,
+        "users": False,
+        "sites/root": False,
+    }
+
+
+@given(
+    st.sampled_from(["Graph", "Azure", "AzureKeyVault", "Endpoint", "Security", "x"]),
+    st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"]),
+    st.text(st.characters(codec="ascii", exclude_characters="\n"), max_size=60),
+)
+def test_any_request_has_a_lane_and_a_price(service: str, method: str, path: str) -> None:
+    """Whatever is asked, it counts for something, and at least one."""
+    lane, cost, budget = charge_of(service, method, f"https://host/{path}")
+
+    assert lane
+    assert cost >= 1
+    assert budget.rate > 0

@@ -1,0 +1,58 @@
+"""Who signed in is told from what MSAL returns: the same text for the same person, and for nobody else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entra_async.rules.sign_in.person import identify_person
+
+GUIDS = st.uuids().map(str)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def client_info(user: str, tenant: str) -> str:
+    text = json.dumps({"uid": user, "utid": tenant}).encode()
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+@given(GUIDS, GUIDS, GUIDS, GUIDS)
+def test_a_guest_is_the_same_person_in_every_tenant(user: str, home: str, guest: str, tenant: str) -> None:
+    """The id token of another tenant names another object, and the account's home stays what it is."""
+    info = client_info(user, home)
+    at_home = {"client_info": info, "id_token_claims": {"oid": user, "tid": home}}
+    elsewhere = {"client_info": info, "id_token_claims": {"oid": guest, "tid": tenant}}
+
+    assert identify_person(at_home) == identify_person(elsewhere)
+    assert identify_person({"id_token_claims": at_home["id_token_claims"]}) == identify_person(at_home)
+
+
+@given(st.tuples(GUIDS, GUIDS), st.tuples(GUIDS, GUIDS), st.sampled_from(["client_info", "oid", "sub"]))
+def test_two_people_are_never_the_same(one: tuple[str, str], other: tuple[str, str], told: str) -> None:
+    """Whatever tells who it is, people who differ in their id or in their tenant differ."""
+
+    def result(user: str, tenant: str) -> dict[str, Any]:
+        if told == "client_info":
+            return {"client_info": client_info(user, tenant)}
+        return {"id_token_claims": {told: user, "tid" if told == "oid" else "iss": tenant}}
+
+    assert identify_person(result(*one)) is not None
+    assert (identify_person(result(*one)) == identify_person(result(*other))) is (one == other)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["client_info", "id_token_claims", "access_token"]), JSON)
+    | st.fixed_dictionaries(
+        {"client_info": JSON.map(lambda value: base64.b64encode(json.dumps(value).encode()).decode())}
+    )
+)
+def test_strange_answers_do_no_harm(result: dict[str, Any]) -> None:
+    """Whatever a token service answers, it tells somebody or nobody."""
+    assert identify_person(result) is None or identify_person(result)

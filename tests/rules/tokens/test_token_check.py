@@ -1,0 +1,119 @@
+"""A readable token is compared with what was asked for; what cannot be told passes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entra_async.errors import TokenMismatchError
+from entra_async.rules.tokens.token_check import Expected, audience_of, check_token
+
+GUIDS = st.uuids().map(str)
+GRAPH = "00000003-0000-0000-c000-000000000000"
+
+
+@given(GUIDS, GUIDS, st.booleans())
+def test_another_tenant_is_refused(asked: str, came: str, upper: bool) -> None:
+    """Tenants are compared by GUID, in any case."""
+    claims = {"tid": came.upper() if upper else came}
+    check_token({"tid": asked.upper()}, Expected(tenant_id=asked))
+    if asked != came:
+        with pytest.raises(TokenMismatchError, match=came):
+            check_token(claims, Expected(tenant_id=asked))
+
+
+@pytest.mark.parametrize("tenant", ["contoso.com", "common", "organizations", "consumers", None])
+def test_a_tenants_name_tells_nothing(tenant: str | None) -> None:
+    """A domain's name and a GUID cannot be compared."""
+    check_token({"tid": str(uuid.uuid4())}, Expected(tenant_id=tenant))
+
+
+@given(GUIDS, GUIDS, st.sampled_from(["appid", "azp"]))
+def test_another_application_is_refused(asked: str, came: str, claim: str) -> None:
+    """The application is found in tokens of both versions."""
+    check_token({claim: asked}, Expected(client_id=asked))
+    if asked != came:
+        with pytest.raises(TokenMismatchError, match="application"):
+            check_token({claim: came}, Expected(client_id=asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "came"),
+    [
+        ("https://graph.microsoft.com/.default", "https://graph.microsoft.com"),
+        ("https://graph.microsoft.com/User.Read", "https://graph.microsoft.com/"),
+        ("https://graph.microsoft.com/.default", GRAPH),
+        (f"{GRAPH}/.default", "https://graph.microsoft.com"),
+        ("https://management.azure.com/.default", "https://management.core.windows.net/"),
+        ("https://management.core.windows.net//.default", "https://management.azure.com"),
+        ("https://vault.azure.net/.default", "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"),
+        ("api://11111111-1111-1111-1111-111111111111/.default", "11111111-1111-1111-1111-111111111111"),
+        ("api://contoso-orders/.default", "11111111-1111-1111-1111-111111111111"),
+        ("https://contoso.com/orders/.default", "https://contoso.com/orders"),
+        ("https://contoso.com/orders/.default", "11111111-1111-1111-1111-111111111111"),
+        ("api://contoso-orders/.default", "api://contoso-orders"),
+        ("User.Read", "https://graph.microsoft.com"),
+        ("User.Read", GRAPH),
+        ("https://graph.own-cloud.example/.default", GRAPH),
+        ("openid", "https://graph.microsoft.com"),
+    ],
+)
+def test_one_service_has_many_names(asked: str, came: str) -> None:
+    """An audience may be a URL, with a slash or not, an alias, or the application's id."""
+    check_token({"aud": came}, Expected(audience=audience_of([asked])))
+
+
+@pytest.mark.parametrize(
+    ("asked", "came"),
+    [
+        ("https://graph.microsoft.com/.default", "https://management.azure.com"),
+        ("https://graph.microsoft.com/.default", "797f4846-ba00-4fd7-ba43-dac1f8f63013"),
+        ("https://vault.azure.net/.default", "https://graph.microsoft.com/"),
+        ("https://api.securitycenter.microsoft.com/.default", "https://api.security.microsoft.com"),
+        ("https://contoso.com/orders/.default", "https://contoso.com/invoices"),
+        ("api://11111111-1111-1111-1111-111111111111/.default", "api://22222222-2222-2222-2222-222222222222"),
+        ("https://graph.microsoft.com/.default", "https://contoso.crm.dynamics.com"),
+        ("https://graph.microsoft.com/.default", "https://storage.azure.com/"),
+        ("https://graph.microsoft.com/.default", "e406a681-f3d4-42a8-90b6-c2b029497af1"),
+        ("https://graph.microsoft.com/.default", "api://my-app"),
+        ("https://graph.microsoft.com/.default", "no name at all"),
+        ("https://graph.microsoft.com/.default", ["https://graph.microsoft.com", "https://evil.example"]),
+        ("User.Read", "https://evil.example"),
+        ("api://my-app/.default", "api://another-app"),
+        ("api://my-app/.default", "https://graph.microsoft.com"),
+        ("https://contoso.com/orders/.default", "https://graph.microsoft.com"),
+    ],
+)
+def test_another_service_is_refused(asked: str, came: Any) -> None:
+    """A token for one service never stands in for another's."""
+    with pytest.raises(TokenMismatchError, match="service"):
+        check_token({"aud": came}, Expected(audience=audience_of([asked])))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["tid", "appid", "azp", "aud"]), JSON),
+    st.builds(Expected, st.none() | st.text(), st.none() | st.text(), st.none() | st.text()),
+)
+def test_strange_claims_do_no_harm(claims: dict[str, Any], expected: Expected) -> None:
+    """Whatever stands in a token, it is either refused or taken."""
+    try:
+        check_token(claims, expected)
+    except TokenMismatchError:
+        assert set(claims) & {"tid", "appid", "azp", "aud"}
+
+
+@given(st.lists(st.text()))
+def test_strange_scopes_do_no_harm(scopes: list[str]) -> None:
+    """Whatever was asked for, there is a resource in it or none."""
+    audience = audience_of(scopes)
+    assert audience in (None, "https://graph.microsoft.com") or any(scope.startswith(str(audience)) for scope in scopes)
