@@ -206,7 +206,7 @@ def test_the_table_is_complete_and_true() -> None:
     command = (ROOT / "tests" / "connect_parameters.txt").read_text(encoding="utf-8")
     parameters = command.split()
     rows = re.findall(r"^\| `-(\w+)` \|", table, re.MULTILINE)
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", table)
+    named = re.findall(r"`([\w/]+/test_\w+\.py)::(test_\w+)`", table)
 
     assert sorted(rows) == sorted(parameters)
     assert len(named) == table.count("\n| ") - 2  # the two headings

@@ -3,8 +3,8 @@ How fast a service may be asked: learned from what it accepts. Pure: no I/O, no 
 
 Microsoft's limits are token buckets whose size nobody tells. A request that finds the bucket empty is answered 429 and
 costs a whole ``Retry-After``, so what counts is to be refused rarely, and to learn much from it: the rate is taken from
-what was accepted (:mod:`~entra_async.rules.limits.evidence`), with a burst of one second until two runs tell more. Requests
-then go a little slower than that, evenly, and no other refusal follows.
+what was accepted (:mod:`~entra_async.rules.limits.evidence`), with a burst of one second until two runs tell more.
+Requests then go a little slower than that, evenly, and no other refusal follows.
 
 Faster is tried rarely, so that the pauses that failed trials cost stay below a percent or two of the time; a rate that
 was held before a drop is tried more often. ``docs/decisions/0004-throttle-governor.md`` has the alternatives, and what
