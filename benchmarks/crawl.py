@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.machine import describe_machine
 from benchmarks.measure import StallMeter
 from entra_async import ClientSecret, RetryPolicy, Session
-from entra_async.telemetry.events import Event, Exchange, PagingRestarted
+from entra_async.telemetry.events import Event, PagingRestarted, RequestFinished
 from entra_async.testing import Emulator
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ async def crawl(directory: Directory) -> dict[str, Any]:
     def hear(event: Event) -> None:
         nonlocal failed
         events[type(event)] = events.get(type(event), 0) + 1
-        failed += isinstance(event, Exchange) and event.status != 200
+        failed += isinstance(event, RequestFinished) and event.status != 200
 
     seen = Sum()
     grown = base = 0
@@ -129,7 +129,7 @@ async def crawl(directory: Directory) -> dict[str, Any]:
         "users": seen.count,
         "each exactly once": (seen.count, seen.value) == (directory.users, directory.checksum),
         "seconds": round(elapsed_s, 1),
-        "requests": events[Exchange],
+        "requests": events[RequestFinished],
         "restarts": events.get(PagingRestarted, 0),
         "memory grew by MiB": round(grown / MEBIBYTE, 1),
         "longest stall ms": round(meter.longest_s * 1000, 1),

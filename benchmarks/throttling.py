@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
-from entra_async.rules.limits.rate_estimator import Pace
+from entra_async.rules.limits.rate_estimator import RateEstimator
 
 __all__ = ("Bucket", "Result", "ideal", "simulate")
 
@@ -158,7 +158,7 @@ class Contender:
     longest_s: float = inf
 
 
-OURS: Final = Contender(name="entra_async", gate=Pace)
+OURS: Final = Contender(name="entra_async", gate=RateEstimator)
 CONTENDERS: Final = (
     OURS,
     Contender(name="sleep Retry-After", gate=NoGate, alone=True),

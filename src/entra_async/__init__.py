@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from entra_async.credentials.static_token import StaticToken as StaticToken
     from entra_async.credentials.username_password import UsernamePassword as UsernamePassword
     from entra_async.errors import EntraError as EntraError
-    from entra_async.pipeline.limiter import GateState as GateState
+    from entra_async.pipeline.limiter import LimiterStats as LimiterStats
     from entra_async.pipeline.response import Response as Response
     from entra_async.rules.filters import Field as Field
     from entra_async.rules.filters import Filter as Filter
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from entra_async.tokens.sealing import key_from_environment as key_from_environment
     from entra_async.tokens.sealing import key_from_keyring as key_from_keyring
     from entra_async.tokens.sqlite_store import SQLiteStore as SQLiteStore
-    from entra_async.tokens.stats import TokenNumbers as TokenNumbers
+    from entra_async.tokens.stats import TokenStats as TokenStats
     from entra_async.tokens.store import MemoryStore as MemoryStore
     from entra_async.tokens.store import TokenStore as TokenStore
     from entra_async.tokens.token import Token as Token
@@ -85,9 +85,9 @@ _HOMES: Final = {
     "FederationProvider": "entra_async.credentials.federation.providers",
     "Field": "entra_async.rules.filters",
     "Filter": "entra_async.rules.filters",
-    "GateState": "entra_async.pipeline.limiter",
     "Identity": "entra_async.tokens.identity",
     "KeyVault": "entra_async.credentials.key_vault",
+    "LimiterStats": "entra_async.pipeline.limiter",
     "Limits": "entra_async.config",
     "LoggingListener": "entra_async.telemetry.logs",
     "ManagedIdentity": "entra_async.credentials.managed_identity",
@@ -106,7 +106,7 @@ _HOMES: Final = {
     "Stream": "entra_async.calls.paging.stream",
     "Timeouts": "entra_async.config",
     "Token": "entra_async.tokens.token",
-    "TokenNumbers": "entra_async.tokens.stats",
+    "TokenStats": "entra_async.tokens.stats",
     "TokenStore": "entra_async.tokens.store",
     "UsernamePassword": "entra_async.credentials.username_password",
     "key_from_environment": "entra_async.tokens.sealing",

@@ -8,15 +8,15 @@ from typing import Any, Self, final
 
 from entra_async.calls.batch.batch import BatchVerbs
 from entra_async.calls.channel import Channel
-from entra_async.calls.prepare import Target
+from entra_async.calls.prepare import BaseURL
 from entra_async.calls.transfers.transfers import Transfers
 from entra_async.config import Clock, RetryPolicy
-from entra_async.credentials.connect.registry import Account
+from entra_async.credentials.connect.registry import OpenProvider
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
-from entra_async.pipeline.limiters import Gates, Governor
-from entra_async.pipeline.pipeline import Caller
-from entra_async.pipeline.preauthenticated import Outside
+from entra_async.pipeline.limiters import ConnectionLimiters, Limiters
+from entra_async.pipeline.pipeline import Pipeline
+from entra_async.pipeline.preauthenticated import PreauthenticatedRequests
 from entra_async.rules.tokens.permissions import check_permissions
 from entra_async.rules.tokens.token_request import check_token_request
 from entra_async.secrecy import wipe_locals
@@ -40,7 +40,7 @@ class _Access:
     account, and nothing holds a connection that nobody uses any more.
     """
 
-    def __init__(self, *, name: str, key: TokenKey, account: Account, broker: Broker) -> None:
+    def __init__(self, *, name: str, key: TokenKey, account: OpenProvider, broker: Broker) -> None:
         self.name = name
         self.key = key
         self.account = account
@@ -95,15 +95,15 @@ class Connection(BatchVerbs, Transfers):
         self,
         *,
         name: str,
-        target: Target,
+        target: BaseURL,
         key: TokenKey,
-        account: Account,
+        account: OpenProvider,
         broker: Broker,
         pool: Pool,
         clock: Clock,
         policy: RetryPolicy,
         listener: Listener | None = None,
-        governor: Governor,
+        governor: Limiters,
     ) -> None:
         self.name = name
         self.service: Service = target.service
@@ -118,8 +118,10 @@ class Connection(BatchVerbs, Transfers):
             if isinstance(account.source, Authorization)
             else BearerToken(broker, key, account.source, account.terms)
         )
-        gates = Gates(governor, service=self.service.name, app=access.app, max_pause_s=policy.max_retry_after_s)
-        caller = Caller(pool=pool, authorization=self._authorization, clock=clock, policy=policy, gates=gates)
+        gates = ConnectionLimiters(
+            governor, service=self.service.name, app=access.app, max_pause_s=policy.max_retry_after_s
+        )
+        caller = Pipeline(pool=pool, authorization=self._authorization, clock=clock, policy=policy, gates=gates)
         super().__init__(
             Channel(
                 name=name,
@@ -130,7 +132,7 @@ class Connection(BatchVerbs, Transfers):
                 permit=access.permit,
                 holder=access.holder,
                 listener=listener,
-                outside=Outside(pool=pool, clock=clock, policy=policy),
+                outside=PreauthenticatedRequests(pool=pool, clock=clock, policy=policy),
             )
         )
 

@@ -13,20 +13,20 @@ from typing import Any, Final, Self, Unpack, final, overload
 
 import anyio
 
-from entra_async.calls.background_tasks import Start
+from entra_async.calls.background_tasks import StartTask
 from entra_async.calls.base_urls import choose_targets
-from entra_async.calls.prepare import Target
+from entra_async.calls.prepare import BaseURL
 from entra_async.clouds import Cloud, find_cloud
 from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_kinds, check_proxy
 from entra_async.connection import Connection
 from entra_async.credentials.connect.keywords import ConnectOptions
 from entra_async.credentials.connect.parameter_sets import choose_provider
-from entra_async.credentials.connect.registry import Account, Accounts
+from entra_async.credentials.connect.registry import OpenProvider, ProviderRegistry
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.refresh_tokens import RefreshTokens
 from entra_async.errors import ClosedError, ConfigurationError
-from entra_async.pipeline.limiter import GateState
-from entra_async.pipeline.limiters import Governor
+from entra_async.pipeline.limiter import LimiterStats
+from entra_async.pipeline.limiters import Limiters
 from entra_async.rules.sign_in.identifiers import check_authority
 from entra_async.rules.tokens.scopes import qualify_scopes
 from entra_async.secrecy import wipe_locals
@@ -36,7 +36,7 @@ from entra_async.telemetry.events import Listener, combine
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import TokenKey
 from entra_async.tokens.shared import SharedTokens
-from entra_async.tokens.stats import TokenNumbers
+from entra_async.tokens.stats import TokenStats
 from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import MsalEngine
@@ -108,7 +108,7 @@ class Session(SessionVerbs):
         hears = self._hears = combine(listener)
         self._shared = None if store is None else SharedTokens(store, self._clock, listener=hears)
         timeouts = timeouts or Timeouts()
-        self._governor = Governor(clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=hears)
+        self._governor = Limiters(clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=hears)
         self._pool = Pool(
             limits=limits,
             timeouts=timeouts,
@@ -121,7 +121,7 @@ class Session(SessionVerbs):
         # Each question holds a thread while its request holds a connection: one limit for both.
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)
         self._broker = Broker(clock=self._clock, limit=limits.tokens, listener=hears, shared=self._shared)
-        self._accounts = Accounts()
+        self._accounts = ProviderRegistry()
         self._refresh_tokens = RefreshTokens()
         self._connections: dict[str, Connection] = {}
         self._default = _DEFAULT_SERVICE
@@ -170,16 +170,16 @@ class Session(SessionVerbs):
         return self._services
 
     @property
-    def _start(self) -> Start:
+    def _start(self) -> StartTask:
         return self._pool.start
 
     @property
-    def token_numbers(self) -> TokenNumbers:
+    def token_numbers(self) -> TokenStats:
         """What was counted of tokens so far: hits, misses, questions, refusals."""
         return self._broker.numbers
 
     @property
-    def throttling(self) -> Mapping[str, GateState]:
+    def throttling(self) -> Mapping[str, LimiterStats]:
         """How it stands with each gate that requests have passed: one for each limit of a service, app and tenant."""
         return self._governor.states
 
@@ -323,7 +323,7 @@ class Session(SessionVerbs):
         found = (each for each in self._connections.values() if each.service.name.lower() == service.lower())
         return next((connection.get_token for connection in found), None)
 
-    def _make(self, name: str, target: Target, account: Account, wanted: Sequence[str] | None) -> Connection:
+    def _make(self, name: str, target: BaseURL, account: OpenProvider, wanted: Sequence[str] | None) -> Connection:
         service = target.service
         scopes: tuple[str, ...] = (service.scope,)
         if wanted is not None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar, Unpack
 
-from entra_async.calls.background_tasks import Start
+from entra_async.calls.background_tasks import StartTask
 from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.fan_out import Many, invoke_many
 from entra_async.calls.operations.operation import Operation
@@ -34,7 +34,7 @@ class SessionVerbs(ABC):
 
     @property
     @abstractmethod
-    def _start(self) -> Start:
+    def _start(self) -> StartTask:
         """Starts a task that ends with the Session at the latest."""
 
     async def whoami(self, service: str | None = None) -> Identity:

@@ -19,7 +19,7 @@ from azure.core.credentials import AccessToken, AccessTokenInfo
 
 from entra_async import Session, Token
 from entra_async.cli.stall import StallMeter
-from entra_async.credentials.external import Foreign
+from entra_async.credentials.external import ExternalCredential
 from entra_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -44,7 +44,7 @@ def later() -> int:
 async def ask(credential: Any, **options: Any) -> Token:
     """Return what a connection that signs in with the credential gives."""
     async with Session() as session:
-        connection = await session.connect(Foreign(credential=credential))
+        connection = await session.connect(ExternalCredential(credential=credential))
         return await connection.get_token(**options)
 
 
@@ -65,7 +65,7 @@ async def test_azure_identity_aio_signs_in(emulator: Emulator) -> None:
     del options["connection_verify"]
     async with azure.identity.aio.ClientSecretCredential(**options) as credential:
         async with emulator.session() as session:
-            await session.connect(Foreign(credential=credential))
+            await session.connect(ExternalCredential(credential=credential))
             async with anyio.create_task_group() as group:
                 for _ in range(20):
                     group.start_soon(session.invoke, "users/ada@contoso.com")
@@ -91,7 +91,7 @@ async def test_sync_azure_identity_runs_in_a_thread(emulator: Emulator) -> None:
     meter = StallMeter()
     async with emulator.session() as session, anyio.create_task_group() as watch:
         watch.start_soon(meter.run)
-        await session.connect(Foreign(credential=credential))
+        await session.connect(ExternalCredential(credential=credential))
         user = await session.invoke("users/ada@contoso.com")
         watch.cancel_scope.cancel()
     await anyio.to_thread.run_sync(credential.close)
@@ -146,7 +146,7 @@ async def test_a_connection_is_a_credential_for_another_session(emulator: Emulat
     """A connection of one Session signs another one in, and its token stays what it is."""
     async with emulator.session() as first, emulator.session() as second:
         connection = await first.connect(emulator.client_secret)
-        other = await second.connect(Foreign(credential=connection))
+        other = await second.connect(ExternalCredential(credential=connection))
         assert await other.get_token() is await connection.get_token()
 
     assert len(emulator.token_requests) == 1
@@ -295,7 +295,7 @@ async def test_cancelling_leaves_a_sync_credential_behind() -> None:
         async with Session() as session:
             started = time.monotonic()
             async with anyio.create_task_group() as group:
-                group.start_soon(session.connect, Foreign(credential=hang))
+                group.start_soon(session.connect, ExternalCredential(credential=hang))
                 while not begun.is_set():
                     await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
@@ -311,7 +311,7 @@ async def test_a_time_limit_ends_the_wait() -> None:
     for credential in (anyio.sleep_forever, threading.Event().wait):
         async with Session() as session:
             with pytest.raises(AuthenticationError, match=r"no answer within 0\.05 s"):
-                await session.connect(Foreign(credential=_hanging(credential), timeout_s=0.05))
+                await session.connect(ExternalCredential(credential=_hanging(credential), timeout_s=0.05))
 
 
 def _hanging(wait: Callable[..., Any]) -> Callable[[], Any]:
@@ -332,7 +332,7 @@ def _hanging(wait: Callable[..., Any]) -> Callable[[], Any]:
 def test_what_can_give_no_token_is_refused(values: dict[str, Any]) -> None:
     """What is neither credential nor callable, a class, or a callable that needs more, is refused at once."""
     with pytest.raises(ConfigurationError) as caught:
-        Foreign(**values)
+        ExternalCredential(**values)
 
     assert caught.value.hint
 
@@ -344,18 +344,18 @@ async def test_the_same_credential_is_one_account() -> None:
         __hash__ = None  # type: ignore[assignment]
 
     credential = Unhashable()
-    assert Foreign(credential=credential) == Foreign(credential=credential)
-    assert Foreign(credential=credential) != Foreign(credential=Unhashable())
+    assert ExternalCredential(credential=credential) == ExternalCredential(credential=credential)
+    assert ExternalCredential(credential=credential) != ExternalCredential(credential=Unhashable())
     async with Session() as session:
-        await session.connect(Foreign(credential=credential))
-        await session.connect(Foreign(credential=credential), service="GraphBeta")
+        await session.connect(ExternalCredential(credential=credential))
+        await session.connect(ExternalCredential(credential=credential), service="GraphBeta")
 
     assert len(credential.asked) == 1
 
 
 def test_it_is_pickled_as_far_as_its_credential_is() -> None:
     """A callable that can be pickled makes a provider that can be, and its repr shows nothing of it."""
-    loaded = pickle.loads(pickle.dumps(Foreign(credential=_sync_callable)))
+    loaded = pickle.loads(pickle.dumps(ExternalCredential(credential=_sync_callable)))
 
-    assert loaded == Foreign(credential=_sync_callable)
-    assert repr(loaded) == "Foreign(timeout_s=360.0)"
+    assert loaded == ExternalCredential(credential=_sync_callable)
+    assert repr(loaded) == "ExternalCredential(timeout_s=360.0)"

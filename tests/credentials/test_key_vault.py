@@ -13,7 +13,7 @@ from entra_async import ClientSecret, Session
 from entra_async.cli.stall import StallMeter
 from entra_async.credentials.key_vault import KeyVault
 from entra_async.errors import AuthenticationError, ConfigurationError, EntraError
-from entra_async.telemetry.events import Exchange
+from entra_async.telemetry.events import RequestFinished
 from entra_async.testing import Emulator
 from entra_async.testing.crypto.keys import make_key_pair
 from entra_async.testing.entra.tenant import App
@@ -247,7 +247,7 @@ async def test_every_request_goes_through_the_pool(
     async with emulator.session(listener=seen.append) as session:
         await session.connect(provider(emulator, app))
 
-    assert sum(event.url.startswith(emulator.vault.url) for event in seen if isinstance(event, Exchange)) >= 3
+    assert sum(event.url.startswith(emulator.vault.url) for event in seen if isinstance(event, RequestFinished)) >= 3
 
 
 @pytest.mark.parametrize(

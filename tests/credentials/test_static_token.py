@@ -22,8 +22,8 @@ from entra_async.errors import (
     InteractionRequiredError,
     RequestTimeoutError,
 )
-from entra_async.pipeline.limiters import Gates, Governor
-from entra_async.pipeline.pipeline import Caller
+from entra_async.pipeline.limiters import ConnectionLimiters, Limiters
+from entra_async.pipeline.pipeline import Pipeline
 from entra_async.testing import Emulator
 from entra_async.transport.pool import Pool
 
@@ -139,14 +139,14 @@ async def test_custom_headers_are_asked_for_each_attempt(emulator: Emulator) -> 
 
     emulator.faults.add("/v1.0/*", status=503)
     pool = Pool(limits=Limits(), timeouts=Timeouts(), trust=emulator.ca_file)
-    governor = Governor(clock=SystemClock(), limits=Limits(), queue_s=1)
+    governor = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1)
     try:
-        caller = Caller(
+        caller = Pipeline(
             pool=pool,
             authorization=source(headers),
             clock=SystemClock(),
             policy=RetryPolicy(base_delay_s=0.001),
-            gates=Gates(governor, service="Graph", app=lambda: "an app", max_pause_s=1),
+            gates=ConnectionLimiters(governor, service="Graph", app=lambda: "an app", max_pause_s=1),
         )
         response = await caller.call("GET", f"{emulator.graph_url}/v1.0/users/ada@contoso.com", headers={})
     finally:

@@ -26,7 +26,7 @@ from entra_async import (
     StaticToken,
     UsernamePassword,
 )
-from entra_async.credentials.external import Foreign
+from entra_async.credentials.external import ExternalCredential
 from entra_async.credentials.sources.store_name import stored_as
 
 AUTHORITY = "https://login.microsoftonline.com"
@@ -75,7 +75,7 @@ def test_what_is_not_shared() -> None:
         AzureCli(),
         StaticToken(token="eyJ", expires_on=4_000_000_000),
         CustomHeaders(headers=lambda: {"X-Key": "a"}),
-        Foreign(credential=lambda: "token"),
+        ExternalCredential(credential=lambda: "token"),
         Browser(**client, prompt="login"),
         ManagedIdentity(fall_back_to_azure_cli=True),
         object(),

@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 import pytest
 
-from entra_async import Connection, GateState, Limits, RetryPolicy, Session
+from entra_async import Connection, LimiterStats, Limits, RetryPolicy, Session
 from entra_async.config import SystemClock
 from entra_async.errors import BadRequestError, ConfigurationError, ThrottledError
-from entra_async.pipeline.limiters import Governor
+from entra_async.pipeline.limiters import Limiters
 from entra_async.rules.limits.documented import UNKNOWN
 from entra_async.telemetry.events import Throttled
 from entra_async.testing import Emulator
@@ -40,7 +40,7 @@ async def quiet(emulator: Emulator, **options: Any) -> AsyncIterator[tuple[Sessi
             yield session, clock
 
 
-def directory(session: Session) -> GateState:
+def directory(session: Session) -> LimiterStats:
     """Return the state of the only gate of the directory."""
     (state,) = (state for name, state in session.throttling.items() if " directory " in name)
     return state
@@ -282,7 +282,7 @@ async def test_each_mailbox_has_a_gate(emulator: Emulator) -> None:
 
 def test_gates_that_nobody_needs_are_forgotten() -> None:
     """A crawl of a million mailboxes does not hold a million gates; one that is closed is kept."""
-    governor = Governor(clock=SystemClock(), limits=Limits(), queue_s=1.0)
+    governor = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1.0)
     closed = governor.gate("graph", "an app", "mail of ada", UNKNOWN)
     closed.pace.pause(SystemClock().monotonic(), 1000.0)
     for number in range(10_000):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.operations import Report, Way, choose_way, decide_poll_s, read_refusal, read_report
+from entra_async.rules.operations import OperationStatus, Way, choose_way, decide_poll_s, read_refusal, read_report
 
 MONITOR = "https://management.azure.com/subscriptions/1/operations/2"
 RUNNING = {"properties": {"provisioningState": "Creating"}}
@@ -50,54 +50,59 @@ def test_how_an_operation_is_followed(
 @pytest.mark.parametrize(
     ("way", "status", "body", "report"),
     [
-        ("status", 200, {"status": "InProgress", "percentComplete": 40}, Report("InProgress", done=False, percent=40)),
-        ("status", 202, {"status": "Succeeded"}, Report("Succeeded", done=True)),
+        (
+            "status",
+            200,
+            {"status": "InProgress", "percentComplete": 40},
+            OperationStatus("InProgress", done=False, percent=40),
+        ),
+        ("status", 202, {"status": "Succeeded"}, OperationStatus("Succeeded", done=True)),
         (
             "status",
             200,
             {"status": "Failed", "error": {"code": "SkuNotAvailable", "message": "None left."}},
-            Report("Failed", done=True, failed=True, code="SkuNotAvailable", reason="None left."),
+            OperationStatus("Failed", done=True, failed=True, code="SkuNotAvailable", reason="None left."),
         ),
-        ("status", 200, {"status": "Canceled"}, Report("Canceled", done=True, failed=True)),
+        ("status", 200, {"status": "Canceled"}, OperationStatus("Canceled", done=True, failed=True)),
         ("status", 200, {"state": "Succeeded"}, None),
         ("status", 200, None, None),
-        ("location", 202, None, Report("InProgress", done=False)),
-        ("location", 200, {"id": "1"}, Report("Succeeded", done=True)),
-        ("location", 204, None, Report("Succeeded", done=True)),
+        ("location", 202, None, OperationStatus("InProgress", done=False)),
+        ("location", 200, {"id": "1"}, OperationStatus("Succeeded", done=True)),
+        ("location", 204, None, OperationStatus("Succeeded", done=True)),
         # A result of Azure that has a status of its own is a result.
-        ("location", 200, {"id": "1", "status": "Failed"}, Report("Succeeded", done=True)),
+        ("location", 200, {"id": "1", "status": "Failed"}, OperationStatus("Succeeded", done=True)),
         # Graph answers 202 with a report that says that it is over, and 200 with one that says that it is not.
         (
             "location",
             202,
             {"status": "completed", "percentageComplete": 100.0, "resourceId": "01MO"},
-            Report("completed", done=True, percent=100.0),
+            OperationStatus("completed", done=True, percent=100.0),
         ),
         (
             "location",
             200,
             {"status": "inProgress", "operationType": "createTeam", "targetResourceLocation": "/teams('1')"},
-            Report("inProgress", done=False, link="/teams('1')"),
+            OperationStatus("inProgress", done=False, link="/teams('1')"),
         ),
         (
             "location",
             200,
             {"status": "failed", "operation": "itemCopy", "errorCode": "nameAlreadyExists", "statusDescription": "x"},
-            Report("failed", done=True, failed=True, code="nameAlreadyExists", reason="x"),
+            OperationStatus("failed", done=True, failed=True, code="nameAlreadyExists", reason="x"),
         ),
-        ("resource", 200, RUNNING, Report("Creating", done=False)),
-        ("resource", 200, READY, Report("Succeeded", done=True)),
-        ("resource", 200, {"id": "1"}, Report("Succeeded", done=True)),
-        ("resource", 202, None, Report("Accepted", done=False)),
+        ("resource", 200, RUNNING, OperationStatus("Creating", done=False)),
+        ("resource", 200, READY, OperationStatus("Succeeded", done=True)),
+        ("resource", 200, {"id": "1"}, OperationStatus("Succeeded", done=True)),
+        ("resource", 202, None, OperationStatus("Accepted", done=False)),
         (
             "resource",
             200,
             {"properties": {"provisioningState": "Failed", "error": {"code": "X"}}},
-            Report("Failed", done=True, failed=True, code="X"),
+            OperationStatus("Failed", done=True, failed=True, code="X"),
         ),
     ],
 )
-def test_how_an_operation_stands(way: Way, status: int, body: Any, report: Report | None) -> None:
+def test_how_an_operation_stands(way: Way, status: int, body: Any, report: OperationStatus | None) -> None:
     """Final words are final in any case of letters; every other word means that it goes on."""
     assert read_report(way, status, {}, body) == report
 
@@ -105,24 +110,24 @@ def test_how_an_operation_stands(way: Way, status: int, body: Any, report: Repor
 @pytest.mark.parametrize(
     ("way", "method", "status", "report"),
     [
-        ("location", "PUT", 409, Report("Failed", done=True, failed=True)),
+        ("location", "PUT", 409, OperationStatus("Failed", done=True, failed=True)),
         ("location", "PUT", 404, None),
         ("location", "PUT", 401, None),
         ("location", "PUT", 429, None),
         ("location", "PUT", 503, None),
         ("status", "PUT", 409, None),
-        ("resource", "DELETE", 404, Report("Succeeded", done=True)),
+        ("resource", "DELETE", 404, OperationStatus("Succeeded", done=True)),
         ("resource", "PUT", 404, None),
     ],
 )
-def test_what_an_error_says(way: Way, method: str, status: int, report: Report | None) -> None:
+def test_what_an_error_says(way: Way, method: str, status: int, report: OperationStatus | None) -> None:
     """The Location of what failed answers with its error; a resource that is gone was deleted; else nothing is said."""
     assert read_refusal(way, method, status) == report
 
 
 def test_a_redirect_is_the_end() -> None:
     """A monitor that redirects leads to the result."""
-    assert read_report("location", 303, {"Location": "/x"}, None) == Report("completed", done=True, link="/x")
+    assert read_report("location", 303, {"Location": "/x"}, None) == OperationStatus("completed", done=True, link="/x")
     assert read_report("location", 303, {}, None) is None
 
 

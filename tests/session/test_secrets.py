@@ -21,7 +21,7 @@ import entra_async
 from entra_async import ClientSecret, MemoryStore, Session, Token
 from entra_async.errors import ConfigurationError, EntraError, ForbiddenError
 from entra_async.secrecy import wipe_locals
-from entra_async.telemetry.events import Exchange
+from entra_async.telemetry.events import RequestFinished
 from entra_async.testing import Emulator
 from tests.support.secrecy import Watch, everything_about, frames_of
 from tests.support.virtual_clock import VirtualClock
@@ -53,7 +53,7 @@ async def test_no_secret_shows(fault: str, emulator: Emulator, caplog: pytest.Lo
     app = emulator.register_app(secret=CANARY)
     provider = ClientSecret(client_id=app.client_id, tenant_id=emulator.tenant_id, client_secret=CANARY)
     FAULTS[fault](emulator)
-    events: list[Exchange] = []
+    events: list[RequestFinished] = []
     seen = [repr(provider), str(provider)]
     tokens = []
     async with emulator.session(clock=VirtualClock(), listener=events.append) as session:
@@ -180,7 +180,7 @@ def test_the_watch_sees() -> None:
     vars(marked)["token"] = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJncmFwaCIsInRpZCI6IjEifQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
     watch.judge(marked)
     watch.emit(logging.LogRecord("msal", logging.DEBUG, __file__, 1, "%s", (CANARY,), None))
-    watch.hear(Exchange("GET", f"https://graph.example/{CANARY}", 200, 0.1))
+    watch.hear(RequestFinished("GET", f"https://graph.example/{CANARY}", 200, 0.1))
     code = compile("def fail(held):\n    raise ValueError", "a file", "exec")
     names: dict[str, Any] = {"__name__": "entra_async.example"}
     exec(code, names)
@@ -191,7 +191,7 @@ def test_the_watch_sees() -> None:
             watch.judge(failure)
             raise
 
-    assert {"EntraError", "log of msal", "event Exchange", "entra_async.example:fail: held"} <= set(watch.leaks)
+    assert {"EntraError", "log of msal", "event RequestFinished", "entra_async.example:fail: held"} <= set(watch.leaks)
 
 
 def test_a_token_is_not_pickled() -> None:

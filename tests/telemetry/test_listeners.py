@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from entra_async import DeltaState, LoggingListener, MemoryStore, OpenTelemetryListener
 from entra_async.errors import ForbiddenError
-from entra_async.telemetry.events import Exchange, TokenAsked
+from entra_async.telemetry.events import RequestFinished, TokenRequested
 from entra_async.testing import Emulator
 
 
@@ -30,7 +30,7 @@ async def test_events_are_log_records(emulator: Emulator, caplog: pytest.LogCapt
 
     records = [record for record in caplog.records if record.name == "entra_async"]
     events = [vars(record)["event"] for record in records]
-    assert [type(event) for event in events] == [Exchange, TokenAsked, Exchange, Exchange]
+    assert [type(event) for event in events] == [RequestFinished, TokenRequested, RequestFinished, RequestFinished]
     assert [record.levelname for record in records] == ["DEBUG", "DEBUG", "WARNING", "DEBUG"]
     assert "reason=missing" in records[1].getMessage()
 

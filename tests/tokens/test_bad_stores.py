@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from entra_async.errors import StoreError
 from entra_async.telemetry.events import Event, StoreUsed
-from entra_async.tokens.shared import Answer, SharedTokens
+from entra_async.tokens.shared import SharedTokens, TokenResponse
 from entra_async.tokens.token import Token
 from tests.support.virtual_clock import VirtualClock
 
@@ -97,7 +97,7 @@ class Asked:
         self.count += 1
         return Token(f"token {self.count}", FAR)
 
-    async def fetch(self, name: str = "name") -> Answer:
+    async def fetch(self, name: str = "name") -> TokenResponse:
         return await self.shared.fetch(name, self.ask, is_enough=lambda _: True)
 
 
@@ -117,7 +117,7 @@ async def test_a_store_that_answers_nonsense_is_done_without(work: Callable[...,
     asked = Asked(SharedTokens(Store(work), VirtualClock(), listener=heard.append))
     answer = await asked.fetch("a secret name")
 
-    assert answer == Answer(Token("token 1", FAR), None, "service")
+    assert answer == TokenResponse(Token("token 1", FAR), None, "service")
     assert errors(heard)
     assert "secret name" not in repr(heard)
     assert "token 1" not in repr(heard)
@@ -277,4 +277,4 @@ async def test_a_token_of_an_older_version_is_taken() -> None:
 
     answer = await Asked(SharedTokens(Store(give), VirtualClock())).fetch()
 
-    assert answer == Answer(Token("older", FAR), None, "store")
+    assert answer == TokenResponse(Token("older", FAR), None, "store")

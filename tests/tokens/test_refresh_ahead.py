@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from entra_async.errors import AuthenticationError
-from entra_async.telemetry.events import Event, TokenAsked
+from entra_async.telemetry.events import Event, TokenRequested
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.token import Token
 from tests.support.scripted_source import KEY, Clock, PersonSource, Source, settle
@@ -93,7 +93,7 @@ async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
 
     assert (await broker.get(KEY, source)).token == f"token {source.asked}"
     assert 3 <= asked_during_outage <= 10
-    failed = [event for event in heard if isinstance(event, TokenAsked) and event.error is not None]
+    failed = [event for event in heard if isinstance(event, TokenRequested) and event.error is not None]
     assert {event.error for event in failed} == {"AuthenticationError AADSTS90033"}
     assert all(event.reason == "ahead" and event.retry_in_s is not None for event in failed)
     assert failed[0].retry_in_s == 30

@@ -20,7 +20,7 @@ from azure.identity.aio import ClientSecretCredential
 
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
-from entra_async.telemetry.events import Event, Exchange
+from entra_async.telemetry.events import Event, RequestFinished
 from entra_async.testing import Emulator
 from entra_async.transport.pool import Pool
 from tests.support.virtual_clock import VirtualClock
@@ -68,7 +68,9 @@ async def test_an_azure_client_sends_through_the_pool(
         token = await credential.get_token("https://graph.microsoft.com/.default")
 
     assert token.token
-    assert [(event.method, event.status) for event in exchanges if isinstance(event, Exchange)] == [("POST", 200)]
+    assert [(event.method, event.status) for event in exchanges if isinstance(event, RequestFinished)] == [
+        ("POST", 200)
+    ]
     assert emulator.token_requests[0].form["grant_type"] == "client_credentials"
 
 

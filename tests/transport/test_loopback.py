@@ -10,7 +10,7 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from entra_async.errors import AuthenticationError
-from entra_async.transport.loopback import Loopback, Page, Visit, listen
+from entra_async.transport.loopback import Loopback, ReplyPage, Visit, listen
 
 FORM = "Content-Type: application/x-www-form-urlencoded"
 
@@ -31,9 +31,9 @@ async def exchange(port: int, raw: str | bytes, *, host: str = "127.0.0.1") -> s
 
 @asynccontextmanager
 async def serving(visits: list[Visit], *, read_s: float = 10.0) -> AsyncIterator[Loopback]:
-    async def visit(came: Visit) -> Page:
+    async def visit(came: Visit) -> ReplyPage:
         visits.append(came)
-        return Page(200, "<p>seen</p>")
+        return ReplyPage(200, "<p>seen</p>")
 
     async with listen(read_s=read_s) as loopback, anyio.create_task_group() as group:
         group.start_soon(lambda: loopback.serve(visit, hosts=frozenset({f"localhost:{loopback.port}"})))

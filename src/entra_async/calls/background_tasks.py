@@ -10,12 +10,12 @@ import anyio
 
 from entra_async.errors import ClosedError
 
-__all__ = ("Start", "abandon", "arrive")
+__all__ = ("StartTask", "abandon", "arrive")
 
 T = TypeVar("T")
 
 
-class Start(Protocol):
+class StartTask(Protocol):
     """How a task is started that somebody else ends, if need be."""
 
     def __call__(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:

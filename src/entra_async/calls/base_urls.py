@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from entra_async.calls.prepare import Target
+from entra_async.calls.prepare import BaseURL
 from entra_async.clouds import Cloud
 from entra_async.errors import ConfigurationError
 from entra_async.rules.http.urls import check_service_url
@@ -24,7 +24,7 @@ def choose_targets(
     resource: str | None,
     parameters: Mapping[str, str] | None,
     name: str | None,
-) -> list[Target]:
+) -> list[BaseURL]:
     """
     Return a target for each service, or one for the resource.
 
@@ -62,7 +62,7 @@ def choose_targets(
         found = [there[each] if isinstance(each, str) and each in there else services.find(each) for each in names]
         if service_url is not None:
             found = [replace(found[0], url=service_url)]
-    targets = [Target(each, parameters or {}) for each in found]
+    targets = [BaseURL(each, parameters or {}) for each in found]
     for target in targets:
         if parameters:
             target.base(None)  # what is given must fit; what is missing may come with each request

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, final
 
-from entra_async.calls.background_tasks import Start
-from entra_async.calls.prepare import Prepared, Target, prepare
+from entra_async.calls.background_tasks import StartTask
+from entra_async.calls.prepare import BaseURL, PreparedRequest, prepare
 from entra_async.config import Clock
-from entra_async.pipeline.pipeline import Caller
-from entra_async.pipeline.preauthenticated import Outside
+from entra_async.pipeline.pipeline import Pipeline
+from entra_async.pipeline.preauthenticated import PreauthenticatedRequests
 from entra_async.pipeline.response import Response
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
 from entra_async.telemetry.events import Event, Listener, notify
-from entra_async.transport.messages import Sender
-from entra_async.transport.streams import Stream
+from entra_async.transport.messages import Transport
+from entra_async.transport.streams import BodyStream
 
 __all__ = ("Channel",)
 
@@ -43,14 +43,14 @@ class Channel:
         self,
         *,
         name: str,
-        target: Target,
-        caller: Caller,
+        target: BaseURL,
+        caller: Pipeline,
         clock: Clock,
-        start: Start,
+        start: StartTask,
         permit: Callable[[Iterable[str] | None], Awaitable[None]],
         holder: Callable[[], Awaitable[tuple[str | None, str | None]]],
         listener: Listener | None,
-        outside: Outside,
+        outside: PreauthenticatedRequests,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -73,11 +73,11 @@ class Channel:
         return self._target.service
 
     @property
-    def carrier(self) -> Sender:
+    def carrier(self) -> Transport:
         """What sends a request once, with a token."""
         return self._caller
 
-    def over(self, sender: Sender) -> Channel:
+    def over(self, sender: Transport) -> Channel:
         """Return a channel whose requests travel inside those that *sender* makes."""
         return Channel(
             name=self.name,
@@ -115,7 +115,7 @@ class Channel:
         body: Any = None,
         content_type: str | None = None,
         parameters: Mapping[str, str] | None = None,
-    ) -> Prepared:
+    ) -> PreparedRequest:
         """
         Return the request that these arguments describe; see :func:`entra_async.calls.prepare.prepare`.
 
@@ -135,14 +135,14 @@ class Channel:
 
     async def send(
         self,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         *,
         timeout_s: float | None = None,
         idempotent: bool | None = None,
         follow: bool = True,
     ) -> Response:
         """
-        Send a request and return its answer; see :meth:`entra_async.pipeline.pipeline.Caller.call`.
+        Send a request and return its answer; see :meth:`entra_async.pipeline.pipeline.Pipeline.call`.
 
         Args:
             prepared: The request.
@@ -169,7 +169,7 @@ class Channel:
 
     async def open(
         self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None
-    ) -> tuple[Response, Stream | None]:
+    ) -> tuple[Response, BodyStream | None]:
         """
         GET a URL that was checked, and return the answer, or a redirect, while its body arrives.
 
@@ -187,7 +187,7 @@ class Channel:
             wipe_locals(error)
             raise
 
-    async def follow(self, prepared: Prepared, link: str, *, timeout_s: float | None = None) -> Response:
+    async def follow(self, prepared: PreparedRequest, link: str, *, timeout_s: float | None = None) -> Response:
         """
         GET a link that was checked, with the headers of the request that led to it.
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
 
-from entra_async.calls.background_tasks import Start, abandon, arrive
+from entra_async.calls.background_tasks import StartTask, abandon, arrive
 from entra_async.calls.request import Request, RequestLike, as_request
 from entra_async.errors import ClosedError, ConfigurationError, EntraError
 
@@ -53,7 +53,7 @@ async def fan_out(
     given: Many[T],
     call: Callable[[T], Awaitable[Any]],
     *,
-    start: Start,
+    start: StartTask,
     concurrency: int,
     ordered: bool = False,
     stop_on_error: bool = False,
@@ -131,7 +131,7 @@ def invoke_many(
     requests: Many[GivenT],
     invoke: Callable[[Request], Awaitable[Any]],
     *,
-    start: Start,
+    start: StartTask,
     concurrency: int,
     ordered: bool,
     stop_on_error: bool,

@@ -13,7 +13,7 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.http.urls import build_url, encode_query, expand
 from entra_async.services import Service
 
-__all__ = ("Prepared", "Target", "check_call", "prepare")
+__all__ = ("BaseURL", "PreparedRequest", "check_call", "prepare")
 
 # RFC 9110, sections 5.6.2 (token) and 5.5 (field values)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -23,7 +23,7 @@ _OURS: Final = frozenset({"authorization", "client-request-id", "content-length"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class BaseURL:
     """
     Where the requests of a connection go.
 
@@ -61,7 +61,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRequest:
     """
     A request that is right in itself.
 
@@ -108,7 +108,7 @@ def _check_mapping(value: object, field_: str) -> None:
 
 
 def prepare(
-    target: Target,
+    target: BaseURL,
     path: str,
     *,
     method: str = "GET",
@@ -117,7 +117,7 @@ def prepare(
     body: Any = None,
     content_type: str | None = None,
     parameters: Mapping[str, str] | None = None,
-) -> Prepared:
+) -> PreparedRequest:
     """
     Return the request that these arguments describe.
 
@@ -139,7 +139,7 @@ def prepare(
         sent = {other: sent[other] for other in sent if other.lower() != str(header).lower()}
         sent[_check_name(header)] = _check_value(header, text)
     content = _encode(body, sent, content_type)
-    return Prepared(method.upper(), url, sent, content)
+    return PreparedRequest(method.upper(), url, sent, content)
 
 
 def _join_query(service: Service, path: object, query: Mapping[str, object] | None) -> str:

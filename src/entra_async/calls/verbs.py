@@ -11,9 +11,9 @@ from entra_async.calls.channel import Channel
 from entra_async.calls.delta.query import Delta
 from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.fan_out import Many, invoke_many
-from entra_async.calls.paging.pager import Collection, Walk
+from entra_async.calls.paging.pager import Pager, PageSource
 from entra_async.calls.paging.stream import Stream
-from entra_async.calls.prepare import Prepared, check_call
+from entra_async.calls.prepare import PreparedRequest, check_call
 from entra_async.calls.request import Request, RequestLike
 from entra_async.errors import ConfigurationError
 from entra_async.rules.http.decoding import Page
@@ -336,7 +336,7 @@ class Verbs:
             message = f"The request is for {wanted!r}, but this is {channel.name!r}."
             raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
 
-    def _prepare(self, request: Request) -> Prepared:
+    def _prepare(self, request: Request) -> PreparedRequest:
         return self._channel.prepare(
             request.path,
             method=request.method,
@@ -349,16 +349,16 @@ class Verbs:
 
     def _walk(
         self,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         kind: Any,
         timeout_s: float | None,
         required_scopes: Iterable[str] | None,
         *,
         repeatable: bool = True,
         begin: Position | None = None,
-    ) -> Walk:
+    ) -> Pager:
         channel = self._channel
-        collection = Collection(
+        collection = PageSource(
             url=prepared.url,
             fetch=partial(channel.follow, prepared, timeout_s=timeout_s),
             start=channel.start,
@@ -370,4 +370,4 @@ class Verbs:
             page_sizes=channel.service.page_sizes,
             repeatable=repeatable,
         )
-        return Walk(collection, begin)
+        return Pager(collection, begin)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from entra_async.certificates.pem import parse_pem
 from entra_async.certificates.pkcs12 import parse_pkcs12
 from entra_async.certificates.signing import SigningCertificate, belongs_to, check
-from entra_async.certificates.source import Source, read_source
+from entra_async.certificates.source import CertificateBytes, read_source
 from entra_async.errors import ConfigurationError
 
 __all__ = ("CertificateFile", "load_certificate")
@@ -96,7 +96,7 @@ class CertificateFile:
             listed.append((certificate, key, chain))
         return listed
 
-    def _read(self) -> tuple[Source, Sequence[PrivateKeyTypes], Sequence[x509.Certificate]]:
+    def _read(self) -> tuple[CertificateBytes, Sequence[PrivateKeyTypes], Sequence[x509.Certificate]]:
         source, content = read_source(self._path, self._data)
         last = self._last
         if last is None or last[0] != content:
@@ -105,7 +105,7 @@ class CertificateFile:
 
 
 def _parse(
-    content: bytes, secret: bytes | None, source: Source
+    content: bytes, secret: bytes | None, source: CertificateBytes
 ) -> tuple[list[PrivateKeyTypes], list[x509.Certificate]]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         # Windows PowerShell writes text as UTF-16.
@@ -128,7 +128,11 @@ def _encode_password(password: object) -> bytes | None:
 
 
 def _assemble(
-    keys: Sequence[PrivateKeyTypes], certificates: Sequence[x509.Certificate], *, now: datetime, source: Source
+    keys: Sequence[PrivateKeyTypes],
+    certificates: Sequence[x509.Certificate],
+    *,
+    now: datetime,
+    source: CertificateBytes,
 ) -> SigningCertificate:
     if not keys:
         hint = "Export the certificate together with its private key; a key marked as not exportable cannot be."

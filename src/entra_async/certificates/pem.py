@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from entra_async.certificates.source import Source
+from entra_async.certificates.source import CertificateBytes
 
 __all__ = ("parse_pem",)
 
@@ -26,7 +26,7 @@ _COPY_AGAIN: Final = "Copy it again; an environment variable, for one, easily lo
 
 
 def parse_pem(
-    content: bytes, password: bytes | None, source: Source
+    content: bytes, password: bytes | None, source: CertificateBytes
 ) -> tuple[list[PrivateKeyTypes], list[x509.Certificate]]:
     """
     Return all private keys and all certificates, each in the order of the file.
@@ -42,14 +42,14 @@ def parse_pem(
     return keys, certificates
 
 
-def _load_certificate(block: bytes, source: Source) -> x509.Certificate:
+def _load_certificate(block: bytes, source: CertificateBytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(block)
     except ValueError as error:
         raise source.refuse(problem="holds a damaged certificate.", hint=_COPY_AGAIN) from error
 
 
-def _load_key(block: bytes, password: bytes | None, source: Source) -> PrivateKeyTypes:
+def _load_key(block: bytes, password: bytes | None, source: CertificateBytes) -> PrivateKeyTypes:
     if block.startswith(b"-----BEGIN OPENSSH"):
         hint = "Convert it with: ssh-keygen -p -m PKCS8 -f KEYFILE"
         raise source.refuse(problem="holds a private key in a format of OpenSSH's own.", hint=hint)

@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
-from entra_async.certificates.source import Source
+from entra_async.certificates.source import CertificateBytes
 from entra_async.errors import ConfigurationError
 
 __all__ = ("parse_pkcs12",)
 
 
 def parse_pkcs12(
-    content: bytes, password: bytes | None, source: Source
+    content: bytes, password: bytes | None, source: CertificateBytes
 ) -> tuple[list[PrivateKeyTypes], list[x509.Certificate]]:
     """
     Return the private key, if there is one, and all certificates.
@@ -72,7 +72,7 @@ def _declared_length(content: bytes) -> int | None:
     return length if content[start : start + 3] == b"\x02\x01\x03" else None
 
 
-def _not_pkcs12(content: bytes, source: Source) -> ConfigurationError:
+def _not_pkcs12(content: bytes, source: CertificateBytes) -> ConfigurationError:
     if _is_certificate(content):
         hint = "Give the PFX or PEM file that also holds its private key; a .cer or .crt file never does."
         return source.refuse(problem="is a certificate without its private key.", hint=hint)

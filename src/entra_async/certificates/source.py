@@ -9,14 +9,14 @@ from typing import Final
 
 from entra_async.errors import ConfigurationError
 
-__all__ = ("Source", "read_source")
+__all__ = ("CertificateBytes", "read_source")
 
 # A key with a long chain takes a few tens of kilobytes; more is not what was meant.
 _MAX_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CertificateBytes:
     """
     What the caller gave.
 
@@ -33,7 +33,7 @@ class Source:
         return ConfigurationError(f"{self.name} {problem}", field=field or self.field, hint=hint)
 
 
-def read_source(path: str | os.PathLike[str] | None, data: bytes | None) -> tuple[Source, bytes]:
+def read_source(path: str | os.PathLike[str] | None, data: bytes | None) -> tuple[CertificateBytes, bytes]:
     """
     Return what was given and the bytes it holds. Blocks while it reads.
 
@@ -41,10 +41,10 @@ def read_source(path: str | os.PathLike[str] | None, data: bytes | None) -> tupl
         ConfigurationError: If not exactly one of *path* and *data* is given, or it cannot be read, or is empty.
     """
     if path is not None and data is None:
-        source = Source(str(path), "path")
+        source = CertificateBytes(str(path), "path")
         content = _read(path, source)
     elif data is not None and path is None:
-        source = Source("The data", "data")
+        source = CertificateBytes("The data", "data")
         if not isinstance(data, bytes | bytearray | memoryview):
             hint = "Encode PEM text with .encode(); decode base64 text with base64.b64decode()."
             raise source.refuse(problem=f"is a {type(data).__name__}, not bytes.", hint=hint)
@@ -59,7 +59,7 @@ def read_source(path: str | os.PathLike[str] | None, data: bytes | None) -> tupl
     return source, content
 
 
-def _read(path: str | os.PathLike[str], source: Source) -> bytes:
+def _read(path: str | os.PathLike[str], source: CertificateBytes) -> bytes:
     try:
         # Windows says of a directory that it may not be read.
         content = None if Path(path).is_dir() else _read_file(Path(path))

@@ -16,7 +16,7 @@ from entra_async.credentials.client_secret import ClientSecret
 from entra_async.credentials.provider import Provider
 from entra_async.errors import EntraError
 from entra_async.session import Session
-from entra_async.telemetry.events import Event, Exchange
+from entra_async.telemetry.events import Event, RequestFinished
 from entra_async.testing import Emulator
 
 __all__ = ("Job", "Progress", "run_on_emulator", "run_on_tenant")
@@ -69,7 +69,7 @@ class Job:
 
     def hear(self, event: Event) -> None:
         """Count one attempt of one request."""
-        if not isinstance(event, Exchange):
+        if not isinstance(event, RequestFinished):
             return
         if _TOKEN_ENDPOINT.search(event.url):
             self.token_requests += 1

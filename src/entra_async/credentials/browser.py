@@ -17,7 +17,7 @@ from entra_async.credentials.interactive.callback import call
 from entra_async.credentials.interactive.pages import failed_page, not_found_page, refused_page, signed_in_page
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.store_name import stored_as
-from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -30,7 +30,7 @@ from entra_async.rules.sign_in.identifiers import check_client_id, check_tenant_
 from entra_async.rules.sign_in.person import check_callable, check_scopes, check_timeout_s, check_user_name
 from entra_async.rules.sign_in.redirects import Redirect, check_redirect_uri, choose_port, redirect_to
 from entra_async.tokens.source import TokenSource
-from entra_async.transport.loopback import Page, Visit, listen
+from entra_async.transport.loopback import ReplyPage, Visit, listen
 
 __all__ = ("Browser",)
 
@@ -121,7 +121,7 @@ class Browser:
     def open(self, context: SignInContext) -> TokenSource:
         """Return a live source of tokens; the Session calls this."""
 
-        async def sign_in(question: Question) -> Granted:
+        async def sign_in(question: UserTokenRequest) -> Grant:
             return await _sign_in(self, context, question)
 
         return UserTokenSource(
@@ -135,7 +135,7 @@ class Browser:
         )
 
 
-async def _sign_in(provider: Browser, context: SignInContext, question: Question) -> Granted:
+async def _sign_in(provider: Browser, context: SignInContext, question: UserTokenRequest) -> Grant:
     async with listen(choose_port(provider.redirect_uri, port=provider.port)) as loopback:
         redirect = redirect_to(provider.redirect_uri, port=loopback.port)
         flow = await context.msal.run(
@@ -151,7 +151,7 @@ async def _sign_in(provider: Browser, context: SignInContext, question: Question
         )
         returning = _Returning(redirect, state=flow["state"])
 
-        async def redeem() -> Granted:
+        async def redeem() -> Grant:
             answer = await returning.wait()
             asked_at = context.clock.now()
             try:
@@ -166,7 +166,7 @@ async def _sign_in(provider: Browser, context: SignInContext, question: Question
                 returning.show(signed_in_page())
             finally:
                 await loopback.finish(within_s=_LAST_PAGE_S)
-            return Granted(result, asked_at)
+            return Grant(result, asked_at)
 
         async def give_up() -> None:
             await context.clock.sleep(provider.timeout_s)
@@ -219,10 +219,10 @@ class _Returning:
         self._state = state
         self._answer: dict[str, str] = {}
         self._answered = anyio.Event()
-        self._page: Page | None = None
+        self._page: ReplyPage | None = None
         self._ended = anyio.Event()
 
-    async def visit(self, visit: Visit) -> Page:
+    async def visit(self, visit: Visit) -> ReplyPage:
         if visit.path != self._redirect.path:
             return not_found_page()
         answer = {name: visit.fields[name] for name in _ANSWER if name in visit.fields}
@@ -242,6 +242,6 @@ class _Returning:
         await self._answered.wait()
         return self._answer
 
-    def show(self, page: Page) -> None:
+    def show(self, page: ReplyPage) -> None:
         self._page = page
         self._ended.set()

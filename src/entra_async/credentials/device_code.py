@@ -12,7 +12,7 @@ from entra_async.credentials.interactive.background_tasks import run_with
 from entra_async.credentials.interactive.callback import call
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.store_name import stored_as
-from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import AuthenticationError, InteractionRequiredError, TransportError
 from entra_async.rules.sign_in.identifiers import check_client_id, check_tenant_id
 from entra_async.rules.sign_in.person import check_callable, check_scopes, check_timeout_s
@@ -90,7 +90,7 @@ class DeviceCode:
     def open(self, context: SignInContext) -> TokenSource:
         """Return a live source of tokens; the Session calls this."""
 
-        async def sign_in(question: Question) -> Granted:
+        async def sign_in(question: UserTokenRequest) -> Grant:
             return await _sign_in(self, context, question)
 
         return UserTokenSource(
@@ -103,7 +103,7 @@ class DeviceCode:
         )
 
 
-async def _sign_in(provider: DeviceCode, context: SignInContext, question: Question) -> Granted:
+async def _sign_in(provider: DeviceCode, context: SignInContext, question: UserTokenRequest) -> Grant:
     asked_at = context.clock.now()
     # Not every MSAL that will do knows claims_challenge here, so it is named only when there is one.
     claims = {"claims_challenge": question.claims} if question.claims is not None else {}
@@ -126,7 +126,7 @@ async def _sign_in(provider: DeviceCode, context: SignInContext, question: Quest
     )
 
 
-async def _poll(context: SignInContext, question: Question, flow: dict[str, Any]) -> Granted:
+async def _poll(context: SignInContext, question: UserTokenRequest, flow: dict[str, Any]) -> Grant:
     interval_s = _read_seconds(flow, "interval", default=_INTERVAL_S)
 
     def ask(app: Any) -> Any:
@@ -146,7 +146,7 @@ async def _poll(context: SignInContext, question: Question, flow: dict[str, Any]
             elif error.error != "authorization_pending" and not _may_pass(error):
                 raise
         else:
-            return Granted(result, asked_at)
+            return Grant(result, asked_at)
 
 
 def _may_pass(error: AuthenticationError) -> bool:

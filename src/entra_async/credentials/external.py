@@ -19,7 +19,7 @@ from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 from entra_async.transport.per_loop import PerLoop
 
-__all__ = ("Foreign",)
+__all__ = ("ExternalCredential",)
 
 # One thread for each service that is asked for at the same time; more wait.
 _THREADS: Final = 8
@@ -30,7 +30,7 @@ _HINT: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Foreign:
+class ExternalCredential:
     """
     A credential of another library, or a callable. It stays the caller's: a Session does not close it.
 
@@ -74,14 +74,18 @@ class Foreign:
         _Parameters.of(self.credential)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Foreign) and self.credential is other.credential and self.timeout_s == other.timeout_s
+        return (
+            isinstance(other, ExternalCredential)
+            and self.credential is other.credential
+            and self.timeout_s == other.timeout_s
+        )
 
     def __hash__(self) -> int:
         return hash((id(self.credential), self.timeout_s))
 
     def open(self, context: SignInContext) -> TokenSource:
         """Return a live source of tokens; the Session calls this."""
-        return _ForeignSource(self.credential, self.timeout_s, context.clock)
+        return _ExternalSource(self.credential, self.timeout_s, context.clock)
 
 
 def _method(credential: object) -> str | None:
@@ -123,7 +127,7 @@ class _Parameters:
         return cls(len(required), keywords)
 
 
-class _ForeignSource:
+class _ExternalSource:
     """Asks what was handed over."""
 
     def __init__(self, credential: Any, timeout_s: float, clock: Clock) -> None:

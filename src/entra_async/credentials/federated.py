@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from entra_async.credentials.external import Foreign
+from entra_async.credentials.external import ExternalCredential
 from entra_async.credentials.federation.assertion_file import read_assertion_file
 from entra_async.credentials.federation.providers import find_federation_provider, request_assertion
 from entra_async.credentials.federation.request import FederationRequest
@@ -93,7 +93,7 @@ class _FederatedSource:
         self._audience = context.cloud.token_exchange_audience
         self._issuer: TokenSource | None = None
         if hasattr(provider.assertion, "get_token"):
-            self._issuer = Foreign(credential=provider.assertion).open(context)
+            self._issuer = ExternalCredential(credential=provider.assertion).open(context)
         elif isinstance(provider.assertion, Provider) and not isinstance(provider.assertion, os.PathLike):
             self._issuer = provider.assertion.open(context)
 

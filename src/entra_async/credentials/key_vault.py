@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from entra_async.credentials.certificate import Certificate
 from entra_async.credentials.client_secret import ClientSecret
-from entra_async.credentials.external import Foreign
+from entra_async.credentials.external import ExternalCredential
 from entra_async.credentials.provider import Provider, SignInContext
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.rules.http.urls import expand
@@ -89,7 +89,7 @@ class KeyVault:
             raise ConfigurationError(message, field="secret_name", hint=hint)
         if self.credential is not None and not _is_provider(self.credential):
             try:
-                object.__setattr__(self, "credential", Foreign(credential=self.credential))
+                object.__setattr__(self, "credential", ExternalCredential(credential=self.credential))
             except ConfigurationError as error:
                 error.field = "credential"
                 raise

@@ -8,7 +8,7 @@ from typing import Any
 from entra_async.credentials.certificate import Certificate
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.certificate_assertion import CertificateAssertions
-from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id, check_secret
 from entra_async.rules.sign_in.person import check_scopes
@@ -81,7 +81,7 @@ class OnBehalfOf:
         async def credential(token_endpoint: str) -> str | dict[str, Any]:
             return self.client_secret or "" if assertions is None else await assertions.make(token_endpoint)
 
-        async def sign_in(question: Question) -> Granted:
+        async def sign_in(question: UserTokenRequest) -> Grant:
             asked_at = context.clock.now()
             result = await context.msal.run(
                 question.application,
@@ -89,7 +89,7 @@ class OnBehalfOf:
                     self.user_assertion, list(question.scopes), claims_challenge=question.claims
                 ),
             )
-            return Granted(result, asked_at)
+            return Grant(result, asked_at)
 
         return UserTokenSource(
             context,

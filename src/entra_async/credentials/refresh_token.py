@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from entra_async.credentials.connect.registry import Account
+from entra_async.credentials.connect.registry import OpenProvider
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.store_name import stored_as
 from entra_async.credentials.sources.user import UserTokenSource
@@ -23,7 +23,7 @@ class SignedIn(Protocol):
     """What is signed in: a :class:`entra_async.connection.Connection`."""
 
     @property
-    def account(self) -> Account:
+    def account(self) -> OpenProvider:
         """Who is."""
         ...
 

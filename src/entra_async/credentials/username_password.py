@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.sources.user import Granted, Question, UserTokenSource
+from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.sign_in.identifiers import check_client_id, check_secret, check_tenant_id
 from entra_async.rules.sign_in.person import check_scopes, check_user_name
@@ -63,7 +63,7 @@ class UsernamePassword:
     def open(self, context: SignInContext) -> TokenSource:
         """Return a live source of tokens; the Session calls this."""
 
-        async def sign_in(question: Question) -> Granted:
+        async def sign_in(question: UserTokenRequest) -> Grant:
             _check_tenant_id(question.application.authority.rpartition("/")[2])
             asked_at = context.clock.now()
             result = await context.msal.run(
@@ -72,7 +72,7 @@ class UsernamePassword:
                     self.username, self.password, list(question.scopes), claims_challenge=question.claims
                 ),
             )
-            return Granted(result, asked_at)
+            return Grant(result, asked_at)
 
         return UserTokenSource(
             context,

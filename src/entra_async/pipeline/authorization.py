@@ -8,10 +8,10 @@ import anyio
 
 from entra_async.errors import RequestTimeoutError
 from entra_async.tokens.broker import Broker
-from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
+from entra_async.tokens.key import NO_TERMS, AccountPolicy, TokenKey
 from entra_async.tokens.source import TokenSource
 
-__all__ = ("Authorization", "BearerToken", "Inherited", "Nothing")
+__all__ = ("Authorization", "BearerToken", "BorrowedAuthorization", "NoAuthorization")
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ class Authorization(Protocol):
         ...
 
 
-class Nothing:
+class NoAuthorization:
     """Attaches nothing, to URLs that permit by themselves what they lead to."""
 
     async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
@@ -69,7 +69,7 @@ class BearerToken:
         terms: What is known of its account.
     """
 
-    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, terms: Terms = NO_TERMS) -> None:
+    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, terms: AccountPolicy = NO_TERMS) -> None:
         self._broker = broker
         self._key = key
         self._source = source
@@ -92,7 +92,7 @@ class BearerToken:
         self._broker.refused(self._key, secret, claims)
 
 
-class Inherited:
+class BorrowedAuthorization:
     """
     What a request has that travels inside another one: that one carries the secret.
 

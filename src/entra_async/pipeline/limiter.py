@@ -13,10 +13,10 @@ import anyio
 from entra_async.config import Clock, Limits
 from entra_async.errors import RequestError, RequestTimeoutError, ThrottledError
 from entra_async.rules.http.urls import strip_query
-from entra_async.rules.limits.rate_estimator import Pace, Spacing
-from entra_async.transport.messages import Request
+from entra_async.rules.limits.rate_estimator import RateEstimator, Spacing
+from entra_async.transport.messages import HTTPRequest
 
-__all__ = ("PLACE", "Gate", "GateState")
+__all__ = ("PLACE", "Limiter", "LimiterStats")
 
 PLACE: Final = 20  # shares of a request on the wire: so many travel in one batch
 _CATCH_UP_S: Final = 0.02  # timers are no better than that
@@ -24,7 +24,7 @@ _THROTTLED: Final = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateState:
+class LimiterStats:
     """
     How it stands with one gate.
 
@@ -47,7 +47,7 @@ class GateState:
 
 
 @final
-class Gate:
+class Limiter:
     """
     Lets requests go one after the other: the first that waits watches the clock, the others wait for it.
 
@@ -65,7 +65,7 @@ class Gate:
         refused: Answers 429, so far.
     """
 
-    def __init__(self, name: str, *, pace: Pace, clock: Clock, limits: Limits, queue_s: float) -> None:
+    def __init__(self, name: str, *, pace: RateEstimator, clock: Clock, limits: Limits, queue_s: float) -> None:
         self.name: Final = name
         self.pace: Final = pace
         self.accepted = 0
@@ -93,10 +93,10 @@ class Gate:
         return loop
 
     @property
-    def state(self) -> GateState:
+    def state(self) -> LimiterStats:
         """How it stands now."""
         rate = self.pace.rate
-        return GateState(
+        return LimiterStats(
             rate_per_s=None if rate == inf else rate,
             paused_s=max(0.0, self.pace.paused_until - self._clock.monotonic()),
             in_flight=-(-self._held // PLACE),
@@ -144,7 +144,7 @@ class Gate:
             self._nap.cancel()
 
     async def enter(
-        self, request: Request, cost: float, shares: int, *, first: bool, within_s: float, longest_s: float
+        self, request: HTTPRequest, cost: float, shares: int, *, first: bool, within_s: float, longest_s: float
     ) -> None:
         """
         Wait until a request may go, and let it go; :meth:`leave` ends it.
@@ -202,7 +202,7 @@ class Gate:
                 return
         self._led = False
 
-    async def _watch(self, request: Request, cost: float, shares: int, ends_at: float, longest_s: float) -> None:
+    async def _watch(self, request: HTTPRequest, cost: float, shares: int, ends_at: float, longest_s: float) -> None:
         while True:
             now = self._clock.monotonic()
             if now >= ends_at:
@@ -221,7 +221,7 @@ class Gate:
             finally:
                 self._nap = None
 
-    async def _wait_for_place(self, request: Request) -> None:
+    async def _wait_for_place(self, request: HTTPRequest) -> None:
         self._freed = asyncio.get_running_loop().create_future()
         with anyio.move_on_after(self._queue_s) as scope:
             await self._freed
@@ -241,7 +241,7 @@ class Gate:
         if self._distance_s:
             self._ceiling.take(now, self._distance_s)
 
-    def _check_pause(self, request: Request, longest_s: float) -> None:
+    def _check_pause(self, request: HTTPRequest, longest_s: float) -> None:
         paused_s = self.pace.paused_until - self._clock.monotonic()
         if paused_s > longest_s:
             where = strip_query(request.url)
@@ -249,21 +249,21 @@ class Gate:
             hint = "Come back later, or allow a longer wait with timeout= and RetryPolicy.max_retry_after_s."
             raise _throttled(message, hint, request, paused_s)
 
-    def _too_late(self, request: Request, shares: int) -> RequestError:
+    def _too_late(self, request: HTTPRequest, shares: int) -> RequestError:
         if self._is_full(shares):
             return self._crowded(request)
         message = f"{request.method} {strip_query(request.url)} was not sent: its turn did not come in time."
         hint = "The service, or Limits.requests_per_s, allows no more. Give timeout=, or start fewer calls at once."
         return _throttled(message, hint, request, None)
 
-    def _crowded(self, request: Request) -> RequestTimeoutError:
+    def _crowded(self, request: HTTPRequest) -> RequestTimeoutError:
         where = strip_query(request.url)
         message = f"{request.method} {where}: all {self._places} places of the pool were taken too long."
         hint = "Raise Limits.connections (and in_flight) or Timeouts.queue_s, or start fewer calls at once."
         return RequestTimeoutError(message, sent=False, method=request.method, url=where, hint=hint)
 
 
-def _throttled(message: str, hint: str, request: Request, retry_after_s: float | None) -> ThrottledError:
+def _throttled(message: str, hint: str, request: HTTPRequest, retry_after_s: float | None) -> ThrottledError:
     error = ThrottledError(
         message, status=_THROTTLED, method=request.method, url=strip_query(request.url), attempts=0, hint=hint
     )

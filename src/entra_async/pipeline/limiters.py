@@ -13,14 +13,14 @@ from types import MappingProxyType
 from typing import Final, final
 
 from entra_async.config import Clock, Limits
-from entra_async.pipeline.limiter import PLACE, Gate, GateState
+from entra_async.pipeline.limiter import PLACE, Limiter, LimiterStats
 from entra_async.rules.http.retry import Outcome, read_retry_after_s, waits_at_gate
-from entra_async.rules.limits.documented import Budget, charge_of
-from entra_async.rules.limits.rate_estimator import Pace
+from entra_async.rules.limits.documented import DocumentedLimit, charge_of
+from entra_async.rules.limits.rate_estimator import RateEstimator
 from entra_async.telemetry.events import Listener, Throttled, notify
-from entra_async.transport.messages import Answer, Request
+from entra_async.transport.messages import HTTPRequest, HTTPResponse
 
-__all__ = ("Gates", "Governor")
+__all__ = ("ConnectionLimiters", "Limiters")
 
 _THROTTLED: Final = 429
 _SECOND: Final = 2
@@ -38,7 +38,7 @@ _NEARLY_NONE: Final = 10
 
 
 @final
-class Governor:
+class Limiters:
     """
     The gates of a Session.
 
@@ -54,14 +54,14 @@ class Governor:
         self.limits: Final = limits
         self._queue_s = queue_s
         self._listener = listener
-        self._gates: dict[tuple[str, str, str], Gate] = {}
+        self._gates: dict[tuple[str, str, str], Limiter] = {}
 
     @property
-    def states(self) -> Mapping[str, GateState]:
+    def states(self) -> Mapping[str, LimiterStats]:
         """How it stands with each gate, by name."""
         return MappingProxyType({gate.name: gate.state for gate in self._gates.values()})
 
-    def gate(self, host: str, app: str, lane: str, budget: Budget) -> Gate:
+    def gate(self, host: str, app: str, lane: str, budget: DocumentedLimit) -> Limiter:
         """
         Return the gate of a limit.
 
@@ -77,8 +77,12 @@ class Governor:
                 idle = [key for key, gate in self._gates.items() if gate.is_idle]
                 for key in idle[: _MOST_GATES // 2]:
                     del self._gates[key]
-            pace = Pace(rate=budget.rate, burst_s=budget.per_s) if budget.heeded else Pace(documented=budget.rate)
-            gate = self._gates[host, app, lane] = Gate(
+            pace = (
+                RateEstimator(rate=budget.rate, burst_s=budget.per_s)
+                if budget.heeded
+                else RateEstimator(documented=budget.rate)
+            )
+            gate = self._gates[host, app, lane] = Limiter(
                 f"{host} {lane} as {app}",
                 pace=pace,
                 clock=self.clock,
@@ -87,14 +91,14 @@ class Governor:
             )
         return gate
 
-    def closed(self, gate: Gate, pause_s: float) -> None:
+    def closed(self, gate: Limiter, pause_s: float) -> None:
         """Tell the listener that a gate was closed."""
         if self._listener is not None:
             notify(self._listener, Throttled(gate.name, pause_s, gate.waiting))
 
 
 @final
-class Gates:
+class ConnectionLimiters:
     """
     The gates that the requests of one connection pass.
 
@@ -111,7 +115,7 @@ class Gates:
 
     def __init__(
         self,
-        governor: Governor,
+        governor: Limiters,
         *,
         service: str,
         app: Callable[[], str],
@@ -127,9 +131,11 @@ class Gates:
         self._shares = shares
         self.priority: Final = governor.limits.priority if self._service in _GRAPH else None
 
-    def in_batches(self) -> Gates:
+    def in_batches(self) -> ConnectionLimiters:
         """Return the same gates for requests that travel together, so many on one place of the wire."""
-        return Gates(self._governor, service=self._service, app=self._find_app, max_pause_s=self._max_pause_s, shares=1)
+        return ConnectionLimiters(
+            self._governor, service=self._service, app=self._find_app, max_pause_s=self._max_pause_s, shares=1
+        )
 
     def rank(self, headers: dict[str, str]) -> None:
         """Add the Session's priority to the headers of a request that has none of its own."""
@@ -137,8 +143,13 @@ class Gates:
             headers[_PRIORITY] = self.priority
 
     async def through(
-        self, request: Request, send: Callable[[], Awaitable[Answer]], *, attempt: int, left_s: Callable[[], float]
-    ) -> Answer:
+        self,
+        request: HTTPRequest,
+        send: Callable[[], Awaitable[HTTPResponse]],
+        *,
+        attempt: int,
+        left_s: Callable[[], float],
+    ) -> HTTPResponse:
         """
         Send a request when its gate lets it, and let the gate know of the answer.
 
@@ -169,7 +180,7 @@ class Gates:
         self._note(gate, answer, sent_at, cost)
         return answer
 
-    def _note(self, gate: Gate, answer: Answer, sent_at: float, cost: float) -> None:
+    def _note(self, gate: Limiter, answer: HTTPResponse, sent_at: float, cost: float) -> None:
         now, headers, pace = self._clock.monotonic(), answer.headers, gate.pace
         retry_after_s: float | None = None
         if answer.status >= _BAD:

@@ -14,18 +14,18 @@ from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import AuthenticationError, RequestError, ThrottledError
-from entra_async.pipeline.authorization import Authorization, Inherited, Nothing
-from entra_async.pipeline.limiters import Gates
+from entra_async.pipeline.authorization import Authorization, BorrowedAuthorization, NoAuthorization
+from entra_async.pipeline.limiters import ConnectionLimiters
 from entra_async.pipeline.response import Response
 from entra_async.pipeline.status_errors import status_error
 from entra_async.rules.http.challenges import read_claims
 from entra_async.rules.http.links import check_link, check_open_link
 from entra_async.rules.http.retry import is_idempotent
-from entra_async.transport.messages import Answer, Request, Sender
-from entra_async.transport.retry_loop import Attempts
-from entra_async.transport.streams import Stream
+from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
+from entra_async.transport.retry_loop import RetryLoop
+from entra_async.transport.streams import BodyStream
 
-__all__ = ("Caller",)
+__all__ = ("Pipeline",)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
@@ -37,7 +37,7 @@ _UNAUTHORIZED: Final = 401
 _CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 
 
-class Caller:
+class Pipeline:
     """
     Carries the requests of one connection.
 
@@ -53,15 +53,15 @@ class Caller:
     def __init__(
         self,
         *,
-        pool: Sender,
+        pool: Transport,
         authorization: Authorization | None,
         clock: Clock,
         policy: RetryPolicy,
-        gates: Gates | None = None,
+        gates: ConnectionLimiters | None = None,
     ) -> None:
         self._gates = gates
         self._pool = pool
-        self._authorization: Authorization = authorization or Nothing()
+        self._authorization: Authorization = authorization or NoAuthorization()
         self._private = authorization is None
         self._clock = clock
         self._policy = policy
@@ -69,20 +69,20 @@ class Caller:
         self._id_prefix = str(uuid.uuid4())[:24]
         self._numbers = count()
 
-    def over(self, sender: Sender) -> Caller:
+    def over(self, sender: Transport) -> Pipeline:
         """
         Return a caller whose requests travel inside others, which carry the token for them.
 
         Args:
             sender: Puts them there.
         """
-        inherited = Inherited(self._authorization)
+        inherited = BorrowedAuthorization(self._authorization)
         gates = None if self._gates is None else self._gates.in_batches()
-        return Caller(pool=sender, authorization=inherited, clock=self._clock, policy=self._policy, gates=gates)
+        return Pipeline(pool=sender, authorization=inherited, clock=self._clock, policy=self._policy, gates=gates)
 
-    async def send(self, request: Request, *, within_s: float) -> Answer:
+    async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """
-        Send a request once, with a token; see :class:`~entra_async.transport.messages.Sender`.
+        Send a request once, with a token; see :class:`~entra_async.transport.messages.Transport`.
 
         It passes no gate: what it carries has passed its own.
         """
@@ -118,13 +118,13 @@ class Caller:
             UnsafeLinkError: If the service redirects to another host.
             AuthenticationError: If there is no token.
         """
-        request = Request(method, url, {**headers}, body, private=self._private)
+        request = HTTPRequest(method, url, {**headers}, body, private=self._private)
         response, _ = await self._carry(request, timeout_s=timeout_s, idempotent=idempotent, follow=follow)
         return response
 
     async def open(
         self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None, follow: bool = True
-    ) -> tuple[Response, Stream | None]:
+    ) -> tuple[Response, BodyStream | None]:
         """
         GET as :meth:`call` does, and return the answer while its body arrives.
 
@@ -140,12 +140,12 @@ class Caller:
         Raises:
             EntraError: Whatever :meth:`call` raises.
         """
-        request = Request("GET", url, {**headers}, streamed=True, private=self._private)
+        request = HTTPRequest("GET", url, {**headers}, streamed=True, private=self._private)
         return await self._carry(request, timeout_s=timeout_s, idempotent=None, follow=follow)
 
     async def _carry(
-        self, request: Request, *, timeout_s: float | None, idempotent: bool | None, follow: bool
-    ) -> tuple[Response, Stream | None]:
+        self, request: HTTPRequest, *, timeout_s: float | None, idempotent: bool | None, follow: bool
+    ) -> tuple[Response, BodyStream | None]:
         client_request_id = f"{self._id_prefix}{next(self._numbers):012x}"
         method, conditional = request.method, not _CONDITIONS.isdisjoint(map(str.lower, request.headers))
         request.headers["client-request-id"] = client_request_id
@@ -153,16 +153,16 @@ class Caller:
         if gates is not None and gates.priority is not None:
             gates.rank(request.headers)
         policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
-        attempts = Attempts(policy=policy, clock=self._clock)
+        attempts = RetryLoop(policy=policy, clock=self._clock)
         repeatable = is_idempotent(method) if idempotent is None else idempotent
         secret = ""
 
-        async def attempt() -> Answer:
+        async def attempt() -> HTTPResponse:
             nonlocal secret
             secret = await self._authorization.attach(request.headers, within_s=attempts.left_s())
             return await self._pool.send(request, within_s=attempts.left_s())
 
-        async def send() -> Answer:
+        async def send() -> HTTPResponse:
             if gates is None:
                 return await attempt()
             try:
@@ -201,7 +201,7 @@ class Caller:
             raise status_error(response, now=self._clock.now(), secret=secret)
         return response, answer.stream
 
-    async def _replace(self, secret: str, answer: Answer, request: Request, *, within_s: float) -> str:
+    async def _replace(self, secret: str, answer: HTTPResponse, request: HTTPRequest, *, within_s: float) -> str:
         challenges = [value for name, value in answer.headers.items() if name.lower() == "www-authenticate"]
         claims = read_claims(challenges)
         self._authorization.refused(secret, claims)
@@ -213,8 +213,12 @@ class Caller:
             raise
 
     async def _follow(
-        self, answer: Answer, attempts: Attempts, send: Callable[[], Awaitable[Answer]], request: Request
-    ) -> Answer:
+        self,
+        answer: HTTPResponse,
+        attempts: RetryLoop,
+        send: Callable[[], Awaitable[HTTPResponse]],
+        request: HTTPRequest,
+    ) -> HTTPResponse:
         for _ in range(_MAX_REDIRECTS):
             location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
             if location is None:

@@ -13,22 +13,22 @@ from typing import Final, final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestError
-from entra_async.pipeline.pipeline import Caller
+from entra_async.pipeline.pipeline import Pipeline
 from entra_async.pipeline.response import Response
 from entra_async.pipeline.status_errors import status_error
 from entra_async.secrecy import wipe_locals
-from entra_async.transport.messages import Answer, Request
+from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.pool import Pool
-from entra_async.transport.retry_loop import Attempts
-from entra_async.transport.streams import Stream
+from entra_async.transport.retry_loop import RetryLoop
+from entra_async.transport.streams import BodyStream
 
-__all__ = ("Outside",)
+__all__ = ("PreauthenticatedRequests",)
 
 _BAD: Final = 300
 
 
 @final
-class Outside:
+class PreauthenticatedRequests:
     """
     Calls such URLs.
 
@@ -45,11 +45,11 @@ class Outside:
         self.policy = policy
         self._pool = pool
         self._clock = clock
-        self._caller = Caller(pool=pool, authorization=None, clock=clock, policy=policy)
+        self._caller = Pipeline(pool=pool, authorization=None, clock=clock, policy=policy)
 
     async def get(self, url: str, *, timeout_s: float | None = None, follow: bool = True) -> Response:
         """
-        GET a URL; see :meth:`entra_async.pipeline.pipeline.Caller.call`.
+        GET a URL; see :meth:`entra_async.pipeline.pipeline.Pipeline.call`.
 
         Args:
             url: Checked by :func:`entra_async.rules.http.links.check_open_link`.
@@ -65,8 +65,8 @@ class Outside:
 
     async def open(
         self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None
-    ) -> tuple[Response, Stream | None]:
-        """GET a URL and follow redirects; see :meth:`entra_async.pipeline.pipeline.Caller.open`."""
+    ) -> tuple[Response, BodyStream | None]:
+        """GET a URL and follow redirects; see :meth:`entra_async.pipeline.pipeline.Pipeline.open`."""
         try:
             return await self._caller.open(url, headers=headers, timeout_s=timeout_s)
         except BaseException as error:
@@ -75,7 +75,7 @@ class Outside:
 
     async def send(
         self, method: str, url: str, *, within_s: float, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Answer:
+    ) -> HTTPResponse:
         """
         Send once, and return the complete answer, whatever its status.
 
@@ -89,7 +89,7 @@ class Outside:
         Raises:
             TransportError: If no complete answer arrives.
         """
-        request = Request(method, url, {**headers}, body, streamed=True, private=True)
+        request = HTTPRequest(method, url, {**headers}, body, streamed=True, private=True)
         answer = await self._pool.send(request, within_s=within_s)
         if answer.stream is not None:
             answer = replace(answer, body=await answer.stream.read_all(), stream=None)
@@ -97,7 +97,7 @@ class Outside:
 
     async def run(
         self,
-        attempt: Callable[[float], Awaitable[Answer]],
+        attempt: Callable[[float], Awaitable[HTTPResponse]],
         method: str,
         url: str,
         *,
@@ -117,8 +117,8 @@ class Outside:
             TransportError: If the last attempt brought no complete answer.
         """
         policy = self.policy if timeout_s is None else replace(self.policy, deadline_s=timeout_s)
-        attempts = Attempts(policy=policy, clock=self._clock)
-        shown = Request(method, url, private=True)
+        attempts = RetryLoop(policy=policy, clock=self._clock)
+        shown = HTTPRequest(method, url, private=True)
         try:
             answer = await attempts.run(lambda: attempt(attempts.left_s()), request=shown, idempotent=True)
         except RequestError as error:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ("Report", "Way", "choose_way", "decide_poll_s", "read_refusal", "read_report")
+__all__ = ("OperationStatus", "Way", "choose_way", "decide_poll_s", "read_refusal", "read_report")
 
 Way = Literal["status", "location", "resource"]
 
@@ -52,7 +52,7 @@ _LONGEST_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OperationStatus:
     """
     How an operation stands.
 
@@ -99,7 +99,7 @@ def choose_way(method: str, status: int, headers: Mapping[str, str], body: objec
     return ("resource", None) if method in {"PUT", "PATCH", "DELETE"} and known and not over else None
 
 
-def read_report(way: Way, status: int, headers: Mapping[str, str], body: object) -> Report | None:
+def read_report(way: Way, status: int, headers: Mapping[str, str], body: object) -> OperationStatus | None:
     """
     Return how the operation stands; ``None`` if the answer does not say.
 
@@ -112,20 +112,24 @@ def read_report(way: Way, status: int, headers: Mapping[str, str], body: object)
     if way == "resource":
         state = _provisioning_state(body)
         if state is None:  # without one the operation is over
-            return Report("Accepted", done=False) if status == _ACCEPTED else Report("Succeeded", done=True)
+            return (
+                OperationStatus("Accepted", done=False)
+                if status == _ACCEPTED
+                else OperationStatus("Succeeded", done=True)
+            )
         return _judge(state, body)
     said = body.get("status") if isinstance(body, Mapping) else None
     if way == "status":
         return _judge(said, body) if isinstance(said, str) and said else None
     if status in _SEE_OTHER:
         link = headers.get("Location")
-        return Report("completed", done=True, link=link) if link else None
+        return OperationStatus("completed", done=True, link=link) if link else None
     if isinstance(said, str) and said and isinstance(body, Mapping) and _OF_REPORTS & body.keys():
         return _judge(said, body)
-    return Report("InProgress", done=False) if status == _ACCEPTED else Report("Succeeded", done=True)
+    return OperationStatus("InProgress", done=False) if status == _ACCEPTED else OperationStatus("Succeeded", done=True)
 
 
-def read_refusal(way: Way, method: str, status: int) -> Report | None:
+def read_refusal(way: Way, method: str, status: int) -> OperationStatus | None:
     """
     Return what an error status says of the operation; ``None`` if it says something of the question only.
 
@@ -135,9 +139,9 @@ def read_refusal(way: Way, method: str, status: int) -> Report | None:
         status: HTTP status, from 400 on.
     """
     if way == "resource" and method == "DELETE" and status == _NOT_FOUND:
-        return Report("Succeeded", done=True)
+        return OperationStatus("Succeeded", done=True)
     if way == "location" and _BAD <= status < _SERVER and status not in _OF_THE_QUESTION:
-        return Report("Failed", done=True, failed=True)
+        return OperationStatus("Failed", done=True, failed=True)
     return None
 
 
@@ -147,13 +151,13 @@ def _provisioning_state(body: object) -> str | None:
     return state if isinstance(state, str) and state else None
 
 
-def _judge(status: str, body: object) -> Report:
+def _judge(status: str, body: object) -> OperationStatus:
     found: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     word = status.lower()
     failed = word in _FAILED
     percent = next((found[name] for name in ("percentComplete", "percentageComplete") if name in found), None)
     code, reason = _read_error(found) if failed else (None, None)
-    return Report(
+    return OperationStatus(
         status,
         done=failed or word in _SUCCEEDED,
         failed=failed,

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from entra_async.telemetry.events import (
     Event,
-    Exchange,
     Listener,
     PagingRestarted,
-    ResyncBegun,
+    RequestFinished,
+    ResyncStarted,
     StoreUsed,
     Throttled,
-    TokenAsked,
     TokenRefused,
+    TokenRequested,
 )
 
 __all__ = (
     "Event",
-    "Exchange",
     "Listener",
     "PagingRestarted",
-    "ResyncBegun",
+    "RequestFinished",
+    "ResyncStarted",
     "StoreUsed",
     "Throttled",
-    "TokenAsked",
     "TokenRefused",
+    "TokenRequested",
 )

@@ -11,14 +11,14 @@ from entra_async.errors import ConfigurationError
 
 __all__ = (
     "Event",
-    "Exchange",
     "Listener",
     "PagingRestarted",
-    "ResyncBegun",
+    "RequestFinished",
+    "ResyncStarted",
     "StoreUsed",
     "Throttled",
-    "TokenAsked",
     "TokenRefused",
+    "TokenRequested",
     "combine",
     "notify",
 )
@@ -27,7 +27,7 @@ _LOGGER: Final = logging.getLogger("entra_async")
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class RequestFinished:
     """
     One attempt of one request has ended. It holds no query, header or body.
 
@@ -50,7 +50,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAsked:
+class TokenRequested:
     """
     A question for a token has ended. Tokens handed out from memory are counted only: ``Session.token_numbers``.
 
@@ -88,7 +88,7 @@ class TokenRefused:
     A service answered 401 to a token.
 
     Attributes:
-        account: See :class:`TokenAsked`.
+        account: See :class:`TokenRequested`.
         scopes: What the token was for.
         claims: Whether the service said what it wants (a claims challenge).
         first: ``False`` if another request had reported that token already.
@@ -153,7 +153,7 @@ class PagingRestarted:
 
 
 @dataclass(frozen=True, slots=True)
-class ResyncBegun:
+class ResyncStarted:
     """
     The state of a delta query has expired at the service, and everything is read again.
 
@@ -196,7 +196,9 @@ class Throttled:
         return True
 
 
-Event: TypeAlias = Exchange | TokenAsked | TokenRefused | StoreUsed | PagingRestarted | ResyncBegun | Throttled
+Event: TypeAlias = (
+    RequestFinished | TokenRequested | TokenRefused | StoreUsed | PagingRestarted | ResyncStarted | Throttled
+)
 """Whatever a listener hears of."""
 
 Listener: TypeAlias = Callable[[Event], None]

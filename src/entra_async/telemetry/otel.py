@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from entra_async.errors import ConfigurationError
 from entra_async.telemetry.events import (
     Event,
-    Exchange,
     PagingRestarted,
-    ResyncBegun,
+    RequestFinished,
+    ResyncStarted,
     StoreUsed,
     Throttled,
-    TokenAsked,
     TokenRefused,
+    TokenRequested,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _BAD: Final = 400
 _COUNTED: Final = ("hits", "misses", "coalesced", "asked", "renewed", "failures", "refused", "evicted")
 
 
-class _Numbers(Protocol):
+class _Instrument(Protocol):
     """Whatever has ``token_numbers``: a Session."""
 
     @property
@@ -95,7 +95,7 @@ class OpenTelemetryListener:
         self._store = meter.create_histogram("entra_async.store.duration", "s", "A use of the token store.")
         self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Queries started over.")
 
-    def observe(self, session: _Numbers) -> None:
+    def observe(self, session: _Instrument) -> None:
         """Report a Session's ``token_numbers``, which no event tells of, whenever metrics are collected."""
         for name in _COUNTED:
 
@@ -107,9 +107,9 @@ class OpenTelemetryListener:
     def __call__(self, event: Event) -> None:
         """Record an event."""
         match event:
-            case Exchange():
+            case RequestFinished():
                 self._exchanged(event)
-            case TokenAsked():
+            case TokenRequested():
                 self._asked(event)
             case TokenRefused():
                 self._refused.add(1, {"claims": event.claims})
@@ -120,10 +120,10 @@ class OpenTelemetryListener:
                 self._store.record(event.duration_s, {"operation": event.operation, **failed})
             case PagingRestarted():
                 self._restarts.add(1, {"kind": "pages"})
-            case ResyncBegun():
+            case ResyncStarted():
                 self._restarts.add(1, {"kind": "delta"})
 
-    def _exchanged(self, event: Exchange) -> None:
+    def _exchanged(self, event: RequestFinished) -> None:
         parts = urlsplit(event.url)
         told: dict[str, AttributeValue] = {
             "http.request.method": event.method,
@@ -139,7 +139,7 @@ class OpenTelemetryListener:
         self._exchanges.record(event.duration_s, told)
         self._span(event.method, event.duration_s, {**told, "url.full": event.url}, failed="error.type" in told)
 
-    def _asked(self, event: TokenAsked) -> None:
+    def _asked(self, event: TokenRequested) -> None:
         told: dict[str, AttributeValue] = {"reason": event.reason, "origin": event.origin}
         if event.error is not None:
             told["error.type"] = event.error

@@ -20,17 +20,17 @@ from entra_async.config import Clock
 from entra_async.errors import ClosedError
 from entra_async.rules.tokens.claims import lasting, merge_claims
 from entra_async.rules.tokens.expiry import plan, retry_delay_s, service_time
-from entra_async.rules.tokens.token_check import Expected, audience_of, check_token
-from entra_async.telemetry.events import Listener, TokenAsked, TokenRefused, notify
-from entra_async.tokens.cache import Held, Shelf
-from entra_async.tokens.in_flight import Flight, Reason, Refusal
-from entra_async.tokens.index import ByKey
-from entra_async.tokens.key import NO_TERMS, Terms, TokenKey
-from entra_async.tokens.shared import Answer, SharedTokens
+from entra_async.rules.tokens.token_check import ExpectedToken, audience_of, check_token
+from entra_async.telemetry.events import Listener, TokenRefused, TokenRequested, notify
+from entra_async.tokens.cache import CacheEntry, TokenCache
+from entra_async.tokens.in_flight import InFlightRequest, Reason, Refusal
+from entra_async.tokens.index import Index
+from entra_async.tokens.key import NO_TERMS, AccountPolicy, TokenKey
+from entra_async.tokens.shared import SharedTokens, TokenResponse
 from entra_async.tokens.source import RenewingSource, TokenSource
-from entra_async.tokens.stats import TokenNumbers
+from entra_async.tokens.stats import TokenStats
 from entra_async.tokens.token import Token
-from entra_async.tokens.token_request import Question, find_name
+from entra_async.tokens.token_request import TokenRequest, find_name
 
 __all__ = ("Broker",)
 
@@ -68,16 +68,16 @@ class Broker:
         self._chance = chance
         self._listener = listener
         self._shared = shared
-        self._shelf = Shelf(limit)
+        self._shelf = TokenCache(limit)
         self._limit = limit
-        self._flights: ByKey[Flight] = ByKey()
-        self._refusals: ByKey[Refusal] = ByKey()
+        self._flights: Index[InFlightRequest] = Index()
+        self._refusals: Index[Refusal] = Index()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._numbers = TokenNumbers()
+        self._numbers = TokenStats()
         self._closed = False
 
     @property
-    def numbers(self) -> TokenNumbers:
+    def numbers(self) -> TokenStats:
         """What was counted so far: a copy."""
         return replace(self._numbers, held=len(self._shelf))
 
@@ -102,7 +102,7 @@ class Broker:
         self._numbers.hits += 1
         return held.token
 
-    async def get(self, key: TokenKey, source: TokenSource, terms: Terms = NO_TERMS) -> Token:
+    async def get(self, key: TokenKey, source: TokenSource, terms: AccountPolicy = NO_TERMS) -> Token:
         """
         Return a token for *key*.
 
@@ -211,16 +211,16 @@ class Broker:
         held = self._shelf.get(key)
         return held.token if held is not None and held.is_alive(self._now(), self._monotonic()) else None
 
-    def _flight(self, key: TokenKey) -> Flight | None:
+    def _flight(self, key: TokenKey) -> InFlightRequest | None:
         flight = self._flights.get(key)
         if flight is not None and not flight.is_of(asyncio.get_running_loop()):
             del self._flights[key]
             return None
         return flight
 
-    def _take_off(self, key: TokenKey, source: TokenSource, terms: Terms, reason: Reason) -> Flight:
+    def _take_off(self, key: TokenKey, source: TokenSource, terms: AccountPolicy, reason: Reason) -> InFlightRequest:
         silent = reason == "ahead" and isinstance(source, RenewingSource)
-        flight = self._flights[key] = Flight(reason, started=self._monotonic(), silent=silent)
+        flight = self._flights[key] = InFlightRequest(reason, started=self._monotonic(), silent=silent)
         self._numbers.asked += 1
         self._numbers.renewed += reason == "ahead"
         # A task of its own, not the first caller's: that one may be cancelled.
@@ -236,7 +236,7 @@ class Broker:
         task.add_done_callback(land)
         return flight
 
-    async def _wait(self, key: TokenKey, flight: Flight, *, within_s: float | None) -> None:
+    async def _wait(self, key: TokenKey, flight: InFlightRequest, *, within_s: float | None) -> None:
         if within_s is not None and within_s <= 0:
             return
         flight.waiters += 1
@@ -249,9 +249,9 @@ class Broker:
             if not flight.waiters and not flight.landed.is_set() and within_s is None and flight.reason != "ahead":
                 self._abandon(key, flight)
 
-    async def _fly(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> None:
+    async def _fly(self, key: TokenKey, source: TokenSource, terms: AccountPolicy, flight: InFlightRequest) -> None:
         started_at = self._now()
-        answer: Answer | None = None
+        answer: TokenResponse | None = None
         try:
             with flight.scope:
                 answer = await self._ask(key, source, terms, flight)
@@ -264,7 +264,7 @@ class Broker:
             return  # cancelled: nobody wants to know
         retry_in_s = self._note_failure(key, flight.error) if flight.error is not None else None
         if self._listener is not None:
-            asked = TokenAsked(
+            asked = TokenRequested(
                 account=key.account,
                 tenant_id=key.tenant_id or terms.tenant_id,
                 scopes=key.scopes,
@@ -277,7 +277,9 @@ class Broker:
             )
             notify(self._listener, asked)
 
-    async def _ask(self, key: TokenKey, source: TokenSource, terms: Terms, flight: Flight) -> Answer:
+    async def _ask(
+        self, key: TokenKey, source: TokenSource, terms: AccountPolicy, flight: InFlightRequest
+    ) -> TokenResponse:
         held, refusal = self._shelf.get(key), self._refusals.get(key)
         remembered = held.demanded if held is not None else None
 
@@ -285,7 +287,7 @@ class Broker:
             held = self._shelf.get(key)
             return token.expires_on > _WORTHWHILE_S + (self._now() if held is None else held.token.expires_on)
 
-        question = Question(
+        question = TokenRequest(
             key=key,
             source=source,
             terms=terms,
@@ -295,16 +297,16 @@ class Broker:
             silent=flight.silent,
         )
         answer = await question.put(self._shared)
-        expected = Expected(key.tenant_id or terms.tenant_id, terms.client_id, audience_of(key.scopes))
+        expected = ExpectedToken(key.tenant_id or terms.tenant_id, terms.client_id, audience_of(key.scopes))
         check_token(answer.token.claims, expected)
         return answer
 
     def _put(
         self,
         key: TokenKey,
-        answer: Answer,
+        answer: TokenResponse,
         source: TokenSource,
-        terms: Terms,
+        terms: AccountPolicy,
         *,
         asked_at: float,
         asked_monotonic: float,
@@ -319,7 +321,7 @@ class Broker:
             held = self._shelf.get(key)
             if held is not None and held.asked_at > asked_monotonic:
                 return  # a question with claims was put later, and answered earlier
-            self._shelf[key] = Held(
+            self._shelf[key] = CacheEntry(
                 token,
                 source,
                 terms,
@@ -354,12 +356,12 @@ class Broker:
         held.retry_at = monotonic + delay_s
         return delay_s
 
-    def _abandon(self, key: TokenKey, flight: Flight) -> None:
+    def _abandon(self, key: TokenKey, flight: InFlightRequest) -> None:
         self._drop(key, flight)
         if flight.is_of(asyncio.get_running_loop()):
             flight.scope.cancel()
 
-    def _drop(self, key: TokenKey, flight: Flight) -> None:
+    def _drop(self, key: TokenKey, flight: InFlightRequest) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
 

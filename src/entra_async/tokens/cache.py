@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from entra_async.rules.tokens.expiry import Schedule
-from entra_async.tokens.index import ByKey
-from entra_async.tokens.key import Terms
+from entra_async.rules.tokens.expiry import RefreshSchedule
+from entra_async.tokens.index import Index
+from entra_async.tokens.key import AccountPolicy
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
 
-__all__ = ("Held", "Shelf")
+__all__ = ("CacheEntry", "TokenCache")
 
 _ROOM: Final = 0.1  # of the limit is made at once, so that making room costs next to nothing for each token
 
 
 @final
-class Held:
+class CacheEntry:
     """
     A token and its times.
 
@@ -58,8 +58,8 @@ class Held:
         self,
         token: Token,
         source: TokenSource,
-        terms: Terms,
-        schedule: Schedule,
+        terms: AccountPolicy,
+        schedule: RefreshSchedule,
         *,
         now: float,
         monotonic: float,
@@ -91,7 +91,7 @@ class Held:
 
 
 @final
-class Shelf(ByKey[Held]):
+class TokenCache(Index[CacheEntry]):
     """
     Holds tokens by their keys.
 

@@ -11,7 +11,7 @@ import anyio
 from entra_async.errors import ClosedError, EntraError
 from entra_async.tokens.token import Token
 
-__all__ = ("Flight", "Refusal")
+__all__ = ("InFlightRequest", "Refusal")
 
 Reason = Literal["missing", "ahead", "expiring", "refused"]
 
@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
 
 
 @final
-class Flight:
+class InFlightRequest:
     """
     One question, and how many wait for its answer.
 

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from entra_async.tokens.key import TokenKey
 
-__all__ = ("ByKey",)
+__all__ = ("Index",)
 
 V = TypeVar("V")
 
 
-class ByKey(dict[TokenKey, V]):
+class Index(dict[TokenKey, V]):
     """A dict, so that finding a value costs no more than that; it is changed by item only."""
 
     def __init__(self) -> None:

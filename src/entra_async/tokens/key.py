@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-__all__ = ("NO_TERMS", "Terms", "TokenKey")
+__all__ = ("NO_TERMS", "AccountPolicy", "TokenKey")
 
 
 class TokenKey(NamedTuple):
@@ -41,7 +41,7 @@ class TokenKey(NamedTuple):
         )
 
 
-class Terms(NamedTuple):
+class AccountPolicy(NamedTuple):
     """
     What is known of an account.
 
@@ -56,4 +56,4 @@ class Terms(NamedTuple):
     stored_as: str | None = None
 
 
-NO_TERMS = Terms()
+NO_TERMS = AccountPolicy()

@@ -22,7 +22,7 @@ from entra_async.telemetry.events import Listener, StoreUsed, notify
 from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
 
-__all__ = ("Answer", "SharedTokens")
+__all__ = ("SharedTokens", "TokenResponse")
 
 T = TypeVar("T")
 _Operation = Literal["read", "write", "delete", "lease", "release", "close"]
@@ -38,7 +38,7 @@ _SHORTEST_WAIT_S: Final = 0.02
 _LONGEST_WAIT_S: Final = 0.5
 
 
-class _Kept(msgspec.Struct, array_like=True):
+class _StoredToken(msgspec.Struct, array_like=True):
     """A token as the store keeps it. What is added comes last and has a default: older ones must be readable."""
 
     token: str
@@ -48,7 +48,7 @@ class _Kept(msgspec.Struct, array_like=True):
     claims: str | None = None
 
 
-class Answer(NamedTuple):
+class TokenResponse(NamedTuple):
     """
     A token, and how it came.
 
@@ -101,9 +101,9 @@ class SharedTokens:
         ask: Callable[[], Awaitable[Token]],
         *,
         claims: str | None = None,
-        is_enough: Callable[[Answer], bool],
+        is_enough: Callable[[TokenResponse], bool],
         find_name: Callable[[], Awaitable[str | None]] | None = None,
-    ) -> Answer:
+    ) -> TokenResponse:
         """
         Return a token that is good enough: from the store, or asked for by one process at a time.
 
@@ -122,7 +122,7 @@ class SharedTokens:
         async def current() -> str | None:
             return name if find_name is None else await find_name()
 
-        async def look() -> Answer | None:
+        async def look() -> TokenResponse | None:
             kept_as = await current()
             return None if kept_as is None else await self._read(kept_as, is_enough)
 
@@ -136,9 +136,9 @@ class SharedTokens:
             token = await ask()
             kept_as = await current()
             if kept_as is not None:
-                kept = _Kept(token.token, token.expires_on, token.refresh_on, token.token_type, claims)
+                kept = _StoredToken(token.token, token.expires_on, token.refresh_on, token.token_type, claims)
                 await self._write(kept_as, msgspec.json.encode(kept), expires_on=token.expires_on)
-            return Answer(token, claims, "service")
+            return TokenResponse(token, claims, "service")
 
     async def read(self, name: str) -> bytes | None:
         """Return a value of the store, or ``None`` if there is none or the store fails."""
@@ -170,20 +170,22 @@ class SharedTokens:
     async def _write(self, name: str, value: bytes, *, expires_on: float) -> None:
         await self._use("write", lambda: self._store.write(name, value, expires_on=expires_on), kind=object)
 
-    async def _read(self, name: str, is_enough: Callable[[Answer], bool]) -> Answer | None:
+    async def _read(self, name: str, is_enough: Callable[[TokenResponse], bool]) -> TokenResponse | None:
         value = await self.read(name)
         if value is None:
             return None
         try:
-            kept = msgspec.json.decode(value, type=_Kept)
+            kept = msgspec.json.decode(value, type=_StoredToken)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         token = Token(kept.token, kept.expires_on, kept.refresh_on, kept.token_type)
-        known = Answer(token, kept.claims, "store")
+        known = TokenResponse(token, kept.claims, "store")
         return known if is_enough(known) else None
 
     @asynccontextmanager
-    async def _lease(self, name: str, look: Callable[[], Awaitable[Answer | None]]) -> AsyncGenerator[Answer | None]:
+    async def _lease(
+        self, name: str, look: Callable[[], Awaitable[TokenResponse | None]]
+    ) -> AsyncGenerator[TokenResponse | None]:
         """Give what *look* found while another had the lease, or ``None`` with the lease held, or without any store."""
         holder = uuid.uuid4().hex
         wait_s = _SHORTEST_WAIT_S

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ("TokenNumbers",)
+__all__ = ("TokenStats",)
 
 
 @dataclass(slots=True)
-class TokenNumbers:
+class TokenStats:
     """
     What happened to tokens since a Session was made.
 

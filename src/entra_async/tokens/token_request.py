@@ -9,19 +9,19 @@ from typing import Final, final
 from entra_async.errors import AuthenticationError, InteractionRequiredError
 from entra_async.rules.tokens.claims import covers, merge_claims
 from entra_async.tokens.in_flight import Refusal
-from entra_async.tokens.key import Terms, TokenKey
-from entra_async.tokens.shared import Answer, SharedTokens
+from entra_async.tokens.key import AccountPolicy, TokenKey
+from entra_async.tokens.shared import SharedTokens, TokenResponse
 from entra_async.tokens.source import PersonalSource, RenewingSource, TokenSource
 from entra_async.tokens.token import Token
 
-__all__ = ("Question", "find_name")
+__all__ = ("TokenRequest", "find_name")
 
 _BAD_REQUEST: Final = 400
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Question:
+class TokenRequest:
     """
     What is asked.
 
@@ -38,13 +38,13 @@ class Question:
 
     key: TokenKey
     source: TokenSource
-    terms: Terms
+    terms: AccountPolicy
     refusal: Refusal | None
     remembered: str | None
     is_worthwhile: Callable[[Token], bool]
     silent: bool
 
-    async def put(self, shared: SharedTokens | None) -> Answer:
+    async def put(self, shared: SharedTokens | None) -> TokenResponse:
         """
         Ask.
 
@@ -64,7 +64,7 @@ class Question:
                     raise
         return await self._fetch(shared, demanded, silent=self.silent)
 
-    async def _fetch(self, shared: SharedTokens | None, demanded: str | None, *, silent: bool) -> Answer:
+    async def _fetch(self, shared: SharedTokens | None, demanded: str | None, *, silent: bool) -> TokenResponse:
         source, key = self.source, self.key
         ask_source = source.renew if silent and isinstance(source, RenewingSource) else source.get_token
 
@@ -72,13 +72,13 @@ class Question:
             claims = merge_claims(key.claims, demanded)
             return ask_source(*key.scopes, claims=claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae)
 
-        def is_enough(known: Answer) -> bool:
+        def is_enough(known: TokenResponse) -> bool:
             if self.refusal is not None and known.token.token == self.refusal.secret:
                 return False
             return covers(known.claims, demanded) and self.is_worthwhile(known.token)
 
         if shared is None or self.terms.stored_as is None:
-            return Answer(await ask(), demanded, "service")
+            return TokenResponse(await ask(), demanded, "service")
         stored_as = self.terms.stored_as
         return await shared.fetch(
             key.stored_under(stored_as, ""),

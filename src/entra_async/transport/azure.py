@@ -29,7 +29,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from entra_async.config import Clock
 from entra_async.errors import RequestTimeoutError, TransportError
-from entra_async.transport.messages import Answer, Request
+from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.pool import Pool
 
 __all__ = ("AzureTransport",)
@@ -79,7 +79,7 @@ class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             ServiceResponseError: If it may have arrived; azure-core sends it again if its method allows that.
         """
         within_s = options.get("read_timeout") or _WITHIN_S
-        sent = Request(request.method, request.url, dict(request.headers), _body(request))
+        sent = HTTPRequest(request.method, request.url, dict(request.headers), _body(request))
         try:
             answer = await self._pool.send(sent, within_s=within_s)
         except RequestTimeoutError as error:
@@ -88,7 +88,7 @@ class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             ) from error
         except TransportError as error:
             raise (ServiceResponseError if error.sent else ServiceRequestError)(str(error), error=error) from error
-        return _Response(request, answer)
+        return _AzureResponse(request, answer)
 
 
 def _body(request: HttpRequest) -> bytes | None:
@@ -105,10 +105,10 @@ def _body(request: HttpRequest) -> bytes | None:
             raise TypeError(message)
 
 
-class _Response(AsyncHttpResponse):
+class _AzureResponse(AsyncHttpResponse):
     """An answer in azure-core's shape; it is complete, so there is nothing left to read or to close."""
 
-    def __init__(self, request: HttpRequest, answer: Answer) -> None:
+    def __init__(self, request: HttpRequest, answer: HTTPResponse) -> None:
         self._request = request
         self._answer = answer
         self._encoding: str | None = None

@@ -11,7 +11,7 @@ from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entra_async.transport.messages import Request
+    from entra_async.transport.messages import HTTPRequest
 
 __all__ = ("translate", "translations")
 
@@ -71,7 +71,7 @@ def translations() -> Iterator[type[Exception]]:
     return (foreign for foreign, *_ in _TRANSLATIONS)
 
 
-def translate(error: Exception, request: Request, *, closed: bool) -> Exception:
+def translate(error: Exception, request: HTTPRequest, *, closed: bool) -> Exception:
     """
     Return the error to raise instead of *error*, which shows headers and queries.
 

@@ -26,7 +26,7 @@ from anyio.streams.stapled import MultiListener
 
 from entra_async.errors import AuthenticationError
 
-__all__ = ("Loopback", "Page", "Visit", "listen")
+__all__ = ("Loopback", "ReplyPage", "Visit", "listen")
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
@@ -56,7 +56,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ReplyPage:
     """
     What the browser is shown.
 
@@ -95,7 +95,7 @@ class Loopback:
         self._answering = 0
         self._answered = anyio.Event()
 
-    async def serve(self, visit: Callable[[Visit], Awaitable[Page]], *, hosts: frozenset[str]) -> None:
+    async def serve(self, visit: Callable[[Visit], Awaitable[ReplyPage]], *, hosts: frozenset[str]) -> None:
         """
         Answer until cancelled. Every visit has a task of its own.
 
@@ -120,18 +120,18 @@ class Loopback:
                 await self._answered.wait()
 
     async def _handle(
-        self, stream: SocketStream, visit: Callable[[Visit], Awaitable[Page]], hosts: frozenset[str]
+        self, stream: SocketStream, visit: Callable[[Visit], Awaitable[ReplyPage]], hosts: frozenset[str]
     ) -> None:
         buffered = BufferedByteReceiveStream(stream)
-        page: Page | None = None
+        page: ReplyPage | None = None
         came: Visit | None = None
         try:
             with anyio.fail_after(self._read_s):
                 came = await _read(buffered, hosts)
         except _RefusedError as error:
-            page = Page(error.status, f"{error.status.value} {error.status.phrase}\n")
+            page = ReplyPage(error.status, f"{error.status.value} {error.status.phrase}\n")
         except TimeoutError:
-            page = Page(HTTPStatus.REQUEST_TIMEOUT, "408 Request Timeout\n")
+            page = ReplyPage(HTTPStatus.REQUEST_TIMEOUT, "408 Request Timeout\n")
         self._answering += 1
         try:
             if page is None and came is not None:
@@ -255,7 +255,7 @@ def _read_fields(form: bytes) -> dict[str, str]:
     return fields
 
 
-def _encode(page: Page, *, is_html: bool) -> bytes:
+def _encode(page: ReplyPage, *, is_html: bool) -> bytes:
     status = HTTPStatus(page.status)
     body = page.html.encode()
     lines = [

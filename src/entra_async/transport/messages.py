@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from entra_async.rules.http.urls import strip_path, strip_query
-from entra_async.transport.streams import Stream
+from entra_async.transport.streams import BodyStream
 
-__all__ = ("Answer", "Direct", "Fields", "Request", "Sender")
+__all__ = ("BypassProxy", "HTTPRequest", "HTTPResponse", "ResponseHeaders", "Transport")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Direct:
+class BypassProxy:
     """
     How to reach a host that is next door: past every proxy, since no proxy may see or could reach it.
 
@@ -27,7 +27,7 @@ class Direct:
 
 
 @dataclass(slots=True, repr=False)
-class Request:
+class HTTPRequest:
     """
     One HTTP request, ready to be sent.
 
@@ -45,7 +45,7 @@ class Request:
     url: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
-    direct: Direct | None = None
+    direct: BypassProxy | None = None
     streamed: bool = False
     private: bool = False
 
@@ -59,7 +59,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
+class HTTPResponse:
     """
     One HTTP answer.
 
@@ -73,10 +73,10 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-    stream: Stream | None = field(default=None, repr=False)
+    stream: BodyStream | None = field(default=None, repr=False)
 
 
-class Fields(Mapping[str, str]):
+class ResponseHeaders(Mapping[str, str]):
     """
     The headers of an answer that was not read from a socket: lookups ignore case (RFC 9110, section 5.1).
 
@@ -99,10 +99,10 @@ class Fields(Mapping[str, str]):
         return len(self._fields)
 
 
-class Sender(Protocol):
+class Transport(Protocol):
     """What carries requests: the pool, and what stands before it."""
 
-    async def send(self, request: Request, *, within_s: float) -> Answer:
+    async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """
         Send *request* once and return the complete answer, whatever its status.
 

@@ -27,10 +27,10 @@ from entra_async.rules.http.decoding import decode_json
 from entra_async.rules.http.retry import Outcome, read_retry_after_s
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.aadsts import error_for, is_transient
-from entra_async.transport.messages import Answer, Request
+from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.per_loop import PerLoop
 from entra_async.transport.pool import Pool
-from entra_async.transport.retry_loop import Attempts
+from entra_async.transport.retry_loop import RetryLoop
 from entra_async.transport.service_time import ServiceTime
 
 __all__ = ("Application", "MsalEngine")
@@ -74,7 +74,7 @@ class Application:
 
 
 @dataclass(slots=True)
-class _Response:
+class _MsalResponse:
     """What MSAL expects of an HTTP client's answer."""
 
     status_code: int
@@ -89,7 +89,7 @@ class _HttpClient:
     """MSAL's ``http_client``: called in its worker thread, it sends on the event loop."""
 
     def __init__(
-        self, pool: Pool, attempts: Attempts, time: ServiceTime, clock: Clock, *, authority: str, idempotent: bool
+        self, pool: Pool, attempts: RetryLoop, time: ServiceTime, clock: Clock, *, authority: str, idempotent: bool
     ) -> None:
         self._time = time
         self._authority = authority
@@ -100,30 +100,30 @@ class _HttpClient:
         self._secrets: set[str] = set()
         self.status: int | None = None
 
-    def get(self, url: str, params: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> _Response:
+    def get(self, url: str, params: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> _MsalResponse:
         if url.endswith(_DISCOVERY):
-            return _Response(200, msgspec.json.encode(_describe(url.removesuffix(_DISCOVERY))).decode(), {})
+            return _MsalResponse(200, msgspec.json.encode(_describe(url.removesuffix(_DISCOVERY))).decode(), {})
         query = urlencode(params or {})
-        return self._ask(Request("GET", f"{url}?{query}" if query else url, dict(headers or {})))
+        return self._ask(HTTPRequest("GET", f"{url}?{query}" if query else url, dict(headers or {})))
 
     def post(
         self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any
-    ) -> _Response:
+    ) -> _MsalResponse:
         query = urlencode(params or {})
         if isinstance(data, Mapping):
             self._secrets.update(str(data[name]) for name in _SECRETS if data.get(name))
         # As requests does it, MSAL's usual client: what is None is not sent.
         body = data if isinstance(data, str) else urlencode({k: v for k, v in (data or {}).items() if v is not None})
         sent = {"Content-Type": _FORM, **(headers or {})}
-        return self._ask(Request("POST", f"{url}?{query}" if query else url, sent, body.encode()))
+        return self._ask(HTTPRequest("POST", f"{url}?{query}" if query else url, sent, body.encode()))
 
     def close(self) -> None:
         """Do nothing: the pool belongs to the Session."""
 
-    def _ask(self, request: Request) -> _Response:
+    def _ask(self, request: HTTPRequest) -> _MsalResponse:
         request.url = self._stay(request.url)
         answer = from_thread.run(self._exchange, request)
-        return _Response(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
+        return _MsalResponse(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
 
     def _stay(self, url: str) -> str:
         wanted, own = urlsplit(url), urlsplit(self._authority)
@@ -134,7 +134,7 @@ class _HttpClient:
         # MSAL forgets the port when it asks for the user's realm.
         return wanted._replace(netloc=own.netloc).geturl()
 
-    async def _exchange(self, request: Request) -> Answer:
+    async def _exchange(self, request: HTTPRequest) -> HTTPResponse:
         try:
             answer = await self._attempts.run(
                 lambda: self._send(request),
@@ -158,7 +158,7 @@ class _HttpClient:
             raise error_for(status=answer.status, body=self.mask(body), attempts=self._attempts.made)
         return answer
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: HTTPRequest) -> HTTPResponse:
         sent_at = self._clock.now()
         answer = await self._pool.send(request, within_s=self._attempts.left_s())
         self._time.observe(answer.headers, sent_at=sent_at)
@@ -171,14 +171,14 @@ class _HttpClient:
             said = said.replace(secret, "***")
         return {**body, "error_description": said}
 
-    def _judge(self, answer: Answer) -> Outcome:
+    def _judge(self, answer: HTTPResponse) -> Outcome:
         wait_s = read_retry_after_s(answer.headers, now=self._clock.now())
         if answer.status == 400 and is_transient(400, _decode(answer) or {}):
             return Outcome(503, retry_after_s=wait_s)
         return Outcome(answer.status, retry_after_s=wait_s)
 
 
-def _decode(answer: Answer) -> dict[str, Any] | None:
+def _decode(answer: HTTPResponse) -> dict[str, Any] | None:
     try:
         body = decode_json(answer.body)
     except msgspec.DecodeError:
@@ -232,7 +232,7 @@ class MsalEngine:
             AuthenticationError: If the token service refuses, cannot be reached, or answers nonsense.
             ConfigurationError: If the credential cannot be made, or MSAL refuses what it is given.
         """
-        attempts = Attempts(policy=self._policy, clock=self._clock)
+        attempts = RetryLoop(policy=self._policy, clock=self._clock)
         client = _HttpClient(
             self._pool, attempts, self.time, self._clock, authority=application.authority, idempotent=not once
         )

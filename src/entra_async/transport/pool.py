@@ -23,11 +23,11 @@ from yarl import URL
 
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError
-from entra_async.telemetry.events import Exchange, Listener, notify
+from entra_async.telemetry.events import Listener, RequestFinished, notify
 from entra_async.transport.failures import translate
-from entra_async.transport.messages import Answer, Direct, Request
+from entra_async.transport.messages import BypassProxy, HTTPRequest, HTTPResponse
 from entra_async.transport.proxies import EnvironmentProxies
-from entra_async.transport.streams import Stream, send_in_pieces, stalled
+from entra_async.transport.streams import BodyStream, send_in_pieces, stalled
 from entra_async.transport.tls import build_context
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Pool:
                 self._session = client
             return self._session
 
-    async def send(self, request: Request, *, within_s: float) -> Answer:
+    async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """
         Send *request* once and return the complete answer, whatever its status.
 
@@ -206,7 +206,7 @@ class Pool:
             await self._places.acquire()
         started = time.monotonic() if self._listener is not None else 0.0
         status: int | None = None
-        left: Stream | None = None
+        left: BodyStream | None = None
         response: aiohttp.ClientResponse | None = None
         failure: Exception | None = None
         try:
@@ -216,11 +216,11 @@ class Pool:
                 failure = stalled(request.where, method=request.method)
             elif request.streamed and response.status < _REDIRECTED:
                 left = self._leave_open(response, request, started)
-                return Answer(response.status, response.headers, b"", left)
+                return HTTPResponse(response.status, response.headers, b"", left)
             else:
                 body = await response.read()
                 status = response.status
-                return Answer(status, response.headers, body)
+                return HTTPResponse(status, response.headers, body)
         except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
             failure = translate(error, request, closed=self._closed)
         finally:
@@ -232,7 +232,7 @@ class Pool:
         raise failure
 
     async def _send(
-        self, session: aiohttp.ClientSession, request: Request, within_s: float
+        self, session: aiohttp.ClientSession, request: HTTPRequest, within_s: float
     ) -> aiohttp.ClientResponse | None:
         url = URL(request.url, encoded=True)
         trust: bool | aiohttp.Fingerprint = True  # whom the connector trusts
@@ -255,7 +255,7 @@ class Pool:
         )
 
     async def _send_streamed(
-        self, session: aiohttp.ClientSession, request: Request, url: URL, proxy: str | URL | None, within_s: float
+        self, session: aiohttp.ClientSession, request: HTTPRequest, url: URL, proxy: str | URL | None, within_s: float
     ) -> aiohttp.ClientResponse | None:
         # aiohttp has no limit for a body that does not leave, so the deadline is moved with each piece that does.
         latest = anyio.current_time() + within_s
@@ -278,7 +278,7 @@ class Pool:
             )
         return None
 
-    def _leave_open(self, response: aiohttp.ClientResponse, request: Request, started: float) -> Stream:
+    def _leave_open(self, response: aiohttp.ClientResponse, request: HTTPRequest, started: float) -> BodyStream:
         content, places = response.content, self._places
 
         async def read() -> bytes:
@@ -294,13 +294,13 @@ class Pool:
             places.release()
             self._tell(request, response.status if whole else None, started)
 
-        return Stream(
+        return BodyStream(
             read, end, stalled=lambda: stalled(request.where, method=request.method), gap_s=self._timeouts.gap_s
         )
 
-    def _tell(self, request: Request, status: int | None, started: float) -> None:
+    def _tell(self, request: HTTPRequest, status: int | None, started: float) -> None:
         if self._listener is not None:
-            notify(self._listener, Exchange(request.method, request.where, status, time.monotonic() - started))
+            notify(self._listener, RequestFinished(request.method, request.where, status, time.monotonic() - started))
 
     def _limit(self, within_s: float) -> aiohttp.ClientTimeout:
         # Most calls have the same deadline, and making this object costs more than a look-up.
@@ -314,7 +314,7 @@ class Pool:
         return limit
 
     def _go_directly(
-        self, direct: Direct, timeout: aiohttp.ClientTimeout
+        self, direct: BypassProxy, timeout: aiohttp.ClientTimeout
     ) -> tuple[bool | aiohttp.Fingerprint, aiohttp.ClientTimeout]:
         pin = direct.certificate_sha256
         if direct.connect_s is not None:
@@ -323,7 +323,7 @@ class Pool:
             )
         return True if pin is None else aiohttp.Fingerprint(pin), timeout
 
-    async def _take_place(self, request: Request, within_s: float) -> float:
+    async def _take_place(self, request: HTTPRequest, within_s: float) -> float:
         started = time.monotonic()
         with anyio.move_on_after(min(within_s, self._timeouts.queue_s)) as scope:
             await self._places.acquire()

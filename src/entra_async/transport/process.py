@@ -19,13 +19,13 @@ from anyio import to_thread
 
 from entra_async.errors import ConfigurationError
 
-__all__ = ("Finished", "run_program")
+__all__ = ("ProcessResult", "run_program")
 
 _REAP_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ProcessResult:
     """
     How a program ended.
 
@@ -42,7 +42,7 @@ class Finished:
 
 async def run_program(
     names: Sequence[str], arguments: Sequence[str], *, environment: Mapping[str, str], within_s: float
-) -> Finished:
+) -> ProcessResult:
     """
     Run a program to its end and return what it said. There is no shell, and nothing to read from.
 
@@ -72,7 +72,7 @@ async def run_program(
                 await _kill(process)
             raise
     code = process.returncode if process.returncode is not None else -1
-    return Finished(code, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace"))
+    return ProcessResult(code, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace"))
 
 
 def _find(names: Sequence[str]) -> str | None:

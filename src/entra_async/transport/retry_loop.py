@@ -9,16 +9,16 @@ from typing import Final
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestTimeoutError, TransportError
 from entra_async.rules.http.retry import Outcome, decide_delay_s, read_retry_after_s, waits_at_gate
-from entra_async.transport.messages import Answer, Request
+from entra_async.transport.messages import HTTPRequest, HTTPResponse
 
-__all__ = ("Attempts",)
+__all__ = ("RetryLoop",)
 
 _BAD: Final = 400
 _THROTTLED: Final = 429
 _MOMENT_S: Final = 0.001
 
 
-class Attempts:
+class RetryLoop:
     """
     The attempts of one operation; its deadline is counted from now.
 
@@ -44,13 +44,13 @@ class Attempts:
 
     async def run(
         self,
-        send: Callable[[], Awaitable[Answer]],
+        send: Callable[[], Awaitable[HTTPResponse]],
         *,
-        request: Request,
+        request: HTTPRequest,
         idempotent: bool,
-        judge: Callable[[Answer], Outcome] | None = None,
+        judge: Callable[[HTTPResponse], Outcome] | None = None,
         gated: bool = False,
-    ) -> Answer:
+    ) -> HTTPResponse:
         """
         Return the last answer, whatever its status: nothing more is to be gained by sending again.
 
@@ -70,7 +70,7 @@ class Attempts:
         while True:
             self.made += 1
             tries += 1
-            answer: Answer | None = None
+            answer: HTTPResponse | None = None
             failure: TransportError | None = None
             try:
                 answer = await send()
@@ -106,11 +106,11 @@ class Attempts:
                 failure.attempts = self.made
                 raise failure
 
-    def _too_late(self, request: Request) -> RequestTimeoutError:
+    def _too_late(self, request: HTTPRequest) -> RequestTimeoutError:
         where = request.where
         message = f"{request.method} {where}: no answer within {self._policy.deadline_s:g} s."
         hint = "Give the call more time with timeout=, or the Session with RetryPolicy.deadline_s."
         return RequestTimeoutError(message, method=request.method, url=where, attempts=self.made, hint=hint)
 
-    def _judge(self, answer: Answer) -> Outcome:
+    def _judge(self, answer: HTTPResponse) -> Outcome:
         return Outcome(answer.status, retry_after_s=read_retry_after_s(answer.headers, now=self._clock.now()))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from entra_async.config import Clock
-from entra_async.rules.http.skew import Span, offset_s, read_date, span_of
+from entra_async.rules.http.skew import ClockRange, offset_s, read_date, span_of
 
 __all__ = ("ServiceTime",)
 
@@ -25,7 +25,7 @@ class ServiceTime:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._spans: deque[Span] = deque(maxlen=_REMEMBERED)
+        self._spans: deque[ClockRange] = deque(maxlen=_REMEMBERED)
 
     @property
     def offset_s(self) -> float:

@@ -9,7 +9,7 @@ import anyio
 
 from entra_async.errors import RequestTimeoutError
 
-__all__ = ("Stream", "send_in_pieces", "stalled")
+__all__ = ("BodyStream", "send_in_pieces", "stalled")
 
 _PIECE: Final = 128 * 1024  # bytes; TLS encrypts a piece in one go
 
@@ -41,7 +41,7 @@ async def send_in_pieces(body: bytes, moved: Callable[[bool], None]) -> AsyncIte
 
 
 @final
-class Stream:
+class BodyStream:
     """
     The body of an answer, read as it arrives. A connection and a place of the pool belong to it until it is closed.
 

@@ -14,7 +14,7 @@ from entra_async.errors import (
     BadRequestError,
     GoneError,
 )
-from entra_async.telemetry.events import Event, ResyncBegun
+from entra_async.telemetry.events import Event, ResyncStarted
 from entra_async.testing import Emulator
 from tests.support.mirror import PATH, Mirror, people, stir
 
@@ -33,8 +33,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "users.delta"
 
 
-def resyncs(events: list[Event]) -> list[ResyncBegun]:
-    return [event for event in events if isinstance(event, ResyncBegun)]
+def resyncs(events: list[Event]) -> list[ResyncStarted]:
+    return [event for event in events if isinstance(event, ResyncStarted)]
 
 
 @pytest.mark.parametrize("reset", RESETS)

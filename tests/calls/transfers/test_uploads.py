@@ -25,7 +25,7 @@ from entra_async.errors import (
 )
 from entra_async.testing import Emulator
 from entra_async.testing.faults.fault import Fault
-from entra_async.transport.messages import Request
+from entra_async.transport.messages import HTTPRequest
 from entra_async.transport.pool import Pool
 from tests.support.moving_clock import MovingClock
 from tests.support.uploading import DATA, UNIT, connected, place, puts
@@ -271,7 +271,7 @@ async def test_a_body_that_does_not_leave() -> None:
     server = await asyncio.start_server(take_nothing, "127.0.0.1", 0, limit=1024)
     pool = Pool(limits=Limits(), timeouts=Timeouts(gap_s=0.1, answer_s=3600))
     port = server.sockets[0].getsockname()[1]
-    request = Request("PUT", f"http://127.0.0.1:{port}/secret", body=bytes(32_000_000), streamed=True, private=True)
+    request = HTTPRequest("PUT", f"http://127.0.0.1:{port}/secret", body=bytes(32_000_000), streamed=True, private=True)
     async with server:
         with pytest.raises(RequestTimeoutError, match="nothing moved") as caught:
             await pool.send(request, within_s=3600)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.batch.format import ItemAnswer, encode_batch, encode_item, read_answers, relative_url
+from entra_async.rules.batch.format import ItemResponse, encode_batch, encode_item, read_answers, relative_url
 
 NUMBERS = ["1", "2", "3"]
 TEXT = {"Content-Type": "text/plain"}
@@ -21,7 +21,7 @@ def answer(*responses: Any) -> bytes:
     return json.dumps({"responses": responses}).encode()
 
 
-def read_one(**item: Any) -> ItemAnswer | str:
+def read_one(**item: Any) -> ItemResponse | str:
     return read_answers(answer({"id": "1", "status": 200, **item}), ["1"])["1"]
 
 
@@ -47,7 +47,7 @@ def test_round_trip(items: list[tuple[str, dict[str, str]]], chance: Any) -> Non
     assert list(said) == numbers
     for number, (_, body) in zip(numbers, items, strict=True):
         found = said[number]
-        assert isinstance(found, ItemAnswer)
+        assert isinstance(found, ItemResponse)
         assert json.loads(found.body) == body
 
 
@@ -66,7 +66,7 @@ def test_each_item_is_answered_once_or_told_why(ids: list[str | int]) -> None:
     for number in NUMBERS:
         times = sum(str(each) == number for each in ids)
         found = said[number]
-        assert isinstance(found, ItemAnswer) == (times == 1)
+        assert isinstance(found, ItemResponse) == (times == 1)
         if times != 1:
             assert found == ("it answers this request twice" if times else "it does not answer this request")
 
@@ -78,7 +78,7 @@ def test_bytes_come_back(content: bytes) -> None:
     assert base64.urlsafe_b64decode(item["body"]) == content
     for text in (item["body"], base64.b64encode(content).decode(), item["body"].rstrip("=")):
         found = read_one(headers=PICTURE, body=text)
-        assert isinstance(found, ItemAnswer)
+        assert isinstance(found, ItemResponse)
         assert found.body == content
 
 
@@ -98,7 +98,7 @@ def test_bytes_come_back(content: bytes) -> None:
 def test_bodies(item: dict[str, Any], body: bytes) -> None:
     """The body is what would have come had the item been sent alone."""
     found = read_one(**item)
-    assert isinstance(found, ItemAnswer)
+    assert isinstance(found, ItemResponse)
     assert found.body == body
 
 

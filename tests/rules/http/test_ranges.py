@@ -12,8 +12,8 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.http.ranges import (
     ATTACHMENT_CHUNK,
     CHUNK,
-    Part,
-    Wanted,
+    RangePart,
+    RequestedRange,
     check_chunk_size,
     count_chunk,
     parse_content_range,
@@ -27,10 +27,10 @@ sizes = st.integers(0, 10**12)
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        ({"nextExpectedRanges": ["0-"]}, Wanted(0, None)),
-        ({"nextExpectedRanges": ["12345-55232", "77829-99375"]}, Wanted(12345, 55233)),
-        ({"nextExpectedRanges": ["77829-99375", "12345-55232"]}, Wanted(12345, 55233)),
-        ({"NextExpectedRanges": ["2097152"]}, Wanted(2097152, None)),
+        ({"nextExpectedRanges": ["0-"]}, RequestedRange(0, None)),
+        ({"nextExpectedRanges": ["12345-55232", "77829-99375"]}, RequestedRange(12345, 55233)),
+        ({"nextExpectedRanges": ["77829-99375", "12345-55232"]}, RequestedRange(12345, 55233)),
+        ({"NextExpectedRanges": ["2097152"]}, RequestedRange(2097152, None)),
         ({"nextExpectedRanges": []}, None),
         ({"nextExpectedRanges": "0-"}, None),
         ({"nextExpectedRanges": ["x", None, "-5", "1e3-"]}, None),
@@ -39,7 +39,7 @@ sizes = st.integers(0, 10**12)
         ([], None),
     ],
 )
-def test_what_a_session_wants(body: Any, wanted: Wanted | None) -> None:
+def test_what_a_session_wants(body: Any, wanted: RequestedRange | None) -> None:
     """The first missing range counts, in the words of drives and of Outlook."""
     assert read_wanted(body) == wanted
 
@@ -55,7 +55,7 @@ def test_any_ranges_are_read_or_passed_over(ranges: list[Any]) -> None:
 @given(sizes, sizes, st.none() | sizes, st.integers(1, 100))
 def test_a_chunk_stays_within_all_bounds(total: int, start: int, end: int | None, units: int) -> None:
     """A chunk never reaches past the file, the wanted range or the chunk size, and is empty only if nothing is left."""
-    length = count_chunk(Wanted(start, end), total=total, chunk_size=units * UNIT)
+    length = count_chunk(RequestedRange(start, end), total=total, chunk_size=units * UNIT)
 
     assert 0 <= length <= units * UNIT
     assert length == 0 or start + length <= min(total, total if end is None else end)
@@ -69,7 +69,7 @@ def test_chunks_cover_a_file_once(total: int, units: int) -> None:
     total = min(total, size * 50)
     start, lengths = 0, []
     while start < total:
-        lengths.append(count_chunk(Wanted(start, None), total=total, chunk_size=size))
+        lengths.append(count_chunk(RequestedRange(start, None), total=total, chunk_size=size))
         start += lengths[-1]
 
     assert sum(lengths) == total
@@ -97,8 +97,8 @@ def test_chunk_sizes_services_take() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("bytes 0-25/128", Part(0, 26, 128)),
-        ("Bytes 26-127/*", Part(26, 128, None)),
+        ("bytes 0-25/128", RangePart(0, 26, 128)),
+        ("Bytes 26-127/*", RangePart(26, 128, None)),
         ("bytes 26-25/128", None),
         ("bytes 0-128/128", None),
         ("bytes */128", None),
@@ -107,7 +107,7 @@ def test_chunk_sizes_services_take() -> None:
         (None, None),
     ],
 )
-def test_content_range(text: str | None, part: Part | None) -> None:
+def test_content_range(text: str | None, part: RangePart | None) -> None:
     """What contradicts itself is no range (RFC 9110, section 14.4)."""
     assert parse_content_range(text) == part
 
@@ -117,4 +117,4 @@ def test_content_range_comes_back(start: int, length: int, after: int) -> None:
     """Every range that is written by the rules is read as it was."""
     end = start + length + 1
 
-    assert parse_content_range(f"bytes {start}-{end - 1}/{end + after}") == Part(start, end, end + after)
+    assert parse_content_range(f"bytes {start}-{end - 1}/{end + after}") == RangePart(start, end, end + after)

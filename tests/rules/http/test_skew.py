@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.rules.http.retry import read_retry_after_s
-from entra_async.rules.http.skew import Span, offset_s, read_date, span_of
+from entra_async.rules.http.skew import ClockRange, offset_s, read_date, span_of
 
 NOW = 1_800_000_000.0
 
@@ -40,7 +40,7 @@ def test_clocks_that_may_agree_do(jitters: list[float]) -> None:
 
 def test_a_clock_that_was_set_starts_anew() -> None:
     """What contradicts everything before it counts alone."""
-    assert offset_s([Span(600, 601), Span(600.2, 601.2), Span(-5, -4)]) == -4
+    assert offset_s([ClockRange(600, 601), ClockRange(600.2, 601.2), ClockRange(-5, -4)]) == -4
     assert offset_s([]) == 0
 
 

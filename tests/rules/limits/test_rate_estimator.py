@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.rules.limits.evidence import Run, Stretch, rate_of_both
-from entra_async.rules.limits.rate_estimator import Pace, Spacing
+from entra_async.rules.limits.rate_estimator import RateEstimator, Spacing
 
 STEPS = st.tuples(
     st.sampled_from(["send", "accept", "refuse", "fail", "pause", "near"]),
@@ -24,7 +24,7 @@ def test_whatever_comes_the_gate_opens_again(
     steps: list[tuple[str, float, float | None]], rate: float | None, cost: float
 ) -> None:
     """No wait is negative or without end, no rate is zero or less, and a pause is never shorter than was asked."""
-    pace = Pace() if rate is None else Pace(rate=rate)
+    pace = RateEstimator() if rate is None else RateEstimator(rate=rate)
     now, open_at = 0.0, 0.0
     sent: list[float] = []
     for step, seconds, retry_after_s in steps:
@@ -63,7 +63,7 @@ def test_whatever_comes_the_gate_opens_again(
 
 def test_nothing_waits_until_something_is_refused() -> None:
     """A service without a limit is not slowed: ten thousand requests at the same moment all go."""
-    pace = Pace()
+    pace = RateEstimator()
     for number in range(10_000):
         assert pace.wait_s(number * 1e-6) == 0
         pace.sent(number * 1e-6)
@@ -74,7 +74,7 @@ def test_nothing_waits_until_something_is_refused() -> None:
 
 def test_a_burst_of_refusals_is_one_pause() -> None:
     """Fifty refusals close the gate once, until the last of them allows; then one request tries."""
-    pace = Pace()
+    pace = RateEstimator()
     closed = [pace.refused(0.0, 1 + number / 1000, 5.0) for number in range(50)]
 
     assert closed == [True] + [False] * 49
@@ -88,7 +88,7 @@ def test_a_burst_of_refusals_is_one_pause() -> None:
 
 def test_stragglers_of_a_pause_tell_nothing_new() -> None:
     """A 429 to a request that went before the pause makes the pause longer, but not the rate lower."""
-    pace = Pace()
+    pace = RateEstimator()
     for number in range(100):
         pace.sent(number / 100)
         pace.accepted(number / 100, number / 100 + 0.1)
@@ -107,7 +107,7 @@ def test_a_pause_that_does_not_help_grows() -> None:
     """Without Retry-After, or with one that is of no use, each pause after which all is refused again is longer."""
     waits: dict[float | None, list[float]] = {None: [], 1.0: []}
     for retry_after_s, pauses in waits.items():
-        pace, now = Pace(), 0.0
+        pace, now = RateEstimator(), 0.0
         for _ in range(6):
             pace.sent(now)
             pace.refused(now, now, retry_after_s)
@@ -121,7 +121,7 @@ def test_a_pause_that_does_not_help_grows() -> None:
 
 def test_one_refusal_among_many_answers_is_forgiven() -> None:
     """A single 429, while far more is accepted, is obeyed, but tells nothing of a rate."""
-    pace = Pace()
+    pace = RateEstimator()
     for number in range(20):
         pace.sent(number / 1000)
     pace.refused(0.0, 0.1, 1.0)
@@ -135,7 +135,7 @@ def test_one_refusal_among_many_answers_is_forgiven() -> None:
 
 def test_a_lone_refusal_does_not_tie_a_service_to_its_quiet_hours() -> None:
     """Where little is asked, one 429 does not make that little the rate; a second one soon after does."""
-    pace, now = Pace(), 0.0
+    pace, now = RateEstimator(), 0.0
     rates = []
     for _ in range(2):
         for _ in range(50):
@@ -153,7 +153,7 @@ def test_a_lone_refusal_does_not_tie_a_service_to_its_quiet_hours() -> None:
 
 def test_a_documented_limit_is_heeded_and_outgrown() -> None:
     """Requests are spaced by it from the first one on; if nothing is refused, faster is tried by and by."""
-    pace, now = Pace(rate=1.0, burst_s=5.0), 0.0
+    pace, now = RateEstimator(rate=1.0, burst_s=5.0), 0.0
     sent: list[float] = []
     while now < 1800 and len(sent) < 3000:
         now += pace.wait_s(now)
@@ -168,7 +168,7 @@ def test_a_documented_limit_is_heeded_and_outgrown() -> None:
 
 def test_what_is_documented_bounds_the_first_guess_only() -> None:
     """At the first refusal no more is assumed than is documented."""
-    pace = Pace(documented=50.0)
+    pace = RateEstimator(documented=50.0)
     for number in range(1000):
         pace.sent(number / 1000)
         pace.accepted(number / 1000, number / 1000 + 0.01)
@@ -181,7 +181,7 @@ def test_what_is_documented_bounds_the_first_guess_only() -> None:
 
 def test_near_its_limit_nothing_faster_is_tried() -> None:
     """A service that says how near its limit is spares the refusals of trials."""
-    pace, now = Pace(rate=10.0), 0.0
+    pace, now = RateEstimator(rate=10.0), 0.0
     while now < 1000:
         now += pace.wait_s(now)
         pace.sent(now)
@@ -233,7 +233,7 @@ def test_no_stretch_tells_more_than_the_tightest(given_: list[tuple[float, float
 @pytest.mark.parametrize("burst_s", [1.0, 10.0])
 def test_an_hour_under_a_bucket_nobody_knows(burst_s: float, retry_after_s: float, drains: bool) -> None:
     """One worker: at least 95 % of what the bucket gives in an hour, 80 % in the first minute, under 1 % refused."""
-    result = simulate(Bucket(20.0, burst_s, retry_after_s, drains=drains), Pace, tasks=32, seed=4)
+    result = simulate(Bucket(20.0, burst_s, retry_after_s, drains=drains), RateEstimator, tasks=32, seed=4)
 
     assert sum(result.accepted) >= 0.95 * ideal(20.0, burst_s, 3600.0)
     assert result.first_minute >= 0.80 * 60 * 20.0
@@ -244,7 +244,7 @@ def test_an_hour_under_a_bucket_nobody_knows(burst_s: float, retry_after_s: floa
 def test_an_hour_in_which_the_bucket_shrinks_and_comes_back(burst_s: float, retry_after_s: float) -> None:
     """The same when it gives half from the twentieth to the fortieth minute."""
     changes = ((1200.0, 10.0), (2400.0, 20.0))
-    result = simulate(Bucket(20.0, burst_s, retry_after_s, changes=changes), Pace, tasks=32, seed=4)
+    result = simulate(Bucket(20.0, burst_s, retry_after_s, changes=changes), RateEstimator, tasks=32, seed=4)
 
     assert sum(result.accepted) >= 0.95 * ideal(20.0, burst_s, 3600.0, changes=changes)
     assert result.refused < 0.01 * result.sent
@@ -253,7 +253,7 @@ def test_an_hour_in_which_the_bucket_shrinks_and_comes_back(burst_s: float, retr
 @pytest.mark.parametrize("seed", [1, 2])
 def test_four_workers_that_do_not_know_of_each_other(seed: int) -> None:
     """They share what there is: four fifths of it at least are used, and nobody is left with less than a third."""
-    result = simulate(Bucket(40.0, 1.0, 5.0), Pace, workers=4, tasks=16, seed=seed)
+    result = simulate(Bucket(40.0, 1.0, 5.0), RateEstimator, workers=4, tasks=16, seed=seed)
 
     assert sum(result.accepted) >= 0.8 * ideal(40.0, 1.0, 3600.0)
     assert min(result.accepted) > sum(result.accepted) / 12
@@ -262,4 +262,4 @@ def test_four_workers_that_do_not_know_of_each_other(seed: int) -> None:
 
 def test_where_there_is_no_limit_nothing_is_slowed() -> None:
     """As many requests as without a gate."""
-    assert simulate(None, Pace, seconds=60.0).accepted == simulate(None, NoGate, seconds=60.0).accepted
+    assert simulate(None, RateEstimator, seconds=60.0).accepted == simulate(None, NoGate, seconds=60.0).accepted

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.sign_in import aadsts_application, aadsts_person
-from entra_async.rules.sign_in.aadsts import Kind, error_for, explain, first_line, is_transient, parse_codes
+from entra_async.rules.sign_in.aadsts import ErrorKind, error_for, explain, first_line, is_transient, parse_codes
 
 TABLES = {
-    Kind.CONFIGURATION: aadsts_application.CONFIGURATION,
-    Kind.CREDENTIAL: aadsts_application.CREDENTIAL,
-    Kind.BUG: aadsts_application.BUG,
-    Kind.TRANSIENT: aadsts_application.TRANSIENT,
-    Kind.PENDING: aadsts_application.PENDING,
-    Kind.INTERACTION: aadsts_person.INTERACTION,
-    Kind.CONSENT: aadsts_person.CONSENT,
-    Kind.ACCOUNT: aadsts_person.ACCOUNT,
-    Kind.ADMIN: aadsts_person.ADMIN,
+    ErrorKind.CONFIGURATION: aadsts_application.CONFIGURATION,
+    ErrorKind.CREDENTIAL: aadsts_application.CREDENTIAL,
+    ErrorKind.BUG: aadsts_application.BUG,
+    ErrorKind.TRANSIENT: aadsts_application.TRANSIENT,
+    ErrorKind.PENDING: aadsts_application.PENDING,
+    ErrorKind.INTERACTION: aadsts_person.INTERACTION,
+    ErrorKind.CONSENT: aadsts_person.CONSENT,
+    ErrorKind.ACCOUNT: aadsts_person.ACCOUNT,
+    ErrorKind.ADMIN: aadsts_person.ADMIN,
 }
 TRANSIENT_CODES = (90012, 90024, 90033, 90006, 50033, 50087, 90090, 70012, 90055)
 LOOP = 50196
@@ -228,7 +228,7 @@ def test_everything_else_is_final() -> None:
     """No other code, error or status is asked again."""
     for kind, table in TABLES.items():
         for code in table:
-            assert is_transient(400, refusal(code)) is (kind is Kind.TRANSIENT)
+            assert is_transient(400, refusal(code)) is (kind is ErrorKind.TRANSIENT)
     for status in (200, 302, 400, 401, 403, 404, 600):
         assert not is_transient(status, {"error": "invalid_client"})
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import TokenMismatchError
-from entra_async.rules.tokens.token_check import Expected, audience_of, check_token
+from entra_async.rules.tokens.token_check import ExpectedToken, audience_of, check_token
 
 GUIDS = st.uuids().map(str)
 GRAPH = "00000003-0000-0000-c000-000000000000"
@@ -20,25 +20,25 @@ GRAPH = "00000003-0000-0000-c000-000000000000"
 def test_another_tenant_is_refused(asked: str, came: str, upper: bool) -> None:
     """Tenants are compared by GUID, in any case."""
     claims = {"tid": came.upper() if upper else came}
-    check_token({"tid": asked.upper()}, Expected(tenant_id=asked))
+    check_token({"tid": asked.upper()}, ExpectedToken(tenant_id=asked))
     if asked != came:
         with pytest.raises(TokenMismatchError, match=came):
-            check_token(claims, Expected(tenant_id=asked))
+            check_token(claims, ExpectedToken(tenant_id=asked))
 
 
 @pytest.mark.parametrize("tenant", ["contoso.com", "common", "organizations", "consumers", None])
 def test_a_tenants_name_tells_nothing(tenant: str | None) -> None:
     """A domain's name and a GUID cannot be compared."""
-    check_token({"tid": str(uuid.uuid4())}, Expected(tenant_id=tenant))
+    check_token({"tid": str(uuid.uuid4())}, ExpectedToken(tenant_id=tenant))
 
 
 @given(GUIDS, GUIDS, st.sampled_from(["appid", "azp"]))
 def test_another_application_is_refused(asked: str, came: str, claim: str) -> None:
     """The application is found in tokens of both versions."""
-    check_token({claim: asked}, Expected(client_id=asked))
+    check_token({claim: asked}, ExpectedToken(client_id=asked))
     if asked != came:
         with pytest.raises(TokenMismatchError, match="application"):
-            check_token({claim: came}, Expected(client_id=asked))
+            check_token({claim: came}, ExpectedToken(client_id=asked))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_another_application_is_refused(asked: str, came: str, claim: str) -> No
 )
 def test_one_service_has_many_names(asked: str, came: str) -> None:
     """An audience may be a URL, with a slash or not, an alias, or the application's id."""
-    check_token({"aud": came}, Expected(audience=audience_of([asked])))
+    check_token({"aud": came}, ExpectedToken(audience=audience_of([asked])))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_one_service_has_many_names(asked: str, came: str) -> None:
 def test_another_service_is_refused(asked: str, came: Any) -> None:
     """A token for one service never stands in for another's."""
     with pytest.raises(TokenMismatchError, match="service"):
-        check_token({"aud": came}, Expected(audience=audience_of([asked])))
+        check_token({"aud": came}, ExpectedToken(audience=audience_of([asked])))
 
 
 JSON = st.recursive(
@@ -102,9 +102,9 @@ JSON = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["tid", "appid", "azp", "aud"]), JSON),
-    st.builds(Expected, st.none() | st.text(), st.none() | st.text(), st.none() | st.text()),
+    st.builds(ExpectedToken, st.none() | st.text(), st.none() | st.text(), st.none() | st.text()),
 )
-def test_strange_claims_do_no_harm(claims: dict[str, Any], expected: Expected) -> None:
+def test_strange_claims_do_no_harm(claims: dict[str, Any], expected: ExpectedToken) -> None:
     """Whatever stands in a token, it is either refused or taken."""
     try:
         check_token(claims, expected)

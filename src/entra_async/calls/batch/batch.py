@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from anyio import to_thread
 
-from entra_async.calls.batch.batcher import Envelopes
+from entra_async.calls.batch.batcher import Batcher
 from entra_async.calls.fan_out import Many, check_many, fan_out, iterate
 from entra_async.calls.prepare import check_call
 from entra_async.calls.request import Request, RequestLike, as_request
@@ -107,13 +107,13 @@ class BatchVerbs(Verbs):
         envelopes = self._envelopes(window_s=window_s, automatic=True)
         return Verbs(self._channel.over(envelopes), concurrency=_UNDER_WAY)
 
-    def _envelopes(self, *, window_s: float, automatic: bool = False) -> Envelopes:
+    def _envelopes(self, *, window_s: float, automatic: bool = False) -> Batcher:
         channel = self._channel
         if not channel.service.batches:
             message = f"{channel.service.name!r} takes no batches."
             hint = "Use invoke_many(). A service of your own that has a $batch needs batches=True."
             raise ConfigurationError(message, field="service", hint=hint)
-        return Envelopes(
+        return Batcher(
             channel.carrier, root=channel.base(), start=channel.start, window_s=window_s, automatic=automatic
         )
 

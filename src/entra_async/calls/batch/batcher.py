@@ -15,14 +15,14 @@ from functools import partial
 from itertools import count
 from typing import Final, final
 
-from entra_async.calls.background_tasks import Start
+from entra_async.calls.background_tasks import StartTask
 from entra_async.errors import ClosedError, DecodeError, RequestTimeoutError
 from entra_async.rules.batch.arrangement import MAX_BYTES, MAX_ITEMS, is_plain_read
 from entra_async.rules.batch.format import encode_batch, encode_item, read_answers, relative_url
 from entra_async.rules.http.urls import strip_query
-from entra_async.transport.messages import Answer, Fields, Request, Sender
+from entra_async.transport.messages import HTTPRequest, HTTPResponse, ResponseHeaders, Transport
 
-__all__ = ("Envelopes",)
+__all__ = ("Batcher",)
 
 _GOOD: Final = 200
 # The service did not take the batch as a whole, and ran nothing of it: one item may be to blame for all.
@@ -32,7 +32,7 @@ _GATEWAY: Final = ("request-id", "Date", "x-ms-ags-diagnostic")
 
 
 @dataclass(slots=True, eq=False)
-class _Seat:
+class _PendingItem:
     """
     One request's place in an envelope.
 
@@ -46,17 +46,17 @@ class _Seat:
         company: Who travels with it.
     """
 
-    request: Request
+    request: HTTPRequest
     number: str
     item: bytes
     ends_at: float
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[HTTPResponse]
     envelope: asyncio.Task[None] | None = None
-    company: Sequence[_Seat] = ()
+    company: Sequence[_PendingItem] = ()
 
 
 @final
-class Envelopes:
+class Batcher:
     """
     Puts requests into batches: an envelope leaves when it is full, or when nothing came for a while.
 
@@ -69,7 +69,7 @@ class Envelopes:
     """
 
     def __init__(
-        self, carrier: Sender, *, root: str, start: Start, window_s: float = 0.0, automatic: bool = False
+        self, carrier: Transport, *, root: str, start: StartTask, window_s: float = 0.0, automatic: bool = False
     ) -> None:
         self._carrier = carrier
         self._root = root
@@ -77,14 +77,14 @@ class Envelopes:
         self._window_s = window_s
         self._automatic = automatic
         self._numbers = count(1)
-        self._open: list[_Seat] = []
+        self._open: list[_PendingItem] = []
         self._bytes = 0
         self._timer: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def send(self, request: Request, *, within_s: float) -> Answer:
+    async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """
-        Send *request* in the next envelope, and return what it says about it; see ``Sender``.
+        Send *request* in the next envelope, and return what it says about it; see ``Transport``.
 
         Raises:
             DecodeError: If the answer to the envelope does not say.
@@ -97,7 +97,7 @@ class Envelopes:
             self._loop, self._open, self._bytes, self._timer = loop, [], 0, None
         number = str(next(self._numbers))
         item = encode_item(number, request.method, url, request.headers, request.body)
-        seat = _Seat(request, number, item, loop.time() + within_s, loop.create_future())
+        seat = _PendingItem(request, number, item, loop.time() + within_s, loop.create_future())
         self._take(seat, loop)
         limit = loop.call_at(seat.ends_at, _expire, seat)
         try:
@@ -108,7 +108,7 @@ class Envelopes:
                 seat.answer.exception()  # heard, also by whoever was cancelled at that moment
             self._leave(seat)
 
-    def _take(self, seat: _Seat, loop: asyncio.AbstractEventLoop) -> None:
+    def _take(self, seat: _PendingItem, loop: asyncio.AbstractEventLoop) -> None:
         if self._open and self._bytes + len(seat.item) > MAX_BYTES:
             self._flush()
         self._open.append(seat)
@@ -128,22 +128,22 @@ class Envelopes:
         if seats:
             self._depart(seats, together=len(seats) > 1 or not self._automatic)
 
-    def _depart(self, seats: Sequence[_Seat], *, together: bool) -> None:
+    def _depart(self, seats: Sequence[_PendingItem], *, together: bool) -> None:
         work = self._carry(seats) if together else self._carry_alone(seats[0])
         task = self._start(work, name="entra_async batch")
         for seat in seats:
             seat.envelope, seat.company = task, seats
         task.add_done_callback(partial(_settle, seats))
 
-    async def _carry_alone(self, seat: _Seat) -> None:
+    async def _carry_alone(self, seat: _PendingItem) -> None:
         within_s = seat.ends_at - asyncio.get_running_loop().time()
         _answer(seat, await self._carrier.send(seat.request, within_s=within_s))
 
-    async def _carry(self, seats: Sequence[_Seat]) -> None:
+    async def _carry(self, seats: Sequence[_PendingItem]) -> None:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         body = encode_batch([seat.item for seat in seats])
         within_s = max(seat.ends_at for seat in seats) - asyncio.get_running_loop().time()
-        answer = await self._carrier.send(Request("POST", f"{self._root}/$batch", headers, body), within_s=within_s)
+        answer = await self._carrier.send(HTTPRequest("POST", f"{self._root}/$batch", headers, body), within_s=within_s)
         if answer.status in _REFUSED and len(seats) > 1:
             for seat in seats:
                 self._depart([seat], together=False)
@@ -160,9 +160,9 @@ class Envelopes:
                 message = f"The answer to a batch is of no use: {item}."
                 _fail(seat, DecodeError(message, hint="This is a fault of the service; what became of it is unknown."))
             else:
-                _answer(seat, Answer(item.status, Fields({**gateway, **item.headers}), item.body))
+                _answer(seat, HTTPResponse(item.status, ResponseHeaders({**gateway, **item.headers}), item.body))
 
-    def _leave(self, seat: _Seat) -> None:
+    def _leave(self, seat: _PendingItem) -> None:
         if seat.envelope is None:
             if seat in self._open:
                 self._open.remove(seat)
@@ -171,22 +171,22 @@ class Envelopes:
             seat.envelope.cancel()  # nobody waits for it any more
 
 
-def _answer(seat: _Seat, answer: Answer) -> None:
+def _answer(seat: _PendingItem, answer: HTTPResponse) -> None:
     if not seat.answer.done():
         seat.answer.set_result(answer)
 
 
-def _fail(seat: _Seat, error: BaseException) -> None:
+def _fail(seat: _PendingItem, error: BaseException) -> None:
     if not seat.answer.done():
         seat.answer.set_exception(error)
 
 
-def _expire(seat: _Seat) -> None:
+def _expire(seat: _PendingItem) -> None:
     message = f"{seat.request.method} {strip_query(seat.request.url)}: no answer came in time."
     _fail(seat, RequestTimeoutError(message, sent=seat.envelope is not None))
 
 
-def _settle(seats: Sequence[_Seat], envelope: asyncio.Task[None]) -> None:
+def _settle(seats: Sequence[_PendingItem], envelope: asyncio.Task[None]) -> None:
     error: BaseException | None
     if envelope.cancelled():
         message = "The Session was closed while a request was on its way."

@@ -20,7 +20,7 @@ from entra_async.calls.background_tasks import abandon, arrive
 from entra_async.calls.channel import Channel
 from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.paging.rereading import read_page
-from entra_async.calls.prepare import Prepared
+from entra_async.calls.prepare import PreparedRequest
 from entra_async.errors import APIStatusError, ConfigurationError, PagingError, StoreError
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.decoding import Page
@@ -29,7 +29,7 @@ from entra_async.rules.http.urls import strip_query
 from entra_async.rules.paging.changes import Change, read_change
 from entra_async.rules.paging.position import fingerprint
 from entra_async.rules.paging.restarts import wants_resync
-from entra_async.telemetry.events import ResyncBegun
+from entra_async.telemetry.events import ResyncStarted
 
 __all__ = ("Delta",)
 
@@ -38,7 +38,7 @@ _DERIVED_AT_ONCE: Final = 1_000
 _MINIMAL: Final = "return=minimal"
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class DeltaCheckpoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """
     How far a delta query came.
 
@@ -83,7 +83,7 @@ class Delta:
     def __init__(
         self,
         channel: Channel,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         state: DeltaStore,
         *,
         permit: Callable[[], Awaitable[None]],
@@ -173,7 +173,7 @@ class Delta:
         self._resynced = True
         self._links.clear()
         await self._save([], link=link, stage="all", sweep=self._mark.sweep + 1)
-        self._channel.tell(ResyncBegun(self._mark.url, error.status, error.code, located=bool(link)))
+        self._channel.tell(ResyncStarted(self._mark.url, error.status, error.code, located=bool(link)))
 
     async def _load(self) -> None:
         begin = self._mark
@@ -183,10 +183,10 @@ class Delta:
         self._saved = await self._state.load()
         self._mark = begin if self._saved is None else self._read_mark(self._saved, begin)
 
-    def _read_mark(self, saved: bytes, begin: Mark) -> Mark:
-        mark: Mark | None = None
+    def _read_mark(self, saved: bytes, begin: DeltaCheckpoint) -> DeltaCheckpoint:
+        mark: DeltaCheckpoint | None = None
         with suppress(ValueError):
-            mark = msgspec.json.decode(saved, type=Mark)
+            mark = msgspec.json.decode(saved, type=DeltaCheckpoint)
         if mark is None or mark.version != _VERSION:
             message = f"{self._state!r} holds something that is not the state of a delta query."
             raise StoreError(message, hint="Delete it to start anew, or give another state.")
@@ -222,7 +222,9 @@ class Delta:
         if self._minimal and self._mark.stage == "changes":
             headers = {name: value for name, value in prepared.headers.items() if name.lower() != "prefer"}
             wanted = [value for name, value in prepared.headers.items() if name.lower() == "prefer"]
-            prepared = Prepared(prepared.method, prepared.url, {**headers, "Prefer": ", ".join([*wanted, _MINIMAL])})
+            prepared = PreparedRequest(
+                prepared.method, prepared.url, {**headers, "Prefer": ", ".join([*wanted, _MINIMAL])}
+            )
         return await self._channel.follow(prepared, url, timeout_s=self._timeout_s)
 
     async def _read(self, response: Response) -> Page:
@@ -252,5 +254,5 @@ class Delta:
         return link
 
 
-def _begin(prepared: Prepared) -> Mark:
-    return Mark(fingerprint(prepared.url), strip_query(prepared.url), tenant="", person="")
+def _begin(prepared: PreparedRequest) -> DeltaCheckpoint:
+    return DeltaCheckpoint(fingerprint(prepared.url), strip_query(prepared.url), tenant="", person="")

@@ -19,8 +19,8 @@ import anyio
 import msgspec
 
 from entra_async.calls.channel import Channel
-from entra_async.calls.operations.resume_token import Place, is_own
-from entra_async.calls.prepare import Prepared
+from entra_async.calls.operations.resume_token import ResumeToken, is_own
+from entra_async.calls.prepare import PreparedRequest
 from entra_async.errors import (
     APIStatusError,
     ConfigurationError,
@@ -32,7 +32,7 @@ from entra_async.pipeline.response import Response
 from entra_async.rules.http.links import check_open_link, join_root
 from entra_async.rules.http.retry import read_retry_after_s
 from entra_async.rules.http.urls import strip_query
-from entra_async.rules.operations import Report, choose_way, decide_poll_s, read_refusal, read_report
+from entra_async.rules.operations import OperationStatus, choose_way, decide_poll_s, read_refusal, read_report
 
 __all__ = ("Operation", "begin_operation", "resume_operation")
 
@@ -56,14 +56,14 @@ class Operation:
         done: Whether it is over.
     """
 
-    def __init__(self, channel: Channel, place: Place | None, *, timeout_s: float | None) -> None:
+    def __init__(self, channel: Channel, place: ResumeToken | None, *, timeout_s: float | None) -> None:
         self.status = "Accepted"
         self.percent: float | None = None
         self.done = False
         self._channel = channel
         self._place = place
         self._timeout_s = timeout_s
-        self._report: Report | None = None
+        self._report: OperationStatus | None = None
         self._last: Any = None  # what the last answer held
         self._value: Any = _NOTHING
         self._polls = 0
@@ -180,7 +180,7 @@ class Operation:
             self._place = msgspec.structs.replace(place, monitor=resolve(moved[1], source=place.monitor, place=place))
         self._take(report, value)
 
-    def _take(self, report: Report, value: Any) -> None:
+    def _take(self, report: OperationStatus, value: Any) -> None:
         self._last, self._report = value, report
         self.status, self.percent, self.done = report.status, report.percent, report.done
 
@@ -211,13 +211,13 @@ class Operation:
             return read_value(await self._get(place, place.location))
         return self._last
 
-    async def _get(self, place: Place, url: str, *, follow: bool = True) -> Response:
+    async def _get(self, place: ResumeToken, url: str, *, follow: bool = True) -> Response:
         if is_own(url, root=place.root):
-            prepared = Prepared("GET", url, self._channel.headers)
+            prepared = PreparedRequest("GET", url, self._channel.headers)
             return await self._channel.send(prepared, timeout_s=self._timeout_s, follow=follow)
         return await self._channel.outside.get(url, timeout_s=self._timeout_s, follow=follow)
 
-    def _failure(self, report: Report) -> OperationFailedError:
+    def _failure(self, report: OperationStatus) -> OperationFailedError:
         assert self._place is not None
         why = ": ".join(part for part in (report.code, report.reason) if part) or "no reason given"
         url = strip_query(self._place.url)
@@ -237,7 +237,7 @@ class Operation:
 
 
 async def begin_operation(
-    channel: Channel, prepared: Prepared, *, root: str, timeout_s: float | None, idempotent: bool | None
+    channel: Channel, prepared: PreparedRequest, *, root: str, timeout_s: float | None, idempotent: bool | None
 ) -> Operation:
     """
     Send the request, and return the operation that it began, or that is over already.
@@ -255,10 +255,10 @@ async def begin_operation(
     response = await channel.send(prepared, timeout_s=timeout_s, idempotent=idempotent)
     value = read_value(response)
     chosen = choose_way(prepared.method, response.status, response.headers, value)
-    place: Place | None = None
+    place: ResumeToken | None = None
     if chosen is not None:
         way, link = chosen
-        place = Place(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
+        place = ResumeToken(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
         location = response.headers.get("Location") if way == "status" else None
         place = msgspec.structs.replace(
             place,
@@ -284,12 +284,12 @@ async def resume_operation(channel: Channel, token: object, *, root: str, timeou
         ConfigurationError: If the token is none, or of another service. Nothing was sent.
         EntraError: Whatever the channel raises.
     """
-    operation = Operation(channel, Place.read(token, root=root), timeout_s=timeout_s)
+    operation = Operation(channel, ResumeToken.read(token, root=root), timeout_s=timeout_s)
     await operation.poll()
     return operation
 
 
-def resolve(link: str, *, source: str, place: Place) -> str:
+def resolve(link: str, *, source: str, place: ResumeToken) -> str:
     """
     Return the absolute URL of a link: on the service's host, or on another one that gets no token.
 

@@ -13,12 +13,12 @@ from entra_async.rules.http.links import check_open_link
 from entra_async.rules.http.urls import origin_of, strip_query
 from entra_async.rules.operations import Way
 
-__all__ = ("Place", "is_own")
+__all__ = ("ResumeToken", "is_own")
 
 _VERSION: Final = "op1."
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     Where an operation is asked after.
 

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 import anyio.lowlevel
 import msgspec
 
-__all__ = ("Seen",)
+__all__ = ("Deduplicator",)
 
 _SLICE: Final = 20_000  # what is recalled between two turns of the event loop: some milliseconds
 _VALUELESS: Final = (None, "", msgspec.UNSET)
@@ -20,7 +20,7 @@ _BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it ta
 
 
 @final
-class Seen:
+class Deduplicator:
     """
     Remembers items by 64 bits of a hash of their key: 8 bytes each.
 

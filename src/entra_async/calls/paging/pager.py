@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from operator import length_hint
 from typing import Any, Final, final
 
-from entra_async.calls.background_tasks import Start, abandon, arrive
-from entra_async.calls.paging.deduplicator import Seen
+from entra_async.calls.background_tasks import StartTask, abandon, arrive
+from entra_async.calls.paging.deduplicator import Deduplicator
 from entra_async.calls.paging.rereading import read_page
 from entra_async.errors import APIStatusError, PagingError
 from entra_async.pipeline.response import Response
@@ -27,7 +27,7 @@ from entra_async.rules.paging.restarts import wants_restart
 from entra_async.rules.paging.skipping import skip_further, skipped
 from entra_async.telemetry.events import PagingRestarted
 
-__all__ = ("MAX_RESTARTS", "Collection", "Walk")
+__all__ = ("MAX_RESTARTS", "PageSource", "Pager")
 
 MAX_RESTARTS: Final = 3
 """How often one query is started over, at most, before its expired token is an error."""
@@ -36,7 +36,7 @@ _NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
+class PageSource:
     """
     What is walked through.
 
@@ -55,7 +55,7 @@ class Collection:
 
     url: str
     fetch: Callable[[str], Coroutine[Any, Any, Response]]
-    start: Start
+    start: StartTask
     sleep: Callable[[float], Awaitable[None]]
     permit: Callable[[], Awaitable[None]]
     tell: Callable[[PagingRestarted], None]
@@ -66,7 +66,7 @@ class Collection:
 
 
 @final
-class Walk:
+class Pager:
     """
     One way through a collection, and how far it came.
 
@@ -82,12 +82,12 @@ class Walk:
         restarts: How often the query was started over.
     """
 
-    def __init__(self, collection: Collection, begin: Position | None = None) -> None:
+    def __init__(self, collection: PageSource, begin: Position | None = None) -> None:
         self._of = collection
         self._query = fingerprint(collection.url)
         self._begin = begin or Position(self._query)
         self._url = check_link(self._begin.link or collection.url, source=collection.url)
-        self._seen = Seen(
+        self._seen = Deduplicator(
             collection.item_key, log=collection.repeatable and begin is None, contents=bool(collection.page_sizes)
         )
         self._links: set[int] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any, final
 
-from entra_async.calls.paging.pager import Walk
+from entra_async.calls.paging.pager import Pager
 from entra_async.errors import ConfigurationError
 from entra_async.rules.paging.position import pack
 
@@ -28,7 +28,7 @@ class Stream:
                 saved = users.position
     """
 
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: Pager) -> None:
         self._walk = walk
         # It must not know the stream: a loop that is left early lets go of both at once, then.
         self._generator: AsyncGenerator[Any] = walk.items()

@@ -60,17 +60,17 @@ async def open_content(content: Any, size: int | None) -> AsyncGenerator[Content
         message = f"size is {size!r}."
         raise ConfigurationError(message, field="size", hint="Give the number of bytes.")
     if isinstance(content, bytes | bytearray | memoryview):
-        yield _Memory(content, size)
+        yield _MemoryContent(content, size)
     elif isinstance(content, str | os.PathLike):
         file = await to_thread.run_sync(_open, content)
         try:
-            yield await to_thread.run_sync(_File, file, size)
+            yield await to_thread.run_sync(_FileContent, file, size)
         finally:
             await to_thread.run_sync(file.close)
     elif isinstance(content, AsyncIterable):
-        yield _Flow(aiter(content), size)
+        yield _StreamContent(aiter(content), size)
     elif callable(getattr(content, "read", None)) and not isinstance(content, TextIOBase):
-        yield await to_thread.run_sync(_File, content, size)
+        yield await to_thread.run_sync(_FileContent, content, size)
     else:
         message = f"content is a {type(content).__name__}, which cannot be sent."
         raise ConfigurationError(message, field="content", hint=_HINT)
@@ -96,7 +96,7 @@ def _fail_as_changed(what: str) -> NoReturn:
     raise ContentChangedError(message, method="PUT", hint="Upload it again when nobody writes to it.")
 
 
-class _Memory:
+class _MemoryContent:
     rewindable = True
 
     def __init__(self, content: bytes | bytearray | memoryview, size: int | None) -> None:
@@ -108,7 +108,7 @@ class _Memory:
         return bytes(self._view[start : start + length])
 
 
-class _File:
+class _FileContent:
     """
     An open file, from where it stands. Every method but :meth:`read` blocks, and runs in a thread.
 
@@ -185,7 +185,7 @@ def _fail_as_gone(start: int) -> NoReturn:
     raise RequestError(message, method="PUT", hint="Give bytes, a path, or a file that can be rewound.")
 
 
-class _Flow:
+class _StreamContent:
     rewindable = False
 
     def __init__(self, pieces: AsyncIterator[bytes], size: int | None) -> None:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Generator, Iterable
 from typing import Any, Final, Self, final
 
 from entra_async.calls.channel import Channel
-from entra_async.calls.prepare import Prepared
+from entra_async.calls.prepare import PreparedRequest
 from entra_async.calls.transfers.saving import saving
 from entra_async.errors import (
     APIStatusError,
@@ -32,7 +32,7 @@ from entra_async.rules.http.links import check_open_link
 from entra_async.rules.http.ranges import parse_content_range
 from entra_async.rules.http.retry import Outcome, decide_delay_s
 from entra_async.rules.http.urls import origin_of, strip_query
-from entra_async.transport.streams import Stream
+from entra_async.transport.streams import BodyStream
 
 __all__ = ("Download",)
 
@@ -61,7 +61,7 @@ class Download:
     def __init__(
         self,
         channel: Channel,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         *,
         to: str | os.PathLike[str] | None,
         required_scopes: Iterable[str] | None,
@@ -80,7 +80,7 @@ class Download:
         self._to = to
         self._required = required_scopes
         self._timeout_s = timeout_s
-        self._stream: Stream | None = None
+        self._stream: BodyStream | None = None
         self._where = ""
         self._direct = False  # whether the service sends the bytes itself
         self._skip = 0
@@ -168,7 +168,7 @@ class Download:
             self._close()
             raise
 
-    async def _ask(self, start: int) -> tuple[Response, Stream | None]:
+    async def _ask(self, start: int) -> tuple[Response, BodyStream | None]:
         part = {"Range": f"bytes={start}-", "If-Range": self.etag} if start and self.etag is not None else {}
         # Compressed bytes have other offsets.
         own = {**self._prepared.headers, "Accept-Encoding": "identity"}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from entra_async.calls.prepare import Prepared
+from entra_async.calls.prepare import PreparedRequest
 from entra_async.errors import ConfigurationError
 from entra_async.rules.http.ranges import check_chunk_size
 
-__all__ = ("ConflictBehavior", "Plan", "Progress", "plan_upload")
+__all__ = ("ConflictBehavior", "Progress", "UploadPlan", "plan_upload")
 
 ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
 """What becomes of the file if there is one of that name already."""
@@ -26,7 +26,7 @@ _STREAM: Final = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class UploadPlan:
     """
     The requests of an upload.
 
@@ -39,16 +39,16 @@ class Plan:
         item: Finds the file afterwards, if there was none of that name before; else ``None``.
     """
 
-    create: Prepared
-    whole: Callable[[bytes], Prepared]
+    create: PreparedRequest
+    whole: Callable[[bytes], PreparedRequest]
     smallest: int
     chunk_size: int
     replaces: bool
-    item: Prepared | None
+    item: PreparedRequest | None
 
 
 def plan_upload(
-    prepare: Callable[..., Prepared],
+    prepare: Callable[..., PreparedRequest],
     path: object,
     *,
     size: int,
@@ -57,7 +57,7 @@ def plan_upload(
     chunk_size: int | None,
     headers: Mapping[str, str] | None,
     parameters: Mapping[str, str] | None,
-) -> Plan:
+) -> UploadPlan:
     """
     Return the requests of an upload.
 
@@ -82,7 +82,7 @@ def plan_upload(
         message = f"conflict_behavior is {conflict_behavior!r}."
         raise ConfigurationError(message, field="conflict_behavior", hint="Give 'fail', 'replace' or 'rename'.")
 
-    def request(path: str, method: str, **more: Any) -> Prepared:
+    def request(path: str, method: str, **more: Any) -> PreparedRequest:
         return prepare(path, method=method, headers=headers, parameters=parameters, **more)
 
     path = path.rstrip("/")
@@ -96,11 +96,11 @@ def plan_upload(
     path = f"{place}:" if by_name else place
     behavior = {} if conflict_behavior is None else {_BEHAVIOR: conflict_behavior}
 
-    def whole(content: bytes) -> Prepared:
+    def whole(content: bytes) -> PreparedRequest:
         return request(f"{path}/content", "PUT", query=behavior, body=content, content_type=_STREAM)
 
     is_new = by_name and conflict_behavior in {None, "fail"}
-    return Plan(
+    return UploadPlan(
         create=request(f"{path}/createUploadSession", "POST", body={"item": behavior} if behavior else {}),
         whole=whole,
         smallest=1,
@@ -111,14 +111,14 @@ def plan_upload(
 
 
 def _plan_attachment(
-    request: Callable[..., Prepared],
+    request: Callable[..., PreparedRequest],
     path: str,
     *,
     size: int,
     name: str | None,
     behavior: ConflictBehavior | None,
     chunk_size: int | None,
-) -> Plan:
+) -> UploadPlan:
     if behavior is not None:
         message = "Attachments of one name do not get into each other's way."
         raise ConfigurationError(message, field="conflict_behavior", hint="Leave it out; it is for files in a drive.")
@@ -126,12 +126,12 @@ def _plan_attachment(
         message = "An attachment needs a name."
         raise ConfigurationError(message, field="name", hint="Give name=, such as 'report.pdf'.")
 
-    def whole(content: bytes) -> Prepared:
+    def whole(content: bytes) -> PreparedRequest:
         kind = "#microsoft.graph.fileAttachment"
         body = {"@odata.type": kind, "name": name, "contentBytes": b64encode(content).decode()}
         return request(path, "POST", body=body)
 
-    return Plan(
+    return UploadPlan(
         create=request(
             f"{path}/createUploadSession",
             "POST",

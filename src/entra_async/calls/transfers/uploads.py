@@ -20,14 +20,14 @@ import msgspec
 
 from entra_async.calls.channel import Channel
 from entra_async.calls.transfers.contents import Content
-from entra_async.calls.transfers.upload_plan import Plan, Progress
+from entra_async.calls.transfers.upload_plan import Progress, UploadPlan
 from entra_async.errors import DecodeError, EntraError, GoneError, NotFoundError, RequestError, TransportError
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.decoding import decode_json
 from entra_async.rules.http.links import check_open_link
-from entra_async.rules.http.ranges import Wanted, count_chunk, read_wanted
+from entra_async.rules.http.ranges import RequestedRange, count_chunk, read_wanted
 from entra_async.rules.http.urls import strip_path
-from entra_async.transport.messages import Answer
+from entra_async.transport.messages import HTTPResponse
 
 __all__ = ("upload_content",)
 
@@ -41,7 +41,7 @@ _ATTACHMENT: Final = re.compile(r"/Attachments\('([^']+)'\)", re.IGNORECASE)
 
 
 async def upload_content(
-    channel: Channel, content: Content, plan: Plan, *, progress: Progress | None, timeout_s: float | None
+    channel: Channel, content: Content, plan: UploadPlan, *, progress: Progress | None, timeout_s: float | None
 ) -> Any:
     """
     Send the content, and return what the service made of it.
@@ -86,8 +86,8 @@ async def upload_content(
 
 
 async def _open_session(
-    channel: Channel, content: Content, plan: Plan, progress: Progress | None, timeout_s: float | None
-) -> _Session:
+    channel: Channel, content: Content, plan: UploadPlan, progress: Progress | None, timeout_s: float | None
+) -> _UploadSession:
     # A session nobody uses expires by itself, so a second one does no harm.
     response = await channel.send(plan.create, timeout_s=timeout_s, idempotent=True)
     body = response.json()
@@ -96,11 +96,11 @@ async def _open_session(
         message = f"POST {response.url} made no upload session."
         raise DecodeError(message, method="POST", url=response.url, attempts=response.attempts)
     url = check_open_link(url, source=plan.create.url)
-    return _Session(
+    return _UploadSession(
         channel,
         content,
         url,
-        begin=read_wanted(body) or Wanted(0, None),
+        begin=read_wanted(body) or RequestedRange(0, None),
         chunk_size=plan.chunk_size,
         progress=progress,
         timeout_s=timeout_s,
@@ -108,7 +108,7 @@ async def _open_session(
 
 
 async def _find(
-    channel: Channel, content: Content, plan: Plan, error: RequestError, timeout_s: float | None
+    channel: Channel, content: Content, plan: UploadPlan, error: RequestError, timeout_s: float | None
 ) -> Any | None:
     """Return the item if the last chunk has arrived although its answer was lost; ``None`` if all can be sent anew."""
     if plan.replaces:
@@ -126,7 +126,7 @@ async def _find(
 
 
 @final
-class _Session:
+class _UploadSession:
     """One upload session; ``last_is_unsure`` tells whether the last chunk was sent and its answer lost."""
 
     def __init__(
@@ -135,7 +135,7 @@ class _Session:
         content: Content,
         url: str,
         *,
-        begin: Wanted,
+        begin: RequestedRange,
         chunk_size: int,
         progress: Progress | None,
         timeout_s: float | None,
@@ -170,7 +170,7 @@ class _Session:
                 return body if isinstance(body, Mapping) else _read_location(response)
             if following is None and (response.status != _ACCEPTED or end == total):
                 self._fail(f"answered {response.status} after {end} of {total} bytes")
-            self._wanted = following or Wanted(end, None)
+            self._wanted = following or RequestedRange(end, None)
             idle = idle + 1 if self._wanted.start <= wanted.start else 0
             if idle == _IDLE:
                 self._fail(f"wants the bytes from {self._wanted.start} on again and again")
@@ -183,7 +183,7 @@ class _Session:
         finally:
             self.last_is_unsure = self._unsure and self._wanted.start + len(self._chunk) == self._content.size
 
-    async def _attempt(self, within_s: float) -> Answer:
+    async def _attempt(self, within_s: float) -> HTTPResponse:
         # Whether a chunk whose answer was lost has arrived, only the service knows.
         if self._unsure:
             answer = await self._ask(within_s)
@@ -205,7 +205,7 @@ class _Session:
         answer = await self._outside.send("PUT", self._url, within_s=within_s, headers=headers, body=self._chunk)
         return await self._ask(within_s) if answer.status == _HAS_IT_ALREADY else answer
 
-    async def _ask(self, within_s: float) -> Answer:
+    async def _ask(self, within_s: float) -> HTTPResponse:
         return await self._outside.send("GET", self._url, within_s=within_s, headers={"Accept": "application/json"})
 
     async def cancel(self) -> None:

@@ -17,7 +17,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from entra_async.certificates.stores.find import Listing, Wanted
+from entra_async.certificates.stores.find import CertificateQuery, StoreListing
 from entra_async.certificates.stores.folder import FolderStore
 from entra_async.errors import ConfigurationError
 
@@ -38,7 +38,7 @@ class DotnetStore:
         """What PowerShell calls it, and where it is."""
         return rf"CurrentUser\My ({self._path})"
 
-    def search(self, wanted: Wanted) -> Listing:
+    def search(self, wanted: CertificateQuery) -> StoreListing:
         """
         Return the certificates of all files. A store that was never written to is empty.
 
@@ -49,7 +49,7 @@ class DotnetStore:
         try:
             status = self._path.stat()
         except FileNotFoundError:
-            return Listing(problems=[f"{self._path} does not exist"])
+            return StoreListing(problems=[f"{self._path} does not exist"])
         except OSError as error:
             message = f"{self._path} cannot be looked into: {error.strerror}."
             raise ConfigurationError(message, field=wanted.field, hint="Let this process's user enter it.") from error

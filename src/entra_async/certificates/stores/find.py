@@ -19,13 +19,13 @@ from entra_async.certificates.signer import CertificateSigner
 from entra_async.certificates.subject import has_subject, show_subject
 from entra_async.errors import ConfigurationError
 
-__all__ = ("Candidate", "CertificateStore", "Listing", "Wanted", "find")
+__all__ = ("Candidate", "CertificateQuery", "CertificateStore", "StoreListing", "find")
 
 _MAX_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CertificateQuery:
     """
     What is looked for. With neither, any certificate will do.
 
@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class StoreListing:
     """
     What a store holds.
 
@@ -90,7 +90,7 @@ class CertificateStore(Protocol):
         """What an error calls it."""
         ...
 
-    def search(self, wanted: Wanted) -> Listing:
+    def search(self, wanted: CertificateQuery) -> StoreListing:
         r"""
         Return what it holds now; what is not *wanted* may be left out. Blocks.
 
@@ -100,7 +100,7 @@ class CertificateStore(Protocol):
         ...
 
 
-def find(stores: Sequence[CertificateStore], wanted: Wanted, *, now: datetime) -> CertificateSigner:
+def find(stores: Sequence[CertificateStore], wanted: CertificateQuery, *, now: datetime) -> CertificateSigner:
     """
     Return the certificate of the first store that has a usable one. Blocks while it looks.
 
@@ -131,7 +131,7 @@ def find(stores: Sequence[CertificateStore], wanted: Wanted, *, now: datetime) -
 
 
 def _refuse(
-    stores: Sequence[CertificateStore], listings: Sequence[Listing], wanted: Wanted, now: datetime
+    stores: Sequence[CertificateStore], listings: Sequence[StoreListing], wanted: CertificateQuery, now: datetime
 ) -> ConfigurationError:
     where = " or ".join(store.name for store in stores)
     problems = [problem for listing in listings for problem in listing.problems]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from entra_async.certificates.load import CertificateFile
 from entra_async.certificates.signing import SigningCertificate, check
-from entra_async.certificates.stores.find import Candidate, Listing, Wanted
+from entra_async.certificates.stores.find import Candidate, CertificateQuery, StoreListing
 from entra_async.errors import ConfigurationError
 
 __all__ = ("FolderStore",)
@@ -50,7 +50,7 @@ class FolderStore:
         """The path of the folder."""
         return str(self._path)
 
-    def search(self, wanted: Wanted) -> Listing:
+    def search(self, wanted: CertificateQuery) -> StoreListing:
         """
         Return the certificates of all files; of a thumbprint that was found with its key, those up to it.
 
@@ -70,7 +70,7 @@ class FolderStore:
             candidates += found
             if wanted.thumbprint and any(one.open and wanted.matches(one.certificate) for one in found):
                 break
-        return Listing(candidates, problems)
+        return StoreListing(candidates, problems)
 
     def _file(self, path: Path) -> CertificateFile:
         return CertificateFile(path=path, password=self._password)
@@ -97,7 +97,7 @@ def _may_be_read(path: Path) -> bool:
         return True  # reading it will say why not
 
 
-def _candidates_of(file: CertificateFile, wanted: Wanted) -> Iterator[Candidate]:
+def _candidates_of(file: CertificateFile, wanted: CertificateQuery) -> Iterator[Candidate]:
     for certificate, key, chain in file.entries():
         opened = None if key is None else partial(_open, key, certificate, chain, wanted.field)
         yield Candidate(certificate, opened)

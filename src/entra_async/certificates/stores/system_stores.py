@@ -21,10 +21,10 @@ def system_stores() -> Sequence[CertificateStore]:
     system = platform.system()
     if system == "Windows":
         from entra_async.certificates.stores.windows_dll import CryptoApi
-        from entra_async.certificates.stores.windows_store import Location, WindowsStore
+        from entra_async.certificates.stores.windows_store import StoreLocation, WindowsStore
 
         api = CryptoApi.load()
-        return [WindowsStore(api, location) for location in Location]
+        return [WindowsStore(api, location) for location in StoreLocation]
     if system == "Linux":
         from entra_async.certificates.stores.dotnet_store import DotnetStore
 

@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from entra_async.certificates.abandon import run_abandonable
 from entra_async.certificates.signer import CertificateSigner, signs_for
 from entra_async.certificates.signing import check_public
-from entra_async.certificates.stores.find import Candidate, Listing, Wanted
+from entra_async.certificates.stores.find import Candidate, CertificateQuery, StoreListing
 from entra_async.certificates.stores.windows_dll import CryptoApi, HashBlob, PssPaddingInfo
 from entra_async.certificates.stores.windows_errors import NTE_BAD_TYPE, KeyStoreError, explain
 from entra_async.errors import AuthenticationError
 
-__all__ = ("Location", "WindowsStore")
+__all__ = ("StoreLocation", "WindowsStore")
 
 _CERT_STORE_PROV_SYSTEM_W: Final = 10
 _CERT_STORE_READONLY_FLAG: Final = 0x00008000
@@ -47,7 +47,7 @@ _NCRYPT_SILENT_FLAG: Final = 0x00000040
 _SALT_BYTES: Final = 32
 
 
-class Location(Enum):
+class StoreLocation(Enum):
     """Whose certificates: in the order in which they are searched. The value is the flag that opens them."""
 
     CurrentUser = 0x00010000
@@ -63,7 +63,7 @@ class WindowsStore:
         location: Whose.
     """
 
-    def __init__(self, api: CryptoApi, location: Location) -> None:
+    def __init__(self, api: CryptoApi, location: StoreLocation) -> None:
         self._api = api
         self._location = location
 
@@ -72,7 +72,7 @@ class WindowsStore:
         """What PowerShell calls it."""
         return rf"{self._location.name}\My"
 
-    def search(self, wanted: Wanted) -> Listing:
+    def search(self, wanted: CertificateQuery) -> StoreListing:
         """Return all certificates; of a thumbprint, that one. What cannot be opened is a problem of the listing."""
         api = self._api
         try:
@@ -81,7 +81,7 @@ class WindowsStore:
                 with closing(walk):
                     held = [(_read(context), _has_key(api, context)) for context in walk]
         except KeyStoreError as failure:
-            return Listing(problems=[f"{self.name}: {failure}"])
+            return StoreListing(problems=[f"{self.name}: {failure}"])
         candidates = []
         problems = []
         for encoded, has_key in held:
@@ -91,9 +91,11 @@ class WindowsStore:
                 problems.append(f"a certificate in {self.name} is malformed")
                 continue
             candidates.append(Candidate(certificate, self._opener(certificate, wanted) if has_key else None))
-        return Listing(candidates, problems)
+        return StoreListing(candidates, problems)
 
-    def _opener(self, certificate: x509.Certificate, wanted: Wanted) -> Callable[[datetime], CertificateSigner]:
+    def _opener(
+        self, certificate: x509.Certificate, wanted: CertificateQuery
+    ) -> Callable[[datetime], CertificateSigner]:
         def open_at(now: datetime) -> CertificateSigner:
             check_public(certificate, now=now, field=wanted.field)
             return WindowsCertificate(self._api, self._location, certificate)
@@ -114,7 +116,7 @@ class WindowsCertificate:
     """
 
     api: CryptoApi = field(repr=False)
-    location: Location
+    location: StoreLocation
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...] = ()
 
@@ -144,7 +146,7 @@ class WindowsCertificate:
 
 
 @contextmanager
-def _open_store(api: CryptoApi, location: Location) -> Iterator[int]:
+def _open_store(api: CryptoApi, location: StoreLocation) -> Iterator[int]:
     flags = location.value | _CERT_STORE_READONLY_FLAG | _CERT_STORE_OPEN_EXISTING_FLAG
     store = api.CertOpenStore(_CERT_STORE_PROV_SYSTEM_W, 0, 0, flags, "MY")
     if not store:

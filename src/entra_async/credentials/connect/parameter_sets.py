@@ -16,7 +16,7 @@ from entra_async.credentials.client_secret import ClientSecret
 from entra_async.credentials.custom_headers import CustomHeaders
 from entra_async.credentials.developer_tools import AzureCli, AzureDeveloperCli, AzurePowerShell
 from entra_async.credentials.device_code import DeviceCode
-from entra_async.credentials.external import Foreign
+from entra_async.credentials.external import ExternalCredential
 from entra_async.credentials.federated import Federated
 from entra_async.credentials.key_vault import KeyVault
 from entra_async.credentials.managed_identity import ManagedIdentity
@@ -258,7 +258,8 @@ def choose_provider(provider: object, keywords: Mapping[str, Any]) -> Provider:
     """
     Return the provider that was given, or the one that the keywords describe.
 
-    A credential of another library, or a callable, becomes a :class:`~entra_async.credentials.external.Foreign`.
+    A credential of another library, or a callable, becomes an
+    :class:`~entra_async.credentials.external.ExternalCredential`.
 
     Raises:
         ConfigurationError: If both are given, neither is, or the provider is something else.
@@ -271,4 +272,4 @@ def choose_provider(provider: object, keywords: Mapping[str, Any]) -> Provider:
         raise ConfigurationError(message, field=extra, hint="Give a provider, or keywords, not both.")
     if isinstance(provider, Provider) and not isinstance(provider, type):
         return provider
-    return Foreign(credential=provider)
+    return ExternalCredential(credential=provider)

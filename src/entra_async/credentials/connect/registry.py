@@ -15,17 +15,17 @@ from entra_async.clouds import Cloud
 from entra_async.credentials.provider import Provider, SignInContext
 from entra_async.credentials.sources.store_name import stored_as
 from entra_async.errors import ConfigurationError
-from entra_async.tokens.key import NO_TERMS, Terms
+from entra_async.tokens.key import NO_TERMS, AccountPolicy
 from entra_async.tokens.source import SigningOutSource, TokenSource
 
-__all__ = ("Account", "Accounts")
+__all__ = ("OpenProvider", "ProviderRegistry")
 
 # The last tells those who signed out from the one who can be joined, for whom it is empty.
 _Key: TypeAlias = tuple[Provider, str, Cloud, str]
 
 
 @dataclass(slots=True, eq=False)
-class Account:
+class OpenProvider:
     """
     One provider, signed in against one authority.
 
@@ -42,7 +42,7 @@ class Account:
     provider: str
     authority: str
     source: TokenSource
-    terms: Terms = NO_TERMS
+    terms: AccountPolicy = NO_TERMS
     users: int = 0
 
     def is_at_home(self, tenant_id: str) -> bool:
@@ -52,15 +52,15 @@ class Account:
 
 
 @final
-class Accounts:
+class ProviderRegistry:
     """Every account of a Session."""
 
     def __init__(self) -> None:
-        self._accounts: dict[_Key, Account] = {}
+        self._accounts: dict[_Key, OpenProvider] = {}
         self._keys: dict[str, _Key] = {}
         self._numbers = count(1)
 
-    def hold(self, provider: Provider, context: SignInContext) -> Account:
+    def hold(self, provider: Provider, context: SignInContext) -> OpenProvider:
         """
         Return the account of a provider, opened if it is new; :meth:`release` it as often.
 
@@ -77,24 +77,24 @@ class Accounts:
         if account is None:
             kind = type(provider).__name__
             name = f"{kind}#{next(self._numbers)}"
-            terms = Terms(
+            terms = AccountPolicy(
                 tenant_id=getattr(provider, "tenant_id", None),
                 client_id=getattr(provider, "client_id", None),
                 stored_as=stored_as(provider, context.authority),
             )
-            account = self._accounts[key] = Account(name, kind, context.authority, provider.open(context), terms)
+            account = self._accounts[key] = OpenProvider(name, kind, context.authority, provider.open(context), terms)
             self._keys[name] = key
         account.users += 1
         return account
 
-    async def release(self, account: Account) -> bool:
+    async def release(self, account: OpenProvider) -> bool:
         """Return whether that was its last user; if so, its source is closed."""
         if not self.let_go(account):
             return False
         await account.source.aclose()
         return True
 
-    async def sign_out(self, account: Account) -> None:
+    async def sign_out(self, account: OpenProvider) -> None:
         """
         Have the next one who connects with its provider sign in anew, here and at the next start.
 
@@ -107,7 +107,7 @@ class Accounts:
         if isinstance(account.source, SigningOutSource):
             await account.source.sign_out()
 
-    def let_go(self, account: Account) -> bool:
+    def let_go(self, account: OpenProvider) -> bool:
         """Return whether that was its last user; if so, it is forgotten, and its source is the caller's to close."""
         account.users -= 1
         if account.users > 0:
@@ -120,7 +120,7 @@ class Accounts:
     def watch(
         self,
         holder: object,
-        account: Account,
+        account: OpenProvider,
         forget: Callable[[str], None],
         start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> weakref.finalize[Any, Any]:

@@ -24,8 +24,8 @@ from entra_async.errors import AuthenticationError, TransportError
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.managed_identity import WorkloadIdentity, find_host
 from entra_async.rules.tokens.scopes import everything_granted
-from entra_async.transport.messages import Request
-from entra_async.transport.retry_loop import Attempts
+from entra_async.transport.messages import HTTPRequest
+from entra_async.transport.retry_loop import RetryLoop
 
 __all__ = (
     "ask_azure_pipelines",
@@ -46,7 +46,7 @@ async def ask_github_actions(request: FederationRequest) -> str | None:
     if not url or not token:
         return None
     separator = "&" if urlsplit(url).query else "?"
-    asked = Request(
+    asked = HTTPRequest(
         "GET",
         f"{url}{separator}audience={quote(request.audience, safe='')}",
         {"Authorization": f"Bearer {token}", "Accept": "application/json"},
@@ -61,7 +61,7 @@ async def ask_azure_pipelines(request: FederationRequest) -> str | None:
     connection = os.environ.get("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID")
     if not url or not token or not connection:
         return None
-    asked = Request(
+    asked = HTTPRequest(
         "POST",
         f"{url}?api-version={_PIPELINES_VERSION}&serviceConnectionId={quote(connection, safe='')}",
         {
@@ -93,13 +93,13 @@ async def ask_managed_identity(request: FederationRequest) -> str | None:
     return token.token
 
 
-async def _ask(asked: Request, request: FederationRequest, *, field: str, what: str) -> str:
+async def _ask(asked: HTTPRequest, request: FederationRequest, *, field: str, what: str) -> str:
     where = strip_query(asked.url)
     parts = urlsplit(asked.url)
     if parts.scheme != "https" or not parts.hostname:
         message = f"{what} names {where}, which is not the https URL of a service."
         raise AuthenticationError(message, hint="See who set the environment variables of this process.")
-    attempts = Attempts(policy=_POLICY, clock=request.context.clock)
+    attempts = RetryLoop(policy=_POLICY, clock=request.context.clock)
     try:
         answer = await attempts.run(
             lambda: request.context.pool.send(asked, within_s=attempts.left_s()), request=asked, idempotent=True

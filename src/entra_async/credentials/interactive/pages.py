@@ -10,7 +10,7 @@ from string import Template
 from typing import Final
 
 from entra_async.errors import AuthenticationError, EntraError
-from entra_async.transport.loopback import Page
+from entra_async.transport.loopback import ReplyPage
 
 __all__ = ("failed_page", "not_found_page", "refused_page", "signed_in_page")
 
@@ -72,14 +72,14 @@ _POLICY: Final = (
 _WAITING: Final = "The application is still waiting. Go back to the sign-in page and finish there."
 
 
-def signed_in_page() -> Page:
+def signed_in_page() -> ReplyPage:
     """Return the page for a sign-in that brought a token."""
     return _page(
         HTTPStatus.OK, "You are signed in", "You can close this page and return to the application.", footer="All done."
     )
 
 
-def failed_page(error: EntraError) -> Page:
+def failed_page(error: EntraError) -> ReplyPage:
     """Return the page for a sign-in that failed: what went wrong, and what to do."""
     correlation_id = error.correlation_id if isinstance(error, AuthenticationError) else None
     ids = f"Correlation ID {correlation_id}" if correlation_id else "You can close this page."
@@ -88,14 +88,14 @@ def failed_page(error: EntraError) -> Page:
     )
 
 
-def refused_page() -> Page:
+def refused_page() -> ReplyPage:
     """Return the page for an answer that does not belong to the sign-in waited for."""
     text = "This answer does not belong to the sign-in that the application waits for."
     remedy = "If you have started more than one sign-in, finish the newest one."
     return _page(HTTPStatus.BAD_REQUEST, "Not this sign-in", text, remedy=remedy, footer=_WAITING, failed=True)
 
 
-def not_found_page() -> Page:
+def not_found_page() -> ReplyPage:
     """Return the page for any other path."""
     text = "There is nothing at this address."
     return _page(HTTPStatus.NOT_FOUND, "Not found", text, footer=_WAITING, failed=True)
@@ -103,7 +103,7 @@ def not_found_page() -> Page:
 
 def _page(
     status: HTTPStatus, title: str, text: str, *, footer: str, remedy: str | None = None, failed: bool = False
-) -> Page:
+) -> ReplyPage:
     html = _PAGE.substitute(
         title=escape(title),
         style=_STYLE,
@@ -113,4 +113,4 @@ def _page(
         remedy=f'<p class="remedy"><b>What to do</b>{escape(remedy)}</p>' if remedy else "",
         footer=escape(footer),
     )
-    return Page(status, html, _POLICY)
+    return ReplyPage(status, html, _POLICY)

@@ -10,10 +10,10 @@ import msgspec
 
 from entra_async.errors import AuthenticationError
 
-__all__ = ("KeptSignIn", "RunningSignIn")
+__all__ = ("RunningSignIn", "StoredSignIn")
 
 
-class KeptSignIn(msgspec.Struct, array_like=True):
+class StoredSignIn(msgspec.Struct, array_like=True):
     """
     What the store keeps of a sign-in.
 

@@ -106,9 +106,9 @@ def _loader_of(provider: Certificate) -> Callable[[datetime], CertificateSigner]
 
         file = CertificateFile(path=provider.path, data=provider.data, password=provider.password)
         return lambda now: file.load(now=now)
-    from entra_async.certificates.stores.find import Wanted, find
+    from entra_async.certificates.stores.find import CertificateQuery, find
 
-    wanted = Wanted(provider.thumbprint, provider.name)
+    wanted = CertificateQuery(provider.thumbprint, provider.name)
     if provider.folder is None:
         from entra_async.certificates.stores.system_stores import system_stores
 

@@ -20,7 +20,7 @@ from entra_async.rules.sign_in.aadsts import error_for, parse_codes
 from entra_async.rules.sign_in.identifiers import check_app_tenant_id
 from entra_async.rules.tokens.scopes import everything_granted, resource_of
 from entra_async.tokens.token import Token
-from entra_async.transport.process import Finished, run_program
+from entra_async.transport.process import ProcessResult, run_program
 
 __all__ = ("AZD", "AZURE_CLI", "AZURE_POWERSHELL", "ToolSource")
 
@@ -103,7 +103,7 @@ class ToolSource:
     async def aclose(self) -> None:
         """Give up nothing: it holds nothing."""
 
-    async def _run(self, arguments: list[str]) -> Finished:
+    async def _run(self, arguments: list[str]) -> ProcessResult:
         tool = self.tool
         try:
             return await run_program(tool.names, arguments, environment=tool.environment, within_s=self.timeout_s)
@@ -118,7 +118,7 @@ class ToolSource:
             message = f"{tool.title} cannot be started: {error.strerror}."
             raise CredentialUnavailableError(message, hint=tool.install) from error
 
-    def _refusal(self, finished: Finished) -> AuthenticationError:
+    def _refusal(self, finished: ProcessResult) -> AuthenticationError:
         tool = self.tool
         said = finished.complaint or ("" if finished.code == 0 else finished.output)
         if finished.code == _NOT_A_COMMAND or "is not recognized as" in said or _NO_MODULE in finished.output:

@@ -22,8 +22,8 @@ from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, a
 from entra_async.rules.sign_in.managed_identity_response import patience_s, read_token, refusal_for
 from entra_async.rules.tokens.scopes import resource_of
 from entra_async.tokens.token import Token
-from entra_async.transport.messages import Answer, Direct, Request
-from entra_async.transport.retry_loop import Attempts
+from entra_async.transport.messages import BypassProxy, HTTPRequest, HTTPResponse
+from entra_async.transport.retry_loop import RetryLoop
 from entra_async.transport.thumbprint import pin_certificate
 
 __all__ = ("IdentityEndpoint",)
@@ -114,7 +114,7 @@ class IdentityEndpoint:
 
     async def _probe(self) -> None:
         # Without the header that it wants, IMDS refuses at once instead of asking Entra ID first.
-        request = Request("GET", self.host.endpoint, direct=Direct(connect_s=_PROBE_S))
+        request = HTTPRequest("GET", self.host.endpoint, direct=BypassProxy(connect_s=_PROBE_S))
         try:
             await self.context.pool.send(request, within_s=_PROBE_S)
         except TransportError as error:
@@ -122,15 +122,15 @@ class IdentityEndpoint:
 
     async def _ask(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
         method, url, body = self.host.question(resource, extra)
-        request = Request(method, url, dict(self.host.headers), body, direct=Direct(connect_s=_CONNECT_S))
+        request = HTTPRequest(method, url, dict(self.host.headers), body, direct=BypassProxy(connect_s=_CONNECT_S))
         tries = 6 if self.host.kind is HostKind.VIRTUAL_MACHINE else 4
-        attempts = Attempts(
+        attempts = RetryLoop(
             policy=RetryPolicy(max_attempts=tries, base_delay_s=0.8, deadline_s=self.timeout_s),
             clock=self.context.clock,
         )
         silences = 0
 
-        async def send() -> Answer:
+        async def send() -> HTTPResponse:
             nonlocal silences
             try:
                 return await self._exchange(request, within_s=min(attempts.left_s(), _ANSWER_S))
@@ -140,7 +140,7 @@ class IdentityEndpoint:
                     raise self._silent(error, attempts=attempts.made) from error
                 raise
 
-        def judge(answer: Answer) -> Outcome:
+        def judge(answer: HTTPResponse) -> Outcome:
             wait_s = read_retry_after_s(answer.headers, now=self.context.clock.now())
             patience = patience_s(self.host, answer.status, attempt=attempts.made)
             if patience is None:
@@ -157,7 +157,7 @@ class IdentityEndpoint:
             raise refusal_for(self.host, status=answer.status, body=decoded, text=text, attempts=attempts.made)
         return decoded  # type: ignore[return-value]  # read_token refuses what is no object
 
-    async def _exchange(self, request: Request, *, within_s: float) -> Answer:
+    async def _exchange(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         if self.host.kind is HostKind.ARC:
             return await self._exchange_with_key(request, within_s=within_s)
         if self.host.thumbprint is not None:
@@ -166,20 +166,20 @@ class IdentityEndpoint:
                     self._pin = await pin_certificate(
                         self.host.endpoint, thumbprint=self.host.thumbprint, within_s=_CONNECT_S
                     )
-                request.direct = Direct(connect_s=_CONNECT_S, certificate_sha256=self._pin)
+                request.direct = BypassProxy(connect_s=_CONNECT_S, certificate_sha256=self._pin)
                 return await self.context.pool.send(request, within_s=within_s)
             except TransportError:
                 self._pin = None
                 raise
         return await self.context.pool.send(request, within_s=within_s)
 
-    async def _exchange_with_key(self, request: Request, *, within_s: float) -> Answer:
+    async def _exchange_with_key(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """Show that one can read the agent's files: it names a new one each time, whose content is good for one use."""
         challenge = await self.context.pool.send(request, within_s=within_s)
         if challenge.status != _UNAUTHORIZED:
             return challenge
         key = await to_thread.run_sync(_read_key, challenge.headers.get("WWW-Authenticate", ""), _key_folder())
-        proven = Request(
+        proven = HTTPRequest(
             request.method, request.url, {**request.headers, "Authorization": f"Basic {key}"}, direct=request.direct
         )
         return await self.context.pool.send(proven, within_s=within_s)
@@ -207,7 +207,7 @@ class IdentityEndpoint:
         return CredentialUnavailableError(message, hint=hint, attempts=attempts)
 
 
-def _decode(answer: Answer) -> dict[str, Any] | None:
+def _decode(answer: HTTPResponse) -> dict[str, Any] | None:
     try:
         body = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from entra_async.credentials.interactive.sign_in import KeptSignIn, RunningSignIn
+from entra_async.credentials.interactive.sign_in import RunningSignIn, StoredSignIn
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.sources.refresh_tokens import Holder
+from entra_async.credentials.sources.refresh_tokens import RefreshTokenOwner
 from entra_async.credentials.sources.token_response import token_from
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.sign_in.identifiers import check_tenant_id
@@ -28,7 +28,7 @@ from entra_async.rules.tokens.claims import add_capabilities
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import Application
 
-__all__ = ("Granted", "Question", "UserTokenSource")
+__all__ = ("Grant", "UserTokenRequest", "UserTokenSource")
 
 # What else says that only a new sign-in helps: https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
 _SIGN_IN_AGAIN: Final = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
@@ -39,7 +39,7 @@ _MAX_REDEMPTIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class UserTokenRequest:
     """
     What a sign-in is to bring.
 
@@ -54,7 +54,7 @@ class Question:
     claims: str | None
 
 
-class Granted(NamedTuple):
+class Grant(NamedTuple):
     """
     What a sign-in brought.
 
@@ -93,7 +93,7 @@ class UserTokenSource:
         *,
         client_id: str,
         tenant_id: str,
-        sign_in: Callable[[Question], Awaitable[Granted]] | None,
+        sign_in: Callable[[UserTokenRequest], Awaitable[Grant]] | None,
         credential: Callable[[str], Awaitable[str | dict[str, Any]]] | None = None,
         is_public: bool = True,
         refresh_token: str | None = None,
@@ -112,7 +112,7 @@ class UserTokenSource:
         self._credential = credential
         self._lends = is_public
         self._reuse = reuse
-        self._holder = Holder(context.authority, client_id.lower(), tenant_id.lower())
+        self._holder = RefreshTokenOwner(context.authority, client_id.lower(), tenant_id.lower())
         self._given = refresh_token
         self._refresh_token: str | None = None
         self._running: RunningSignIn | None = None
@@ -168,11 +168,11 @@ class UserTokenSource:
 
     async def _question(
         self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, *, enable_cae: bool
-    ) -> Question:
+    ) -> UserTokenRequest:
         tenant = check_tenant_id(tenant_id or self._tenant_id)
-        return Question(await self._application(tenant, enable_cae=enable_cae), scopes, claims)
+        return UserTokenRequest(await self._application(tenant, enable_cae=enable_cae), scopes, claims)
 
-    async def _answer(self, question: Question, *, may_ask: bool) -> Token:
+    async def _answer(self, question: UserTokenRequest, *, may_ask: bool) -> Token:
         refused: list[str] = []
         refusal: AuthenticationError | None = None
         if self._sign_in_id is None:
@@ -224,22 +224,22 @@ class UserTokenSource:
             if self._lends:
                 self._context.refresh_tokens.keep(self._holder, self, refresh_token, user_name=self._user_name)
 
-    async def _look(self) -> KeptSignIn | None:
+    async def _look(self) -> StoredSignIn | None:
         """Return the sign-in that the store holds."""
         if self._shared is None or self._stored_under is None or self._closed:
             return None
         value = await self._shared.read(self._stored_under)
         try:
-            return None if value is None else msgspec.json.decode(value, type=KeptSignIn)
+            return None if value is None else msgspec.json.decode(value, type=StoredSignIn)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
-    def _is_ours(self, kept: KeptSignIn) -> bool:
+    def _is_ours(self, kept: StoredSignIn) -> bool:
         # A refresh token that was given says whose it is, and so does the name that what comes of it is stored under.
         known = self._person is not None and kept.person == self._person
         return self._given is not None or not self._taken or known or kept.sign_in == self._sign_in_id
 
-    def _join(self, kept: KeptSignIn) -> None:
+    def _join(self, kept: StoredSignIn) -> None:
         self._sign_in_id = kept.sign_in
         self._stored, self._parted = True, False
 
@@ -270,7 +270,7 @@ class UserTokenSource:
             return
         self._sign_in_id = self._sign_in_id or uuid.uuid4().hex
         self._parted = False
-        value = msgspec.json.encode(KeptSignIn(self._sign_in_id, self._refresh_token, self._person, self._user_name))
+        value = msgspec.json.encode(StoredSignIn(self._sign_in_id, self._refresh_token, self._person, self._user_name))
         await self._shared.write(self._stored_under, value, lives_s=_LIFE_S)
         if not self._stored:  # a store that fails says nothing: what cannot be read was not written
             self._stored = await self._look() is not None
@@ -294,7 +294,7 @@ class UserTokenSource:
         self._refresh_token = None
         self._context.refresh_tokens.drop(self._holder, self)
 
-    async def _redeem(self, question: Question, refresh_token: str) -> Token:
+    async def _redeem(self, question: UserTokenRequest, refresh_token: str) -> Token:
         claims = add_capabilities(question.claims, enable_cae=question.application.enable_cae)
         asked_at = self._context.clock.now()
         own = refresh_token in (self._refresh_token, self._given)
@@ -311,7 +311,9 @@ class UserTokenSource:
         await self._remember(anew=self._sign_in_id is None)
         return token
 
-    async def _sign_in(self, question: Question, refusal: AuthenticationError | None, refused: list[str]) -> Token:
+    async def _sign_in(
+        self, question: UserTokenRequest, refusal: AuthenticationError | None, refused: list[str]
+    ) -> Token:
         if self._ask is None:
             if refusal is not None:
                 raise refusal

@@ -18,7 +18,7 @@ import msgspec
 
 from entra_async.rules.http.decoding import is_json
 
-__all__ = ("ItemAnswer", "content_type_of", "encode_batch", "encode_item", "read_answers", "relative_url")
+__all__ = ("ItemResponse", "content_type_of", "encode_batch", "encode_item", "read_answers", "relative_url")
 
 
 def relative_url(url: str, root: str) -> str | None:
@@ -50,7 +50,7 @@ def encode_batch(items: Sequence[bytes]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemAnswer:
+class ItemResponse:
     """
     The answer to one item.
 
@@ -76,7 +76,7 @@ class _Batch(msgspec.Struct):
     responses: list[msgspec.Raw]
 
 
-def read_answers(body: bytes, numbers: Sequence[str]) -> dict[str, ItemAnswer | str]:
+def read_answers(body: bytes, numbers: Sequence[str]) -> dict[str, ItemResponse | str]:
     """
     Return what the answer to a batch says about each item. Total: whatever came, each item is told something.
 
@@ -91,7 +91,7 @@ def read_answers(body: bytes, numbers: Sequence[str]) -> dict[str, ItemAnswer | 
         batch = msgspec.json.decode(body, type=_Batch)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return dict.fromkeys(numbers, "it is no JSON of a batch's shape")
-    found: dict[str, ItemAnswer | str] = {}
+    found: dict[str, ItemResponse | str] = {}
     for raw in batch.responses:
         try:
             item = msgspec.json.decode(raw, type=_Item)
@@ -103,11 +103,11 @@ def read_answers(body: bytes, numbers: Sequence[str]) -> dict[str, ItemAnswer | 
     return {number: found.get(number, missing) for number in numbers}
 
 
-def _answer(item: _Item) -> ItemAnswer | str:
+def _answer(item: _Item) -> ItemResponse | str:
     if not 100 <= item.status <= 599:  # RFC 9110, section 15
         return f"it answers this request with the status {item.status}"
     headers = {name: value if isinstance(value, str) else str(value) for name, value in (item.headers or {}).items()}
-    return ItemAnswer(item.status, headers, _read_body(item.body, content_type_of(headers)))
+    return ItemResponse(item.status, headers, _read_body(item.body, content_type_of(headers)))
 
 
 def _read_body(raw: msgspec.Raw, content_type: str | None) -> bytes:

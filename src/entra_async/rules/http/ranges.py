@@ -19,8 +19,8 @@ from entra_async.errors import ConfigurationError
 __all__ = (
     "ATTACHMENT_CHUNK",
     "CHUNK",
-    "Part",
-    "Wanted",
+    "RangePart",
+    "RequestedRange",
     "check_chunk_size",
     "count_chunk",
     "parse_content_range",
@@ -41,7 +41,7 @@ _CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedRange:
     """
     What an upload session wants next.
 
@@ -55,7 +55,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RangePart:
     """
     What part of a whole an answer holds.
 
@@ -91,7 +91,7 @@ def check_chunk_size(size: object, *, attachment: bool) -> int:
     raise ConfigurationError(message, field="chunk_size", hint=hint)
 
 
-def count_chunk(wanted: Wanted, *, total: int, chunk_size: int) -> int:
+def count_chunk(wanted: RequestedRange, *, total: int, chunk_size: int) -> int:
     """
     Return how many bytes to send from ``wanted.start`` on.
 
@@ -103,7 +103,7 @@ def count_chunk(wanted: Wanted, *, total: int, chunk_size: int) -> int:
     return max(0, min(chunk_size, total - wanted.start, total if wanted.end is None else wanted.end - wanted.start))
 
 
-def read_wanted(body: object) -> Wanted | None:
+def read_wanted(body: object) -> RequestedRange | None:
     """
     Return the first range that an upload session wants; ``None`` if the answer names none.
 
@@ -120,14 +120,14 @@ def read_wanted(body: object) -> Wanted | None:
     if not isinstance(ranges, list):
         return None
     found = [
-        Wanted(int(match[1]), int(match[2]) + 1 if match[2] else None)
+        RequestedRange(int(match[1]), int(match[2]) + 1 if match[2] else None)
         for match in (_WANTED.fullmatch(text) for text in ranges if isinstance(text, str))
         if match
     ]
     return min(found, key=lambda wanted: wanted.start, default=None)
 
 
-def parse_content_range(value: str | None) -> Part | None:
+def parse_content_range(value: str | None) -> RangePart | None:
     """
     Return what a ``Content-Range`` says; ``None`` if it is missing or makes no sense.
 
@@ -139,4 +139,4 @@ def parse_content_range(value: str | None) -> Part | None:
     if match is None:
         return None
     start, end, total = int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
-    return Part(start, end, total) if start < end and (total is None or end <= total) else None
+    return RangePart(start, end, total) if start < end and (total is None or end <= total) else None

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
-__all__ = ("Span", "offset_s", "read_date", "span_of")
+__all__ = ("ClockRange", "offset_s", "read_date", "span_of")
 
 _RESOLUTION_S: Final = 1.0  # of a Date header: RFC 9110, section 6.6.1
 
 
-class Span(NamedTuple):
+class ClockRange(NamedTuple):
     """What one answer tells: the service is so many seconds ahead of us, at least and at most."""
 
     least_s: float
@@ -28,7 +28,7 @@ def read_date(value: str | None) -> float | None:
         return None
 
 
-def span_of(*, date: float, sent_at: float, received_at: float) -> Span:
+def span_of(*, date: float, sent_at: float, received_at: float) -> ClockRange:
     """
     Return how far the service may be ahead.
 
@@ -39,10 +39,10 @@ def span_of(*, date: float, sent_at: float, received_at: float) -> Span:
         sent_at: By our clock.
         received_at: By our clock.
     """
-    return Span(date - max(sent_at, received_at), date + _RESOLUTION_S - sent_at)
+    return ClockRange(date - max(sent_at, received_at), date + _RESOLUTION_S - sent_at)
 
 
-def offset_s(spans: Iterable[Span]) -> float:
+def offset_s(spans: Iterable[ClockRange]) -> float:
     """
     Return how far the service is ahead, as little as the answers allow: 0 as long as the clocks may agree.
 

@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final, NamedTuple
 
-__all__ = ("UNKNOWN", "Budget", "Charge", "charge_of")
+__all__ = ("UNKNOWN", "Cost", "DocumentedLimit", "charge_of")
 
 
-class Budget(NamedTuple):
+class DocumentedLimit(NamedTuple):
     """
     A limit as it is documented.
 
@@ -43,7 +43,7 @@ class Budget(NamedTuple):
         return self.units / self.per_s
 
 
-class Charge(NamedTuple):
+class Cost(NamedTuple):
     """
     What a request counts for.
 
@@ -55,19 +55,19 @@ class Charge(NamedTuple):
 
     lane: str
     cost: float
-    budget: Budget
+    budget: DocumentedLimit
 
 
-UNKNOWN: Final = Budget(inf, 1.0)
+UNKNOWN: Final = DocumentedLimit(inf, 1.0)
 
 # Of an app in a tenant of more than 500 users; those of smaller ones are 5,000 and 3,500.
-_DIRECTORY: Final = Budget(8_000, 10)
-_GRAPH: Final = Budget(130_000, 10)
-_REPORTS: Final = Budget(5, 10, heeded=True)
-_ONE_PER_SECOND: Final = Budget(1, 1, heeded=True)  # the tenant's, for all apps; answered without Retry-After
-_HUNTING: Final = Budget(45, 60, heeded=True)
-_PRESENCE: Final = Budget(1_500, 30)
-_OUTLOOK: Final = Budget(10_000, 600)
+_DIRECTORY: Final = DocumentedLimit(8_000, 10)
+_GRAPH: Final = DocumentedLimit(130_000, 10)
+_REPORTS: Final = DocumentedLimit(5, 10, heeded=True)
+_ONE_PER_SECOND: Final = DocumentedLimit(1, 1, heeded=True)  # the tenant's, for all apps; answered without Retry-After
+_HUNTING: Final = DocumentedLimit(45, 60, heeded=True)
+_PRESENCE: Final = DocumentedLimit(1_500, 30)
+_OUTLOOK: Final = DocumentedLimit(10_000, 600)
 
 _MY: Final = "users/*"
 _UNITS: Final[Mapping[str, int]] = {  # of reads; every other costs one
@@ -142,7 +142,7 @@ _MAIL: Final = frozenset(
 _FILES: Final = frozenset({"drive", "drives", "sites", "shares", "followedSites"})
 
 
-def _graph(method: str, path: list[str], query: str) -> Charge:
+def _graph(method: str, path: list[str], query: str) -> Cost:
     if len(path) > 1 and "(" in path[1]:  # users('ada@contoso.com')
         path[1:2] = path[1].split("(", 1)
     root = path[1] if len(path) > 1 else ""  # path[0] is the version
@@ -150,23 +150,23 @@ def _graph(method: str, path: list[str], query: str) -> Charge:
     below = path[place] if 0 < place < len(path) else ""
     match root:
         case "identityProtection":
-            return Charge("identity protection", 1, _ONE_PER_SECOND)
+            return Cost("identity protection", 1, _ONE_PER_SECOND)
         case "identity" if path[2:3] == ["conditionalAccess"]:
-            return Charge("identity protection", 1, _ONE_PER_SECOND)
+            return Cost("identity protection", 1, _ONE_PER_SECOND)
         case "auditLogs":
-            return Charge("reports", 1, _REPORTS)
+            return Cost("reports", 1, _REPORTS)
         case "security" if path[2:3] == ["runHuntingQuery"]:
-            return Charge("hunting", 1, _HUNTING)
+            return Cost("hunting", 1, _HUNTING)
         case _ if root in _FILES or below in _FILES:
-            return Charge("files", 1, UNKNOWN)
+            return Cost("files", 1, UNKNOWN)
         case _ if below == "presence" or root == "communications":
-            return Charge("presence", 1, _PRESENCE)
+            return Cost("presence", 1, _PRESENCE)
         case _ if below in _MAIL:
-            return Charge(f"mail of {'me' if root == 'me' else path[2]}", 1, _OUTLOOK)
+            return Cost(f"mail of {'me' if root == 'me' else path[2]}", 1, _OUTLOOK)
         case _ if root in _DIRECTORY_ROOTS:
-            return Charge("directory", _units(method, path[1:], query), _DIRECTORY)
+            return Cost("directory", _units(method, path[1:], query), _DIRECTORY)
         case _:
-            return Charge(root or "other", 1, _GRAPH)
+            return Cost(root or "other", 1, _GRAPH)
 
 
 def _units(method: str, path: list[str], query: str) -> int:
@@ -197,42 +197,42 @@ def _modifier(query: str) -> int:
     return change
 
 
-_ARM: Final = {"reads": Budget(25, 1), "writes": Budget(10, 1), "deletes": Budget(10, 1)}
+_ARM: Final = {"reads": DocumentedLimit(25, 1), "writes": DocumentedLimit(10, 1), "deletes": DocumentedLimit(10, 1)}
 
 
-def _arm(method: str, path: list[str], _: str) -> Charge:
+def _arm(method: str, path: list[str], _: str) -> Cost:
     kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
     whose = path[1].lower() if len(path) > 1 and path[0].lower() == "subscriptions" else "the tenant"
-    return Charge(f"{kind} of {whose}", 1, _ARM[kind])
+    return Cost(f"{kind} of {whose}", 1, _ARM[kind])
 
 
-_MINUTELY: Final = Budget(100, 60, heeded=True)
-_INCIDENTS: Final = Budget(50, 60, heeded=True)
+_MINUTELY: Final = DocumentedLimit(100, 60, heeded=True)
+_INCIDENTS: Final = DocumentedLimit(50, 60, heeded=True)
 
 
-def _endpoint(_: str, path: list[str], __: str) -> Charge:
+def _endpoint(_: str, path: list[str], __: str) -> Cost:
     # path[0] is "api". "100 calls per minute" is said of each call.
     root = path[1].lower() if len(path) > 1 else ""
     if root in ("advancedqueries", "advancedhunting"):
-        return Charge("hunting", 1, _HUNTING)
-    return Charge(root or "other", 1, _MINUTELY)
+        return Cost("hunting", 1, _HUNTING)
+    return Cost(root or "other", 1, _MINUTELY)
 
 
-def _security(_: str, path: list[str], __: str) -> Charge:
+def _security(_: str, path: list[str], __: str) -> Cost:
     root = path[1].lower() if len(path) > 1 else ""
     if root == "advancedhunting":
-        return Charge("hunting", 1, _HUNTING)
-    return Charge(root or "other", 1, _INCIDENTS if root == "incidents" else UNKNOWN)
+        return Cost("hunting", 1, _HUNTING)
+    return Cost(root or "other", 1, _INCIDENTS if root == "incidents" else UNKNOWN)
 
 
-_SECRETS: Final = Budget(4_000, 10)
+_SECRETS: Final = DocumentedLimit(4_000, 10)
 
 
-def _key_vault(_: str, __: list[str], ___: str) -> Charge:
-    return Charge("vault", 1, _SECRETS)
+def _key_vault(_: str, __: list[str], ___: str) -> Cost:
+    return Cost("vault", 1, _SECRETS)
 
 
-_SERVICES: Final[Mapping[str, Callable[[str, list[str], str], Charge]]] = {
+_SERVICES: Final[Mapping[str, Callable[[str, list[str], str], Cost]]] = {
     "graph": _graph,
     "graphbeta": _graph,
     "azure": _arm,
@@ -240,10 +240,10 @@ _SERVICES: Final[Mapping[str, Callable[[str, list[str], str], Charge]]] = {
     "endpoint": _endpoint,
     "security": _security,
 }
-_ONE_LANE: Final = Charge("all", 1, UNKNOWN)
+_ONE_LANE: Final = Cost("all", 1, UNKNOWN)
 
 
-def charge_of(service: str, method: str, url: str) -> Charge:
+def charge_of(service: str, method: str, url: str) -> Cost:
     """
     Return what a request counts for.
 

@@ -24,7 +24,7 @@ from typing import Final, final
 
 from entra_async.rules.limits.evidence import Run, Stretch, rate_of_both
 
-__all__ = ("Pace", "Spacing")
+__all__ = ("RateEstimator", "Spacing")
 
 _BURST_S: Final = 1.0  # of the smallest usual bucket: if it holds more, that is found out at little cost
 _MOST_BURST_S: Final = 60.0
@@ -84,7 +84,7 @@ class Spacing:
 
 
 @final
-class Pace:
+class RateEstimator:
     """
     When the next request may go, by what became of those before.
 

@@ -20,10 +20,10 @@ from typing import Any, Final
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.sign_in import aadsts_application, aadsts_person
 
-__all__ = ("Explanation", "Kind", "error_for", "explain", "first_line", "is_transient", "parse_codes")
+__all__ = ("ErrorKind", "Explanation", "error_for", "explain", "first_line", "is_transient", "parse_codes")
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """Who or what settles a refusal."""
 
     CONFIGURATION = "configuration"
@@ -57,7 +57,7 @@ class Explanation:
         remedy: What to do about it, in one sentence.
     """
 
-    kind: Kind
+    kind: ErrorKind
     cause: str
     remedy: str
 
@@ -65,71 +65,71 @@ class Explanation:
 _BY_CODE: Final[Mapping[int, Explanation]] = {
     code: Explanation(kind, *texts)
     for kind, table in (
-        (Kind.CONFIGURATION, aadsts_application.CONFIGURATION),
-        (Kind.CREDENTIAL, aadsts_application.CREDENTIAL),
-        (Kind.BUG, aadsts_application.BUG),
-        (Kind.TRANSIENT, aadsts_application.TRANSIENT),
-        (Kind.PENDING, aadsts_application.PENDING),
-        (Kind.INTERACTION, aadsts_person.INTERACTION),
-        (Kind.CONSENT, aadsts_person.CONSENT),
-        (Kind.ACCOUNT, aadsts_person.ACCOUNT),
-        (Kind.ADMIN, aadsts_person.ADMIN),
+        (ErrorKind.CONFIGURATION, aadsts_application.CONFIGURATION),
+        (ErrorKind.CREDENTIAL, aadsts_application.CREDENTIAL),
+        (ErrorKind.BUG, aadsts_application.BUG),
+        (ErrorKind.TRANSIENT, aadsts_application.TRANSIENT),
+        (ErrorKind.PENDING, aadsts_application.PENDING),
+        (ErrorKind.INTERACTION, aadsts_person.INTERACTION),
+        (ErrorKind.CONSENT, aadsts_person.CONSENT),
+        (ErrorKind.ACCOUNT, aadsts_person.ACCOUNT),
+        (ErrorKind.ADMIN, aadsts_person.ADMIN),
     )
     for code, texts in table.items()
 }
 
 # An OAuth error without a code that is known: what it means to RFC 6749, RFC 8628 and Microsoft's pages.
-_BY_ERROR: Final[Mapping[str, Kind]] = {
-    "access_denied": Kind.ACCOUNT,
-    "authorization_declined": Kind.ACCOUNT,
-    "authorization_pending": Kind.PENDING,
-    "bad_verification_code": Kind.BUG,
-    "consent_required": Kind.CONSENT,
-    "expired_token": Kind.INTERACTION,
-    "interaction_required": Kind.INTERACTION,
-    "invalid_client": Kind.CREDENTIAL,
-    "invalid_grant": Kind.INTERACTION,
-    "invalid_instance": Kind.CONFIGURATION,
-    "invalid_request": Kind.BUG,
-    "invalid_resource": Kind.CONFIGURATION,
-    "invalid_scope": Kind.BUG,
-    "invalid_tenant": Kind.CONFIGURATION,
-    "login_required": Kind.INTERACTION,
-    "server_error": Kind.TRANSIENT,
-    "slow_down": Kind.PENDING,
-    "temporarily_unavailable": Kind.TRANSIENT,
-    "unauthorized_client": Kind.CONFIGURATION,
-    "unsupported_grant_type": Kind.BUG,
-    "unsupported_response_type": Kind.BUG,
+_BY_ERROR: Final[Mapping[str, ErrorKind]] = {
+    "access_denied": ErrorKind.ACCOUNT,
+    "authorization_declined": ErrorKind.ACCOUNT,
+    "authorization_pending": ErrorKind.PENDING,
+    "bad_verification_code": ErrorKind.BUG,
+    "consent_required": ErrorKind.CONSENT,
+    "expired_token": ErrorKind.INTERACTION,
+    "interaction_required": ErrorKind.INTERACTION,
+    "invalid_client": ErrorKind.CREDENTIAL,
+    "invalid_grant": ErrorKind.INTERACTION,
+    "invalid_instance": ErrorKind.CONFIGURATION,
+    "invalid_request": ErrorKind.BUG,
+    "invalid_resource": ErrorKind.CONFIGURATION,
+    "invalid_scope": ErrorKind.BUG,
+    "invalid_tenant": ErrorKind.CONFIGURATION,
+    "login_required": ErrorKind.INTERACTION,
+    "server_error": ErrorKind.TRANSIENT,
+    "slow_down": ErrorKind.PENDING,
+    "temporarily_unavailable": ErrorKind.TRANSIENT,
+    "unauthorized_client": ErrorKind.CONFIGURATION,
+    "unsupported_grant_type": ErrorKind.BUG,
+    "unsupported_response_type": ErrorKind.BUG,
 }
 
-_BY_KIND: Final[Mapping[Kind, Explanation]] = {
+_BY_KIND: Final[Mapping[ErrorKind, Explanation]] = {
     kind: Explanation(kind, cause, remedy)
     for kind, cause, remedy in (
         (
-            Kind.CONFIGURATION,
+            ErrorKind.CONFIGURATION,
             "The application, the tenant or the resource is not set up for this.",
             "Check client_id=, tenant_id= and the scopes against the app registration.",
         ),
         (
-            Kind.CREDENTIAL,
+            ErrorKind.CREDENTIAL,
             "The application's credential was refused.",
             "Check the secret, certificate or assertion against Certificates & secrets of the app registration.",
         ),
-        (Kind.ACCOUNT, "The sign-in was cancelled or declined.", "Sign in again and accept."),
+        (ErrorKind.ACCOUNT, "The sign-in was cancelled or declined.", "Sign in again and accept."),
         (
-            Kind.INTERACTION,
+            ErrorKind.INTERACTION,
             "A person has to sign in before a token is issued.",
             "Sign in with Browser or DeviceCode.",
         ),
         (
-            Kind.CONSENT,
+            ErrorKind.CONSENT,
             "A permission asked for has not been granted.",
             "Sign in with Browser and consent, or have an administrator grant it under API permissions.",
         ),
-        (Kind.TRANSIENT, "The token service is busy or failed.", "Try again shortly."),
-        (Kind.BUG, "The token service did not accept the request.", "Check the scopes and every value given."),
-        (Kind.PENDING, "The sign-in is not finished yet.", "Finish it on the page shown."),
+        (ErrorKind.TRANSIENT, "The token service is busy or failed.", "Try again shortly."),
+        (ErrorKind.BUG, "The token service did not accept the request.", "Check the scopes and every value given."),
+        (ErrorKind.PENDING, "The sign-in is not finished yet.", "Finish it on the page shown."),
     )
 }
 
@@ -202,7 +202,7 @@ def is_transient(status: int | None, body: Mapping[str, Any]) -> bool:
     if body.get("error") in ("temporarily_unavailable", "server_error"):
         return True
     explanation = _BY_CODE.get(_chosen(codes))
-    return explanation is not None and explanation.kind is Kind.TRANSIENT
+    return explanation is not None and explanation.kind is ErrorKind.TRANSIENT
 
 
 def error_for(*, status: int | None, body: Mapping[str, Any], attempts: int = 1) -> AuthenticationError:
@@ -261,7 +261,7 @@ def _explanation(code: int, error: str | None, status: int | None) -> Explanatio
         return _BY_CODE[code]
     kind = _BY_ERROR.get(error) if error else None
     if kind is None and status is not None and (status in {408, 429} or status >= 500):
-        kind = Kind.TRANSIENT
+        kind = ErrorKind.TRANSIENT
     return _BY_KIND[kind] if kind else None
 
 
@@ -269,12 +269,12 @@ def _error_class(
     explanation: Explanation | None, error: str | None, suberror: str | None, claims: str | None
 ) -> type[AuthenticationError]:
     kind = explanation.kind if explanation else None
-    if kind is Kind.CONSENT or "consent_required" in (error, suberror):
+    if kind is ErrorKind.CONSENT or "consent_required" in (error, suberror):
         return ConsentRequiredError
-    if kind is Kind.INTERACTION or suberror in _INTERACTIVE:
+    if kind is ErrorKind.INTERACTION or suberror in _INTERACTIVE:
         return InteractionRequiredError
     # Signing in can mend an expired password, but not a policy, a registration or a credential.
-    if kind in (None, Kind.ACCOUNT) and (claims or error in ("interaction_required", "login_required")):
+    if kind in (None, ErrorKind.ACCOUNT) and (claims or error in ("interaction_required", "login_required")):
         return InteractionRequiredError
     return AuthenticationError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-__all__ = ("Schedule", "plan", "retry_delay_s", "service_time")
+__all__ = ("RefreshSchedule", "plan", "retry_delay_s", "service_time")
 
 # What a request may need from here to the service, and a little difference between two clocks.
 _MARGIN_S: Final = 30.0
@@ -18,7 +18,7 @@ _MAX_DELAY_S: Final = 300.0
 _MAX_DOUBLINGS: Final = 4
 
 
-class Schedule(NamedTuple):
+class RefreshSchedule(NamedTuple):
     """
     What happens to a token, in seconds from the moment it was received.
 
@@ -33,7 +33,7 @@ class Schedule(NamedTuple):
     life_s: float
 
 
-def plan(*, expires_on: float, refresh_on: float | None, now: float, chance: float) -> Schedule:
+def plan(*, expires_on: float, refresh_on: float | None, now: float, chance: float) -> RefreshSchedule:
     """
     Return the schedule of a token received *now*.
 
@@ -53,7 +53,7 @@ def plan(*, expires_on: float, refresh_on: float | None, now: float, chance: flo
         refresh_s = refresh_on - now
     else:
         refresh_s = life_s * (_EARLIEST_SHARE + (_LATEST_SHARE - _EARLIEST_SHARE) * chance)
-    return Schedule(min(refresh_s, hand_out_s), hand_out_s, life_s)
+    return RefreshSchedule(min(refresh_s, hand_out_s), hand_out_s, life_s)
 
 
 def retry_delay_s(failures: int, *, retry_after_s: float | None, chance: float) -> float:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from entra_async.errors import TokenMismatchError
 
-__all__ = ("Expected", "audience_of", "check_token")
+__all__ = ("ExpectedToken", "audience_of", "check_token")
 
 _GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # One service under all the names that its tokens may carry. Version 2.0 tokens name the application's id.
@@ -67,7 +67,7 @@ _OPENID: Final = frozenset({"openid", "profile", "email", "offline_access"})
 _SCHEMES: Final = ("https", "http")
 
 
-class Expected(NamedTuple):
+class ExpectedToken(NamedTuple):
     """
     What a token should say; ``None`` for what does not matter or is not known.
 
@@ -102,7 +102,7 @@ def audience_of(scopes: Sequence[str]) -> str | None:
     return resource if _identify(resource) is not None else None
 
 
-def check_token(claims: Mapping[str, Any], expected: Expected) -> None:
+def check_token(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
     """
     Check what a readable token says of itself.
 
