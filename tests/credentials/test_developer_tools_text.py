@@ -13,8 +13,7 @@ import pytest
 from entra_async.credentials.developer_tools import AzureCli, AzureDeveloperCli, AzurePowerShell
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.testing import Emulator
-from entra_async.testing.developer_tools.commands import Printed
-from entra_async.testing.developer_tools.tools import DeveloperTools
+from entra_async.testing.developer_tools.tools import DeveloperTools, Printed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake tools are shell scripts")
 

@@ -12,14 +12,15 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from entra_async.testing.clock import EmulatorClock
-from entra_async.testing.defender.endpoint import DEFENDER_ROLES, defender_application
+from entra_async.testing.defender.endpoint import DEFENDER_FOR_ENDPOINT, defender_application
 from entra_async.testing.defender.pages import DefenderBehaviour
-from entra_async.testing.defender.xdr import XDR_ROLES, defender_xdr_application
+from entra_async.testing.defender.xdr import DEFENDER_XDR, defender_xdr_application
 from entra_async.testing.directory.directory import Directory
 from entra_async.testing.directory.security_records import SecurityRecords
 from entra_async.testing.entra.tokens.access import Access, Unauthorized
-from entra_async.testing.graph.application import GRAPH_ROLES, graph_application
+from entra_async.testing.graph.application import graph_application
 from entra_async.testing.graph.behaviour import GraphBehaviour
+from entra_async.testing.graph.permissions import MICROSOFT_GRAPH
 from entra_async.testing.hunting.hunting import Hunting
 from entra_async.testing.limits.throttle import Throttle
 
@@ -119,7 +120,7 @@ class Service:
 @asynccontextmanager
 async def _serving_graph(users: int) -> AsyncIterator[Service]:
     directory = Directory(domain="contoso.com", tenant_id=TENANT_ID, users=users, groups=20, machines=0)
-    service = Service(directory, roles=GRAPH_ROLES)
+    service = Service(directory, roles=MICROSOFT_GRAPH.roles)
     application = graph_application(
         directory=directory,
         authorize=service.authorize,
@@ -150,7 +151,7 @@ async def graph() -> AsyncIterator[Service]:
 async def defender() -> AsyncIterator[Service]:
     """Yield Defender for Endpoint with 50 machines."""
     directory = Directory(domain="contoso.com", tenant_id=TENANT_ID, users=1, groups=0, machines=50)
-    service = Service(directory, roles=DEFENDER_ROLES)
+    service = Service(directory, roles=DEFENDER_FOR_ENDPOINT.roles)
     application = defender_application(
         directory=directory,
         authorize=service.authorize,
@@ -168,7 +169,7 @@ async def defender() -> AsyncIterator[Service]:
 async def xdr() -> AsyncIterator[Service]:
     """Yield Defender XDR with 120 incidents and 50 machines."""
     directory = Directory(domain="contoso.com", tenant_id=TENANT_ID, users=30, groups=0, machines=50)
-    service = Service(directory, roles=XDR_ROLES)
+    service = Service(directory, roles=DEFENDER_XDR.roles)
     application = defender_xdr_application(
         records=service.records,
         hunting=service.hunting,

@@ -13,16 +13,16 @@ import anyio.to_thread
 from cryptography import x509
 
 from entra_async.clouds import Cloud, Endpoint
-from entra_async.testing.arm.application import arm_application
+from entra_async.testing.arm.application import AZURE_RESOURCE_MANAGER, arm_application
 from entra_async.testing.arm.arm import Arm
 from entra_async.testing.browser.scripted_browser import ScriptedBrowser
 from entra_async.testing.clock import EmulatorClock
 from entra_async.testing.crypto.keys import make_key_pair
 from entra_async.testing.crypto.signing import SigningKey
-from entra_async.testing.defender.endpoint import defender_application
+from entra_async.testing.defender.endpoint import DEFENDER_FOR_ENDPOINT, defender_application
 from entra_async.testing.defender.pages import DefenderBehaviour
-from entra_async.testing.defender.xdr import defender_xdr_application
-from entra_async.testing.developer_tools.tools import run_developer_tools
+from entra_async.testing.defender.xdr import DEFENDER_XDR, defender_xdr_application
+from entra_async.testing.developer_tools.server import run_developer_tools
 from entra_async.testing.directory.directory import Directory
 from entra_async.testing.directory.security_records import SecurityRecords
 from entra_async.testing.drives.drives import Drives
@@ -37,11 +37,12 @@ from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, To
 from entra_async.testing.faults.faults import Faults
 from entra_async.testing.graph.application import graph_application
 from entra_async.testing.graph.behaviour import GraphBehaviour
+from entra_async.testing.graph.permissions import MICROSOFT_GRAPH
 from entra_async.testing.hunting.hunting import Hunting
-from entra_async.testing.key_vault.application import key_vault_application
+from entra_async.testing.key_vault.application import AZURE_KEY_VAULT, key_vault_application
 from entra_async.testing.key_vault.vault import Vault
 from entra_async.testing.limits.throttle import Throttle
-from entra_async.testing.managed_identity.host import run_host
+from entra_async.testing.managed_identity.server import run_host
 from entra_async.testing.server.certificate_authority import CertificateAuthority
 from entra_async.testing.server.listener import Listener
 from entra_async.testing.wire.one_block import OneBlock
@@ -62,6 +63,13 @@ if TYPE_CHECKING:
 
 __all__ = ("Emulator",)
 
+_RESOURCE_SERVERS: Final = (
+    MICROSOFT_GRAPH,
+    AZURE_RESOURCE_MANAGER,
+    AZURE_KEY_VAULT,
+    DEFENDER_FOR_ENDPOINT,
+    DEFENDER_XDR,
+)
 _TOKEN_PATH: Final = r"/[^/]+/oauth2(/v2\.0)?/token"
 
 
@@ -131,7 +139,7 @@ class Emulator(OneBlock):
             self.token_lifetimes = TokenLifetimes(access_s=token_lifetime_s, cae_access_s=token_lifetime_s)
         self.domain = domain
         self.vault = Vault(clock=self.clock)
-        self._tenant = Tenant(domain=domain)
+        self._tenant = Tenant(domain=domain, resource_servers=_RESOURCE_SERVERS)
         self.directory = Directory(
             domain=domain, tenant_id=self._tenant.id, users=users, groups=groups, machines=machines
         )

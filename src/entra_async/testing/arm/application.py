@@ -24,6 +24,7 @@ from entra_async.testing.arm.groups import ArmGroups
 from entra_async.testing.arm.limits import kind_of
 from entra_async.testing.arm.pages import ArmPages
 from entra_async.testing.arm.providers import ArmProviders
+from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.entra.tokens.access import Access, Authorize, Unauthorized
 from entra_async.testing.odata.query import QueryError, parse_query
 from entra_async.testing.wire.headers import HeaderError, check_headers
@@ -33,15 +34,17 @@ if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.limits.throttle import Throttle
 
-__all__ = ("arm_application",)
+__all__ = ("AZURE_RESOURCE_MANAGER", "arm_application")
 
 Handler = Callable[[ArmCall], Awaitable[web.Response]]
 
-_AUDIENCES: Final = frozenset(
-    {"https://management.azure.com", "https://management.azure.com/"}
-    | {"https://management.core.windows.net", "https://management.core.windows.net/"}
-    | {"797f4846-ba00-4fd7-ba43-dac1f8f63013"}
+AZURE_RESOURCE_MANAGER: Final = ResourceServer(
+    app_id="797f4846-ba00-4fd7-ba43-dac1f8f63013",
+    identifiers=frozenset({"https://management.azure.com", "https://management.core.windows.net"}),
+    scopes=frozenset({"user_impersonation"}),
 )
+"""Azure Resource Manager as Entra ID knows it."""
+
 _GUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _OPTIONS: Final = frozenset({"api-version", "$top", "$skiptoken", "monitor", "t", "c", "h"})
 
@@ -132,7 +135,7 @@ class _ResourceManager:
             message = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", message)
         check_headers(request)
-        access = self._authorize(request, _AUDIENCES)
+        access = self._authorize(request, AZURE_RESOURCE_MANAGER.audiences)
         if not access.app_only and "user_impersonation" not in access.roles:
             raise ArmError(403, "AuthorizationFailed", "The token lacks the scope 'user_impersonation'.")
         path = split_path(request)

@@ -18,6 +18,7 @@ from entra_async.testing.defender.pages import DefenderBehaviour, DefenderPages
 from entra_async.testing.defender.responses import DefenderError, json_answer, read_body, read_query
 from entra_async.testing.defender.service import DefenderService, Permissions
 from entra_async.testing.directory.security_records import SecurityRecords
+from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.hunting.hunting import DEVICE_TABLES, Hunting
 from entra_async.testing.limits.throttle import Charge
 from entra_async.testing.odata.filter import EdmType, Property
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.tokens.access import Access, Authorize
     from entra_async.testing.limits.throttle import Throttle
 
-__all__ = ("DEFENDER_ROLES", "DEFENDER_SCOPES", "defender_application")
+__all__ = ("DEFENDER_FOR_ENDPOINT", "defender_application")
 
 _READ_MACHINES: Final = Permissions(
     frozenset({"Machine.Read.All", "Machine.ReadWrite.All"}), frozenset({"Machine.Read", "Machine.ReadWrite"})
@@ -40,16 +41,15 @@ _READ_ALERTS: Final = Permissions(
     frozenset({"Alert.Read.All", "Alert.ReadWrite.All"}), frozenset({"Alert.Read", "Alert.ReadWrite"})
 )
 _HUNT: Final = Permissions(frozenset({"AdvancedQuery.Read.All"}), frozenset({"AdvancedQuery.Read"}))
-DEFENDER_ROLES: Final = _READ_MACHINES.roles | _READ_ALERTS.roles | _HUNT.roles
-"""The app roles of Defender for Endpoint that the emulator knows."""
 
-DEFENDER_SCOPES: Final = _READ_MACHINES.scopes | _READ_ALERTS.scopes | _HUNT.scopes
-"""Its delegated permissions."""
-
-_AUDIENCES: Final = frozenset(
-    {"https://api.securitycenter.microsoft.com", "https://api.securitycenter.microsoft.com/"}
-    | {"fc780465-2017-40d4-a0c5-307022471b92"}
+DEFENDER_FOR_ENDPOINT: Final = ResourceServer(
+    app_id="fc780465-2017-40d4-a0c5-307022471b92",
+    identifiers=frozenset({"https://api.securitycenter.microsoft.com"}),
+    roles=_READ_MACHINES.roles | _READ_ALERTS.roles | _HUNT.roles,
+    scopes=_READ_MACHINES.scopes | _READ_ALERTS.scopes | _HUNT.scopes,
 )
+"""Defender for Endpoint as Entra ID knows it, with the permissions that the emulator knows."""
+
 _LARGEST_PAGE: Final = 10_000
 _LONGEST_QUERY_S: Final = 200.0
 
@@ -135,7 +135,7 @@ class _Endpoint(DefenderService):
         behaviour: DefenderBehaviour,
         **common: Any,
     ) -> None:
-        super().__init__("endpoint", _AUDIENCES, **common)
+        super().__init__("endpoint", DEFENDER_FOR_ENDPOINT.audiences, **common)
         self._hunting = hunting
         self._behaviour = behaviour
         name = "microsoft.windowsDefenderATP.api"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from entra_async.testing.defender.pages import DefenderPages
 from entra_async.testing.defender.responses import DefenderError, json_answer, read_body, read_query
 from entra_async.testing.defender.service import DefenderService, Permissions
+from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.limits.throttle import Charge
 from entra_async.testing.odata.filter import Property
 from entra_async.testing.odata.query import QueryError, parse_number, parse_query
@@ -30,24 +31,23 @@ if TYPE_CHECKING:
     from entra_async.testing.hunting.hunting import Hunting, HuntingResult
     from entra_async.testing.limits.throttle import Throttle
 
-__all__ = ("XDR_ROLES", "XDR_SCOPES", "defender_xdr_application")
+__all__ = ("DEFENDER_XDR", "defender_xdr_application")
 
 _READ: Final = Permissions(
     frozenset({"Incident.Read.All", "Incident.ReadWrite.All"}), frozenset({"Incident.Read", "Incident.ReadWrite"})
 )
 _WRITE: Final = Permissions(frozenset({"Incident.ReadWrite.All"}), frozenset({"Incident.ReadWrite"}))
 _HUNT: Final = Permissions(frozenset({"AdvancedHunting.Read.All"}), frozenset({"AdvancedHunting.Read"}))
-XDR_ROLES: Final = _READ.roles | _HUNT.roles
-"""The app roles of Defender XDR that the emulator knows."""
 
-XDR_SCOPES: Final = _READ.scopes | _HUNT.scopes
-"""Its delegated permissions."""
-
-_AUDIENCES: Final = frozenset(  # the documented one, the older one that is still in use, and the app itself
-    {"https://api.security.microsoft.com", "https://api.security.microsoft.com/"}
-    | {"https://security.microsoft.com/mtp", "https://security.microsoft.com/mtp/"}
-    | {"8ee8fdad-f234-4243-8f3b-15c294843740"}
+DEFENDER_XDR: Final = ResourceServer(
+    app_id="8ee8fdad-f234-4243-8f3b-15c294843740",
+    # The documented one, and the older one that is still in use.
+    identifiers=frozenset({"https://api.security.microsoft.com", "https://security.microsoft.com/mtp"}),
+    roles=_READ.roles | _HUNT.roles,
+    scopes=_READ.scopes | _HUNT.scopes,
 )
+"""Defender XDR as Entra ID knows it, with the permissions that the emulator knows."""
+
 _LARGEST_PAGE: Final = 100
 _LONGEST_QUERY_S: Final = 180.0
 _COMPARED: Final = frozenset({"eq", "ne", "gt", "ge", "lt", "le"})
@@ -88,7 +88,7 @@ def defender_xdr_application(
 
 class _Xdr(DefenderService):
     def __init__(self, records: SecurityRecords, hunting: Hunting, **common: Any) -> None:
-        super().__init__("security", _AUDIENCES, **common)
+        super().__init__("security", DEFENDER_XDR.audiences, **common)
         self._hunting = hunting
         self._incidents = DefenderPages(
             context="Incidents",

@@ -13,33 +13,17 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from entra_async.testing.developer_tools.tools import DeveloperTools, Printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from entra_async.testing.developer_tools.tools import DeveloperTools
     from entra_async.testing.entra.tokens.access_tokens import IssuedToken
 
-__all__ = ("COMMANDS", "Printed")
-
-
-@dataclass(frozen=True, slots=True)
-class Printed:
-    """
-    How a tool ends.
-
-    Attributes:
-        output: Its standard output.
-        complaint: Its standard error.
-        code: Its exit code.
-    """
-
-    output: str = field(default="", repr=False)
-    complaint: str = field(default="", repr=False)
-    code: int = 0
+__all__ = ("COMMANDS",)
 
 
 class _Failure(Exception):  # noqa: N818 - it is what a tool prints, not an error

@@ -10,10 +10,10 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from entra_async.testing.drives.errors import DriveError, item_not_found
 from entra_async.testing.drives.file_content import FileContent
-from entra_async.testing.drives.items import ConflictBehavior, Drive, DriveItem, item_not_found
+from entra_async.testing.drives.items import ConflictBehavior, Drive, DriveItem
 from entra_async.testing.drives.upload_sessions import UploadSession
-from entra_async.testing.graph.errors import GraphError
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -63,7 +63,7 @@ class Copy:
     name: str
     conflict: ConflictBehavior
     root: str
-    made: DriveItem | GraphError | None = None
+    made: DriveItem | DriveError | None = None
 
 
 class Drives:
@@ -125,7 +125,7 @@ class Drives:
         drive = self.of_user(user_id)
         try:
             item = drive.walk(drive.root, path.split("/"))
-        except GraphError:
+        except DriveError:
             item = drive.root
         if item.content is None:
             message = f"There is no file {path!r} in the drive."
@@ -166,12 +166,12 @@ class Drives:
         Return a user's drive.
 
         Raises:
-            GraphError: 404 if there is no such user.
+            DriveError: 404 if there is no such user.
         """
         users = self._directory.users
         index = 0 if user_id is None else users.find(user_id)
         if index is None or index not in users:
-            raise GraphError(404, "ResourceNotFound", "User not found")
+            raise DriveError(404, "ResourceNotFound", "User not found")
         object_id = self._directory.user_id(index)
         drive_id = "b!" + base64.urlsafe_b64encode(uuid.UUID(object_id).bytes).decode().rstrip("=")
         return self._drives.setdefault(drive_id, Drive(drive_id, now=self._clock.now()))
@@ -181,7 +181,7 @@ class Drives:
         Return the drive of that id.
 
         Raises:
-            GraphError: 404 if nobody has it.
+            DriveError: 404 if nobody has it.
         """
         if drive_id not in self._drives:
             try:
@@ -197,10 +197,10 @@ class Drives:
         Check that there is room for that many bytes more.
 
         Raises:
-            GraphError: 507 if there is not.
+            DriveError: 507 if there is not.
         """
         if size > self.quota_bytes - drive.root.size:
-            raise GraphError(507, "quotaLimitReached", "The user has reached their quota limit.")
+            raise DriveError(507, "quotaLimitReached", "The user has reached their quota limit.")
 
     def open_upload(self, session: UploadSession) -> str:
         """Keep a new upload session, and return its URL."""
@@ -212,7 +212,7 @@ class Drives:
         Return the upload session of that URL.
 
         Raises:
-            GraphError: 404 if it was completed, cancelled or has expired.
+            DriveError: 404 if it was completed, cancelled or has expired.
         """
         session = self._uploads.get(session_id)
         if session is None or not hmac.compare_digest(session.secret.encode(), secret.encode()):
@@ -237,14 +237,14 @@ class Drives:
         Return the file of that URL.
 
         Raises:
-            GraphError: 401 for a URL that was not given out or is too old, 404 for a file that is gone.
+            DriveError: 401 for a URL that was not given out or is too old, 404 for a file that is gone.
         """
         expires, _, signature = ticket.partition(".")
         if not (
             hmac.compare_digest(self._sign(f"download/{drive_id}/{item_id}?{expires}").encode(), signature.encode())
             and self._clock.now() < int(expires)
         ):
-            raise GraphError(401, "unauthenticated", "The download URL has expired or is not valid.")
+            raise DriveError(401, "unauthenticated", "The download URL has expired or is not valid.")
         return self.find(drive_id).find(item_id)
 
     def start_copy(
@@ -272,12 +272,12 @@ class Drives:
         Return the copy of that id.
 
         Raises:
-            GraphError: 404 if there is none.
+            DriveError: 404 if there is none.
         """
         self.settle()
         copy = self._copies.get(copy_id)
         if copy is None:
-            raise GraphError(404, "operationNotFound", "The operation does not exist.")
+            raise DriveError(404, "operationNotFound", "The operation does not exist.")
         return copy
 
     def settle(self) -> None:
@@ -287,11 +287,11 @@ class Drives:
             if copy.made is not None or now < copy.ends_at:
                 continue
             if copy.plan.outcome == "failed":
-                copy.made = GraphError(500, "generalException", "The copy failed on purpose.")
+                copy.made = DriveError(500, "generalException", "The copy failed on purpose.")
                 continue
             try:
                 copy.made = copy.drive.copy(copy.source, copy.folder, copy.name, copy.conflict, now)
-            except GraphError as error:
+            except DriveError as error:
                 copy.made = error
 
     def _sign(self, text: str) -> str:

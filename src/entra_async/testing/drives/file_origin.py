@@ -21,10 +21,10 @@ import msgspec
 from aiohttp import web
 from anyio import to_thread
 
+from entra_async.testing.drives.errors import DriveError, invalid
 from entra_async.testing.drives.file_content import FileContent
 from entra_async.testing.drives.item_json import item_json, media_type
-from entra_async.testing.drives.items import DriveItem, invalid
-from entra_async.testing.graph.errors import GraphError
+from entra_async.testing.drives.items import DriveItem
 from entra_async.testing.wire.byte_ranges import ContentRange, UnsatisfiableRange, parse_content_range, parse_range
 from entra_async.testing.wire.entity_tags import names_tag
 
@@ -74,9 +74,9 @@ class _FileOrigin:
         try:
             if "Authorization" in request.headers:
                 message = "This URL is a pass in itself: send no Authorization header."
-                raise GraphError(401, "unauthenticated", message)
+                raise DriveError(401, "unauthenticated", message)
             response = await handler(request)
-        except GraphError as error:
+        except DriveError as error:
             body = {"error": {"code": error.code, "message": error.message}}
             response = _json(body, status=error.status, headers=error.headers)
         except web.HTTPException as error:
@@ -140,7 +140,7 @@ class _FileOrigin:
             return web.Response(status=304, headers=headers)
         if not names_tag(request.headers.get("If-Match", "*"), item.ctag):
             message = "The file has changed."
-            raise GraphError(412, "preconditionFailed", message)
+            raise DriveError(412, "preconditionFailed", message)
         part = _read_range(request, item, len(data))
         if part is None:
             return web.Response(body=data, headers=headers)
@@ -155,7 +155,7 @@ class _FileOrigin:
             headers = {} if copy.plan.retry_after_s is None else {"Retry-After": str(copy.plan.retry_after_s)}
             running = {"status": "inProgress", "percentageComplete": round(100 * done, 1)}
             return _json({"operation": "ItemCopy", **running}, status=202, headers=headers)
-        if isinstance(copy.made, GraphError):
+        if isinstance(copy.made, DriveError):
             error = {"code": copy.made.code, "message": copy.made.message}
             return _json({"operation": "ItemCopy", "status": "failed", "percentageComplete": 0.0, "error": error})
         if copy.plan.redirects:
@@ -170,7 +170,7 @@ class _FileOrigin:
     async def _commit(self, session: UploadSession) -> web.Response:
         if session.committing:
             message = "The file is being completed."
-            raise GraphError(409, "conflict", message)
+            raise DriveError(409, "conflict", message)
         session.committing = True
         try:
             content = await to_thread.run_sync(FileContent, bytes(session.received))
@@ -186,7 +186,7 @@ class _FileOrigin:
 def _read_part(request: web.Request) -> ContentRange:
     if request.content_length is None:
         message = "The Content-Length header is required."
-        raise GraphError(411, "lengthRequired", message)
+        raise DriveError(411, "lengthRequired", message)
     part = parse_content_range(request.headers.get("Content-Range", ""))
     if part is None or len(part) != request.content_length:
         message = "The Content-Range header must be 'bytes {first}-{last}/{total}', and fit the length of the body."
@@ -204,7 +204,7 @@ def _read_range(request: web.Request, item: DriveItem, size: int) -> ContentRang
     except UnsatisfiableRange:
         headers = {"Content-Range": f"bytes */{size}"}
         message = "The range lies beyond the end of the file."
-        raise GraphError(416, "invalidRange", message, headers=headers) from None
+        raise DriveError(416, "invalidRange", message, headers=headers) from None
 
 
 def _json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -15,16 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from entra_async.testing.drives.errors import DriveError, invalid, item_not_found
 from entra_async.testing.drives.file_content import FileContent
-from entra_async.testing.graph.errors import GraphError
 
 __all__ = (
     "ConflictBehavior",
     "Drive",
     "DriveItem",
     "check_name",
-    "invalid",
-    "item_not_found",
     "read_conflict_behavior",
 )
 
@@ -34,22 +32,12 @@ ConflictBehavior = Literal["fail", "replace", "rename"]
 _REFUSED_IN_NAMES: Final = re.compile(r'["*:<>?/\\|\x00-\x1f]')
 
 
-def invalid(message: str) -> GraphError:
-    """Return the 400 of OneDrive for a request that makes no sense."""
-    return GraphError(400, "invalidRequest", message)
-
-
-def item_not_found() -> GraphError:
-    """Return the 404 for an item, drive or upload session that does not exist."""
-    return GraphError(404, "itemNotFound", "The resource could not be found.")
-
-
 def read_conflict_behavior(value: object, default: ConflictBehavior) -> ConflictBehavior:
     """
     Return what ``@microsoft.graph.conflictBehavior`` says.
 
     Raises:
-        GraphError: 400 if it says nothing there is.
+        DriveError: 400 if it says nothing there is.
     """
     if value is None:
         return default
@@ -66,7 +54,7 @@ def check_name(name: object) -> str:
     Return the name of an item.
 
     Raises:
-        GraphError: 400 if no item may be called that.
+        DriveError: 400 if no item may be called that.
     """
     if (
         not isinstance(name, str)
@@ -169,7 +157,7 @@ class Drive:
         Return the item of that id; ``root`` is one.
 
         Raises:
-            GraphError: 404 if there is none.
+            DriveError: 404 if there is none.
         """
         item = self.root if item_id == "root" else self._items.get(item_id.upper())
         if item is None:
@@ -181,7 +169,7 @@ class Drive:
         Return the item these names lead to.
 
         Raises:
-            GraphError: 404 if they lead nowhere.
+            DriveError: 404 if they lead nowhere.
         """
         item = start
         for name in names:
@@ -196,14 +184,14 @@ class Drive:
         Return the folder these names lead to, and create what is missing of it, as OneDrive does for a new file.
 
         Raises:
-            GraphError: 400 for a name that may not be, 409 if a file is in the way.
+            DriveError: 400 for a name that may not be, 409 if a file is in the way.
         """
         folder = start
         for name in names:
             child = folder.children.get(check_name(name).lower())
             folder = self._new(name, folder, now=now) if child is None else child
             if folder.content is not None:
-                raise GraphError(409, "invalidRequest", f"'{folder.name}' is a file, not a folder.")
+                raise DriveError(409, "invalidRequest", f"'{folder.name}' is a file, not a folder.")
         return folder
 
     def free_name(self, folder: DriveItem, name: str, conflict: ConflictBehavior) -> tuple[str, DriveItem | None]:
@@ -211,13 +199,13 @@ class Drive:
         Return the name a new item gets, and the item it takes the place of, if it does.
 
         Raises:
-            GraphError: 409 if the name is taken and must not be.
+            DriveError: 409 if the name is taken and must not be.
         """
         present = folder.children.get(name.lower())
         if present is None:
             return name, None
         if conflict == "fail":
-            raise GraphError(409, "nameAlreadyExists", "An item with the same name already exists.")
+            raise DriveError(409, "nameAlreadyExists", "An item with the same name already exists.")
         if conflict == "replace":
             return present.name, present
         stem, dot, suffix = name.rpartition(".")
@@ -234,13 +222,13 @@ class Drive:
         Put a file into a folder. Return it, and whether it is new.
 
         Raises:
-            GraphError: 409 if the name is taken and must not be, or is a folder's.
+            DriveError: 409 if the name is taken and must not be, or is a folder's.
         """
         name, present = self.free_name(folder, name, conflict)
         if present is None:
             return self._new(name, folder, now=now, content=content), True
         if present.content is None:
-            raise GraphError(409, "nameAlreadyExists", "A folder with the same name already exists.")
+            raise DriveError(409, "nameAlreadyExists", "A folder with the same name already exists.")
         present.set_content(content, now)
         return present, False
 
@@ -249,11 +237,11 @@ class Drive:
         Copy an item, with all that is in it, into a folder.
 
         Raises:
-            GraphError: 409 if the name is taken and must not be.
+            DriveError: 409 if the name is taken and must not be.
         """
         name, present = self.free_name(folder, name, conflict)
         if present is item:
-            raise GraphError(409, "nameAlreadyExists", "An item cannot be replaced by its own copy.")
+            raise DriveError(409, "nameAlreadyExists", "An item cannot be replaced by its own copy.")
         if present is not None:
             self.delete(present)
         inside = list(item.children.values())  # before the copy is one of them
@@ -267,10 +255,10 @@ class Drive:
         Remove an item with all that is in it.
 
         Raises:
-            GraphError: 403 for the root.
+            DriveError: 403 for the root.
         """
         if item.parent is None:
-            raise GraphError(403, "accessDenied", "The root of a drive cannot be deleted.")
+            raise DriveError(403, "accessDenied", "The root of a drive cannot be deleted.")
         for child in list(item.children.values()):
             self.delete(child)
         del item.parent.children[item.name.lower()]

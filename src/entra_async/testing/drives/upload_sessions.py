@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from entra_async.testing.drives.items import invalid
-from entra_async.testing.graph.errors import GraphError
+from entra_async.testing.drives.errors import DriveError, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,10 +77,10 @@ class UploadSession:
         The real service takes parts of any size and fails when it puts the file together, sometimes. Here it is sure.
 
         Raises:
-            GraphError: 400 or 413.
+            DriveError: 400 or 413.
         """
         if len(part) >= MAX_FRAGMENT_BYTES:
-            raise GraphError(413, "invalidRequest", f"A fragment must be smaller than {MAX_FRAGMENT_BYTES} bytes.")
+            raise DriveError(413, "invalidRequest", f"A fragment must be smaller than {MAX_FRAGMENT_BYTES} bytes.")
         if part.end + 1 < part.total and len(part) % _UNIT_BYTES:
             message = f"A fragment that is not the last must be a multiple of {_UNIT_BYTES} bytes, not {len(part)}."
             raise invalid(message)
@@ -98,13 +97,13 @@ class UploadSession:
             data: All of it.
 
         Raises:
-            GraphError: 416 if those bytes are there already, or others are missing before them.
+            DriveError: 416 if those bytes are there already, or others are missing before them.
         """
         self.check_length(part)  # again: another part may have arrived while this one was read
         if part.start < len(self.received):
-            raise GraphError(416, "invalidRange", "Uploaded fragment overlaps with existing data.")
+            raise DriveError(416, "invalidRange", "Uploaded fragment overlaps with existing data.")
         if part.start > len(self.received):
-            raise GraphError(416, "invalidRange", "Uploaded fragment is out of order.")
+            raise DriveError(416, "invalidRange", "Uploaded fragment is out of order.")
         self.size = part.total
         self.received += data
 
@@ -117,7 +116,7 @@ class UploadSession:
             now: Epoch seconds.
 
         Raises:
-            GraphError: 409 if its name has been taken since the session was opened, and must not be.
+            DriveError: 409 if its name has been taken since the session was opened, and must not be.
         """
         if self.target is not None:
             self.target.set_content(content, now)

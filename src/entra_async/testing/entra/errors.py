@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from entra_async.testing.entra.person_refusals import PERSON_REFUSALS
+from entra_async.testing.faults.responses import ErrorFormat
 
 if TYPE_CHECKING:
     from entra_async.testing.wire.incoming import Incoming
 
-__all__ = ("EntraRefusal", "no_store_headers")
+__all__ = ("ERRORS", "EntraRefusal", "no_store_headers")
 
 # Code → (OAuth error, text).
 _REFUSALS: Final[dict[int, tuple[str, str]]] = {
@@ -191,6 +193,15 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         if self.claims is not None:
             body["claims"] = self.claims
         return body
+
+
+def _render(request: Incoming, status: int, now: float) -> web.Response:
+    throttled = status == HTTPStatus.TOO_MANY_REQUESTS
+    return EntraRefusal(90055 if throttled else 90033, status=status).response(request, now=now)
+
+
+ERRORS: Final = ErrorFormat(render=_render)
+"""How planted faults look at Entra ID."""
 
 
 def no_store_headers(request_id: str) -> dict[str, str]:

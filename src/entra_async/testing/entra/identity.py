@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from entra_async.testing.entra.browser_sessions import BrowserSessions
-from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.federation import Federation
+from entra_async.testing.entra.errors import ERRORS, EntraRefusal
 from entra_async.testing.entra.grants.authorization_codes import AuthorizationCodes
 from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
 from entra_async.testing.entra.grants.client_credentials import grant_client_credentials
 from entra_async.testing.entra.grants.device_codes import DeviceCodes
+from entra_async.testing.entra.grants.federation import Federation
 from entra_async.testing.entra.grants.on_behalf_of import on_behalf_of_grant
 from entra_async.testing.entra.grants.password import password_grant
-from entra_async.testing.entra.grants.refresh_tokens import RefreshTokens, refresh_token_grant
+from entra_async.testing.entra.grants.refresh_token import refresh_token_grant
+from entra_async.testing.entra.grants.token_endpoint import TokenEndpoint
+from entra_async.testing.entra.grants.user_tokens import UserTokens
 from entra_async.testing.entra.metadata import Metadata
 from entra_async.testing.entra.pages.authorize import AuthorizeEndpoint
+from entra_async.testing.entra.pages.browser_sessions import BrowserSessions
 from entra_async.testing.entra.pages.device import DevicePage
 from entra_async.testing.entra.pages.html import error_page
 from entra_async.testing.entra.pages.sign_in import SignInPages, page_response
-from entra_async.testing.entra.token_endpoint import TokenEndpoint
-from entra_async.testing.entra.tokens.user_tokens import UserTokens
+from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokens
 from entra_async.testing.entra.user_realm import UserRealm
+from entra_async.testing.faults.responses import ERROR_FORMAT
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from entra_async.testing.entra.accounts import Accounts
-    from entra_async.testing.entra.token_endpoint import Grant
+    from entra_async.testing.entra.grants.token_endpoint import Grant
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
 
 __all__ = ("identity_application",)
@@ -87,6 +89,7 @@ def identity_application(access: AccessTokenIssuer, accounts: Accounts, tls: ssl
     endpoint = TokenEndpoint(tenant, clock, grants)
     metadata, realm = Metadata(access), UserRealm(tenant)
     application = web.Application(middlewares=[refuse])
+    application[ERROR_FORMAT] = ERRORS
     application.add_routes(
         [
             # Every method leads to the endpoints that take a form: they refuse all but POST in their own words.

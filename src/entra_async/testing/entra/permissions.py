@@ -17,13 +17,10 @@ from entra_async.testing.entra.scopes import OIDC_SCOPES
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from entra_async.testing.entra.resources import Resource
+    from entra_async.testing.entra.resource_servers import Permission, ResourceServer
     from entra_async.testing.entra.tenant import App, Tenant
 
-__all__ = ("Permission", "RequestedScopes", "ResourceScopes", "read_resource", "read_scopes")
-
-Permission = tuple[str, str]
-"""A resource's application id, and the name of one of its delegated permissions."""
+__all__ = ("RequestedScopes", "ResourceScopes", "read_resource", "read_scopes")
 
 _GRAPH: Final = "00000003-0000-0000-c000-000000000000"
 
@@ -41,7 +38,7 @@ class ResourceScopes:
         default: Whether ``.default`` is asked for: whatever the registration of the app lists.
     """
 
-    resource: Resource
+    resource: ResourceServer
     audience: str
     prefix: str
     names: frozenset[str]
@@ -94,7 +91,7 @@ def read_scopes(text: str, app: App, tenant: Tenant) -> RequestedScopes:
         EntraRefusal: 500011 for an unknown resource, 650053 for an unknown scope, 70011 for ``.default`` among others.
     """
     oidc: set[str] = set()
-    prefixes: dict[str, tuple[Resource, str]] = {}  # by application id, how the resource was named first
+    prefixes: dict[str, tuple[ResourceServer, str]] = {}  # by application id, how the resource was named first
     names: dict[str, set[str]] = {}
     for scope in text.split():
         if scope in OIDC_SCOPES:
@@ -134,7 +131,7 @@ def read_resource(name: str, tenant: Tenant) -> ResourceScopes:
     return ResourceScopes(resource=_find(name, tenant), audience=name, prefix="", names=frozenset(), default=True)
 
 
-def _find(audience: str, tenant: Tenant) -> Resource:
+def _find(audience: str, tenant: Tenant) -> ResourceServer:
     resource = tenant.find_resource(audience or _GRAPH)
     if resource is None:
         raise EntraRefusal(500011, resource=audience, tenant=tenant.id)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from cryptography import x509
 
 from entra_async.testing.entra.redirect_uris import check_registrable
-from entra_async.testing.entra.resources import ROLES, Resource, find_resource
+from entra_async.testing.entra.resource_servers import TOKEN_EXCHANGE, ResourceServer
 from entra_async.testing.entra.scopes import OIDC_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Unpack
 
-    from entra_async.testing.entra.permissions import Permission
+    from entra_async.testing.entra.resource_servers import Permission
 
 __all__ = ("ALIASES", "MSA_TENANT_ID", "App", "AppRegistration", "AppSecret", "FederatedCredential", "Tenant")
 
@@ -180,11 +180,18 @@ class Tenant:
     Attributes:
         id: Its GUID.
         domain: Its verified domain, in lower case, which may be used in place of the GUID.
+        app_roles: Every app role that an API of Microsoft's here defines.
+
+    Args:
+        domain: Its verified domain.
+        resource_servers: The APIs of Microsoft's that tokens can be requested for; token exchange is one in any case.
     """
 
-    def __init__(self, *, domain: str) -> None:
+    def __init__(self, *, domain: str, resource_servers: Iterable[ResourceServer] = ()) -> None:
         self.id = str(uuid.uuid4())
         self.domain = domain.lower()
+        self._resource_servers = (*resource_servers, TOKEN_EXCHANGE)
+        self.app_roles = frozenset[str]().union(*(server.roles for server in self._resource_servers))
         self._apps: dict[str, App] = {}
 
     def is_named(self, segment: str) -> bool:
@@ -195,12 +202,20 @@ class Tenant:
         """Return the app of that id, or ``None``."""
         return self._apps.get(client_id.lower())
 
-    def find_resource(self, name: str) -> Resource | None:
-        """Return Microsoft's API of that name, or the one an app of the tenant exposes, or ``None``."""
+    def find_resource(self, name: str) -> ResourceServer | None:
+        """
+        Return Microsoft's API of that name, or the one an app of the tenant exposes, or ``None``.
+
+        Args:
+            name: Identifier URI or application id, with or without one trailing slash: Entra ID finds it either way and
+                puts the name as it was requested into the token; the API decides whether it likes that audience.
+        """
         app = self.find_app(name.lower().removeprefix("api://"))
-        if app is None:
-            return find_resource(name)
-        return Resource(app_id=app.client_id, identifiers=frozenset({app.identifier_uri}), scopes=app.exposes)
+        if app is not None:
+            return ResourceServer(app_id=app.client_id, identifiers=frozenset({app.identifier_uri}), scopes=app.exposes)
+        plain = name.removesuffix("/").lower()
+        known = (server for server in self._resource_servers if plain == server.app_id or plain in server.identifiers)
+        return next(known, None)
 
     def register_app(self, *, certificates: Iterable[x509.Certificate] = (), **wanted: Unpack[AppRegistration]) -> App:
         """
@@ -215,8 +230,8 @@ class Tenant:
                 registered.
         """
         roles = wanted.get("roles")
-        granted = ROLES if roles is None else frozenset(roles)
-        if unknown := granted - ROLES:
+        granted = self.app_roles if roles is None else frozenset(roles)
+        if unknown := granted - self.app_roles:
             message = f"No API here defines the app role(s) {', '.join(sorted(unknown))}."
             raise ValueError(message)
         app = App(

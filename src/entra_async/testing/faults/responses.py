@@ -1,51 +1,90 @@
-"""The answers planted faults give in place of a service, in the shape that service uses."""
+"""The responses planted faults give in place of a service, in the format of that service's own errors."""
 
 from __future__ import annotations
 
 import http
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.graph.errors import GraphError
-from entra_async.testing.graph.responses import JSON_TYPE, common_headers, error_answer
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entra_async.testing.faults.fault import Fault, WrongJson
     from entra_async.testing.wire.incoming import Incoming
 
-__all__ = ("fault_answer", "spoil_json")
+__all__ = ("ERROR_FORMAT", "ErrorFormat", "fault_response", "spoil_json", "status_error")
 
 _HTML: Final = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome to the network.</body></html>"
 
 
-def fault_answer(fault: Fault, request: Incoming, *, service: str, now: float) -> web.Response | None:
+def status_error(status: int) -> tuple[str, str]:
+    """Return the code and the message of the error that a planted fault with that HTTP status is."""
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+        return "TooManyRequests", "Please retry again later."
+    return _code(status), "The service failed on purpose."
+
+
+def _plain_error(_: Incoming, status: int, __: float) -> web.Response:
+    code, message = status_error(status)
+    request_id = str(uuid.uuid4())
+    error: dict[str, Any] = {"code": code, "message": message, "target": request_id}
+    return web.json_response({"error": error}, status=status, headers={"request-id": request_id})
+
+
+def _no_headers(_: Incoming) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorFormat:
     """
-    Return what *fault* answers instead of the service, or ``None`` when the service is to answer.
+    How a service writes its errors; unless it says so, as most of Microsoft's do.
+
+    Attributes:
+        render: Returns the response to a request that fails with an HTTP status, at a time in epoch seconds.
+        headers: Returns the headers that every response of the service to a request has.
+        json_type: The ``Content-Type`` of its JSON.
+    """
+
+    render: Callable[[Incoming, int, float], web.Response] = _plain_error
+    headers: Callable[[Incoming], dict[str, str]] = _no_headers
+    json_type: str = "application/json; charset=utf-8"
+
+
+ERROR_FORMAT: Final = web.AppKey("error_format", ErrorFormat)
+"""Where a service's application says how the service writes its errors, for whatever makes planted faults of them."""
+
+
+def fault_response(fault: Fault, request: Incoming, errors: ErrorFormat, *, now: float) -> web.Response | None:
+    """
+    Return what *fault* responds instead of the service, or ``None`` when the service is to respond.
 
     Args:
         fault: The fault that strikes.
         request: The request it strikes.
-        service: Name of the service.
+        errors: How the service writes its errors.
         now: Epoch seconds.
     """
     if fault.html:
-        answer = web.Response(text=_HTML, content_type="text/html", charset="utf-8")
+        response = web.Response(text=_HTML, content_type="text/html", charset="utf-8")
     elif fault.empty:
-        answer = web.Response(body=b"", content_type="application/json")
+        response = web.Response(body=b"", content_type="application/json")
     elif fault.throttle is not None:
-        answer = _service_error(request, http.HTTPStatus.TOO_MANY_REQUESTS, service=service, now=now)
-        answer.headers["Retry-After"] = _retry_after(fault.throttle)
+        response = errors.render(request, http.HTTPStatus.TOO_MANY_REQUESTS, now)
+        response.headers["Retry-After"] = _retry_after(fault.throttle)
+    elif fault.status is not None and fault.body is None:
+        response = errors.render(request, fault.status, now)
     elif fault.status is not None:
-        answer = _status_answer(fault, fault.status, request, service=service, now=now)
+        response = _with_body(fault.body, fault.status, errors.headers(request), json_type=errors.json_type)
     else:
         return None
-    answer.headers.update(fault.headers)
-    return answer
+    response.headers.update(fault.headers)
+    return response
 
 
 def spoil_json(answer: web.StreamResponse, how: WrongJson) -> None:
@@ -70,36 +109,23 @@ def spoil_json(answer: web.StreamResponse, how: WrongJson) -> None:
             answer.body = b'{"value":NaN,' + body.removeprefix(b"{")
 
 
-def _status_answer(fault: Fault, status: int, request: Incoming, *, service: str, now: float) -> web.Response:
-    headers = common_headers(request) if service == "graph" else {}
-    match fault.body:
-        case None:
-            return _service_error(request, status, service=service, now=now)
+def _with_body(
+    body: str | bytes | Mapping[str, Any] | None, status: int, headers: dict[str, str], *, json_type: str
+) -> web.Response:
+    match body:
         case Mapping():
-            headers["Content-Type"] = JSON_TYPE if service == "graph" else "application/json; charset=utf-8"
-            return web.Response(body=msgspec.json.encode(dict(fault.body)), status=status, headers=headers)
+            return web.Response(
+                body=msgspec.json.encode(dict(body)), status=status, headers={**headers, "Content-Type": json_type}
+            )
         case bytes():
-            return web.Response(body=fault.body, status=status, headers=headers)
+            return web.Response(body=body, status=status, headers=headers)
         case _:
-            return web.Response(text=fault.body, status=status, headers=headers)
+            return web.Response(text=body, status=status, headers=headers)
 
 
 def _retry_after(value: float | str) -> str:
     # Whole seconds are written without a fraction: RFC 9110 knows no other, Graph does.
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def _service_error(request: Incoming, status: int, *, service: str, now: float) -> web.Response:
-    throttled = status == http.HTTPStatus.TOO_MANY_REQUESTS
-    if service == "identity":
-        return EntraRefusal(90055 if throttled else 90033, status=status).response(request, now=now)
-    code = "TooManyRequests" if throttled else _code(status)
-    message = "Please retry again later." if throttled else "The service failed on purpose."
-    if service == "graph":
-        return error_answer(GraphError(status, code, message), common_headers(request), now_s=now)
-    request_id = str(uuid.uuid4())
-    error: dict[str, Any] = {"code": code, "message": message, "target": request_id}
-    return web.json_response({"error": error}, status=status, headers={"request-id": request_id})
 
 
 def _code(status: int) -> str:

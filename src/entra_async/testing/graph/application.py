@@ -16,14 +16,16 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from entra_async.testing.directory.security_records import SecurityRecords
-from entra_async.testing.drives.graph import GraphDrives
-from entra_async.testing.drives.paths import read_drive_path
+from entra_async.testing.drives.errors import DriveError
 from entra_async.testing.entra.tokens.access import Access, Authorize, Unauthorized
+from entra_async.testing.faults.responses import ERROR_FORMAT
 from entra_async.testing.graph.batch import Batches
 from entra_async.testing.graph.behaviour import GraphBehaviour
 from entra_async.testing.graph.call import GraphCall, Routes
 from entra_async.testing.graph.costs import graph_charge
 from entra_async.testing.graph.directory import DirectoryOperations
+from entra_async.testing.graph.drives.operations import GraphDrives
+from entra_async.testing.graph.drives.paths import read_drive_path
 from entra_async.testing.graph.errors import (
     GraphError,
     bad_request,
@@ -32,12 +34,10 @@ from entra_async.testing.graph.errors import (
     unauthorized,
     unknown_segment,
 )
+from entra_async.testing.graph.permissions import MICROSOFT_GRAPH
 from entra_async.testing.graph.planner import PlannerOperations
 from entra_async.testing.graph.reads import GraphReader
-from entra_async.testing.graph.responses import common_headers, error_answer
-from entra_async.testing.graph.schema import (
-    GRAPH_ROLES,
-)
+from entra_async.testing.graph.responses import ERRORS, common_headers, error_answer
 from entra_async.testing.graph.security import security_routes
 from entra_async.testing.hunting.hunting import Hunting
 from entra_async.testing.odata.filter import FilterError
@@ -52,13 +52,11 @@ if TYPE_CHECKING:
     from entra_async.testing.limits.throttle import Throttle
     from entra_async.testing.wire.incoming import Incoming
 
-__all__ = ("GRAPH_ROLES", "graph_application")
+__all__ = ("graph_application",)
 
-_AUDIENCES: Final = frozenset(
-    {"https://graph.microsoft.com", "https://graph.microsoft.com/", "00000003-0000-0000-c000-000000000000"}
-)
 # https://learn.microsoft.com/en-us/answers/questions/1824204/graph-api-user-sendmail-request-size-limit
 _MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+_REFUSALS: Final = (GraphError, DriveError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException)
 _BATCH: Final = ("$batch",)
 _VERSIONS: Final = ("v1.0", "beta")
 _DELTA: Final = re.compile(r"(microsoft\.graph\.)?delta(\(\))?")
@@ -93,6 +91,7 @@ def graph_application(
         drives: The users' drives; without them no path leads to one.
     """
     application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
+    application[ERROR_FORMAT] = ERRORS
     records = records or SecurityRecords(directory)
     hunting = hunting or Hunting(directory, records)
     behaviour = behaviour or GraphBehaviour()
@@ -139,11 +138,11 @@ class _Graph:
         try:
             version, path = _split(request)
             check_headers(request, plain_text=path[-1:] == ["$count"])
-            access = self._authorize(request, _AUDIENCES)
+            access = self._authorize(request, MICROSOFT_GRAPH.audiences)
             if tuple(path) != _BATCH:  # its items are charged, one by one
                 charged = self._charge(request, path, access)
             response = await self._route(request, version, path, access)
-        except (GraphError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException) as reason:
+        except _REFUSALS as reason:
             response = error_answer(_as_graph_error(reason), common, now_s=self._clock.now())
         response.headers.update({**common, **charged, "Date": formatdate(self._clock.now(), usegmt=True)})
         return response
@@ -227,6 +226,8 @@ def _as_graph_error(reason: Exception) -> GraphError:
     match reason:
         case GraphError():
             return reason
+        case DriveError():
+            return GraphError(reason.status, reason.code, reason.message, headers=reason.headers)
         case HeaderError():
             return GraphError(reason.status, reason.code, reason.message)
         case Unauthorized():

@@ -22,9 +22,9 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from entra_async.testing.faults.responses import fault_answer
+from entra_async.testing.faults.responses import fault_response
 from entra_async.testing.graph.errors import GraphError, bad_request
-from entra_async.testing.graph.responses import GATEWAY_HEADERS, common_headers, error_answer
+from entra_async.testing.graph.responses import ERRORS, GATEWAY_HEADERS, common_headers, error_answer
 from entra_async.testing.graph.writes import read_json
 from entra_async.testing.wire.incoming import Incoming
 from entra_async.testing.wire.record import RECORD, RecordedRequest, mask_headers, mask_query, mask_raw_query
@@ -141,7 +141,7 @@ class Batches:
         if fault is not None:
             if fault.delay_s > 0:
                 await self._clock.sleep(fault.delay_s)
-            planted = fault_answer(fault, request, service="graph", now=self._clock.now())
+            planted = fault_response(fault, request, ERRORS, now=self._clock.now())
             if planted is not None:
                 return planted
         return await self._answer(request)

@@ -17,18 +17,17 @@ from aiohttp import web
 
 from entra_async.testing.graph.delta import DeltaReader
 from entra_async.testing.graph.errors import bad_request, not_found
-from entra_async.testing.graph.reads import GraphReader, Listing
-from entra_async.testing.graph.schema import (
+from entra_async.testing.graph.permissions import (
     DELETE_USERS,
-    GROUP,
     READ_GROUPS,
     READ_ME,
     READ_MEMBERS,
     READ_USERS,
-    USER,
     WRITE_GROUPS,
     WRITE_USERS,
 )
+from entra_async.testing.graph.reads import GraphReader, Listing
+from entra_async.testing.graph.schema import GROUP, USER
 from entra_async.testing.graph.writes import (
     read_group_changes,
     read_json,

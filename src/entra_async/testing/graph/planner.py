@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from entra_async.testing.graph.errors import GraphError, bad_request, not_found
-from entra_async.testing.graph.schema import READ_TASKS, WRITE_TASKS
+from entra_async.testing.graph.permissions import READ_TASKS, WRITE_TASKS
 from entra_async.testing.graph.writes import read_json
 
 if TYPE_CHECKING:

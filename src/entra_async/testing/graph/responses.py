@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiDict
 
+from entra_async.testing.faults.responses import ErrorFormat, status_error
 from entra_async.testing.graph.errors import GraphError, error_body
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from entra_async.testing.wire.incoming import Incoming
 
-__all__ = ("GATEWAY_HEADERS", "JSON_TYPE", "common_headers", "error_answer")
+__all__ = ("ERRORS", "GATEWAY_HEADERS", "JSON_TYPE", "common_headers", "error_answer")
 
 JSON_TYPE: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 _SERVER: Final = (
@@ -58,3 +59,11 @@ def error_answer(error: GraphError, common: Mapping[str, str], *, now_s: float) 
     )
     headers = MultiDict([*common.items(), ("Content-Type", JSON_TYPE), *error.headers.items()])
     return web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)
+
+
+def _render(request: Incoming, status: int, now: float) -> web.Response:
+    return error_answer(GraphError(status, *status_error(status)), common_headers(request), now_s=now)
+
+
+ERRORS: Final = ErrorFormat(render=_render, headers=common_headers, json_type=JSON_TYPE)
+"""How planted faults look at Graph."""

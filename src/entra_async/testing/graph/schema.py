@@ -1,11 +1,10 @@
 """
-The entity types of Microsoft Graph that the emulator serves: their properties, who may read them, what they filter by.
+The entity types of Microsoft Graph that the emulator serves: their properties, and what they filter by.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/api/resources/user
     https://learn.microsoft.com/en-us/graph/api/resources/group
     https://learn.microsoft.com/en-us/graph/aad-advanced-queries (support for $filter by properties)
-    https://learn.microsoft.com/en-us/graph/permissions-reference
 """
 
 from __future__ import annotations
@@ -16,62 +15,7 @@ from typing import Final
 
 from entra_async.testing.odata.filter import EdmType, Property
 
-__all__ = (
-    "DELETE_USERS",
-    "GRAPH_ROLES",
-    "GROUP",
-    "HUNT",
-    "READ_FILES",
-    "READ_GROUPS",
-    "READ_ME",
-    "READ_MEMBERS",
-    "READ_POLICIES",
-    "READ_RISKY_USERS",
-    "READ_SIGN_INS",
-    "READ_TASKS",
-    "READ_USERS",
-    "USER",
-    "WRITE_FILES",
-    "WRITE_GROUPS",
-    "WRITE_TASKS",
-    "WRITE_USERS",
-    "EntityType",
-)
-
-READ_USERS: Final = frozenset({"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"})
-WRITE_USERS: Final = frozenset({"User.ReadWrite.All", "Directory.ReadWrite.All"})
-DELETE_USERS: Final = frozenset({"User.ReadWrite.All"})  # Directory.ReadWrite.All does not include deleting
-READ_GROUPS: Final = frozenset(
-    {"Group.Read.All", "Group.ReadWrite.All", "GroupMember.Read.All", "GroupMember.ReadWrite.All"}
-    | {"Directory.Read.All", "Directory.ReadWrite.All"}
-)
-READ_MEMBERS: Final = READ_GROUPS
-WRITE_GROUPS: Final = frozenset({"Group.ReadWrite.All", "Directory.ReadWrite.All"})
-WRITE_TASKS: Final = frozenset({"Tasks.ReadWrite.All", "Tasks.ReadWrite"})
-READ_TASKS: Final = WRITE_TASKS | {"Tasks.Read.All", "Tasks.Read"}
-READ_ME: Final = READ_USERS | {"User.Read", "User.ReadWrite"}
-# The sign-ins take one of each: https://learn.microsoft.com/en-us/graph/api/signin-list (permissions)
-READ_SIGN_INS: Final = (frozenset({"AuditLog.Read.All"}), frozenset({"Directory.Read.All"}))
-READ_RISKY_USERS: Final = frozenset({"IdentityRiskyUser.Read.All", "IdentityRiskyUser.ReadWrite.All"})
-READ_POLICIES: Final = frozenset({"Policy.Read.All", "Policy.Read.ConditionalAccess"})
-HUNT: Final = frozenset({"ThreatHunting.Read.All"})
-
-_FILE_ROLES: Final = frozenset({"Files.Read.All", "Files.ReadWrite.All", "Sites.Read.All", "Sites.ReadWrite.All"})
-READ_FILES: Final = _FILE_ROLES | {"Files.Read", "Files.ReadWrite"}
-WRITE_FILES: Final = frozenset({"Files.ReadWrite", "Files.ReadWrite.All", "Sites.ReadWrite.All"})
-
-GRAPH_ROLES: Final = (
-    READ_USERS
-    | WRITE_USERS
-    | READ_GROUPS
-    | _FILE_ROLES
-    | {"Tasks.Read.All", "Tasks.ReadWrite.All"}
-    | {"AuditLog.Read.All"}
-    | READ_RISKY_USERS
-    | READ_POLICIES
-    | HUNT
-)
-"""The app roles of Microsoft Graph that the emulator knows."""
+__all__ = ("GROUP", "USER", "EntityType")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from entra_async.testing.graph.call import GraphCall, Handler, Routes
 from entra_async.testing.graph.errors import bad_request, not_found
+from entra_async.testing.graph.permissions import HUNT, READ_POLICIES, READ_RISKY_USERS, READ_SIGN_INS
 from entra_async.testing.graph.reads import GraphReader, Listing
-from entra_async.testing.graph.schema import HUNT, READ_POLICIES, READ_RISKY_USERS, READ_SIGN_INS, EntityType
+from entra_async.testing.graph.schema import EntityType
 from entra_async.testing.graph.writes import read_json
 from entra_async.testing.hunting.query import HuntingError
 from entra_async.testing.odata.filter import Property

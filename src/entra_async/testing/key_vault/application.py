@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from aiohttp import web
 
+from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.entra.tokens.access import Access, Authorize, Unauthorized
 from entra_async.testing.key_vault.vault import SecretVersion, Vault, is_secret_name
 from entra_async.testing.odata.skiptoken import ForgedTokenError, Place, SkipTokens
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.limits.throttle import Throttle
 
-__all__ = ("key_vault_application",)
+__all__ = ("AZURE_KEY_VAULT", "key_vault_application")
 
-_AUDIENCES: Final = frozenset(
-    {"https://vault.azure.net", "https://vault.azure.net/", "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"}
+AZURE_KEY_VAULT: Final = ResourceServer(
+    app_id="cfa8b339-82a2-471a-a3c9-0fc0be7a4093",
+    identifiers=frozenset({"https://vault.azure.net"}),
+    scopes=frozenset({"user_impersonation"}),
 )
+"""Key Vault as Entra ID knows it."""
+
 _API_VERSIONS: Final = frozenset({"2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6"})
 # From 2025 on versions are dated; clients are ahead of what is documented, so any date from then on is taken.
 _DATED_VERSION: Final = re.compile(r"(202[5-9]|20[3-9]\d)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-preview)?")
@@ -120,7 +125,7 @@ class _KeyVault:
             message = "AKV10000: Request is missing a Bearer or PoP token."
             raise self._challenge(message)
         try:
-            access = self._authorize(request, _AUDIENCES)
+            access = self._authorize(request, AZURE_KEY_VAULT.audiences)
         except Unauthorized as reason:
             raise self._challenge(_explain(reason.message)) from reason
         revoked_at = self._vault.behaviour.revoked_at

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from entra_async.testing.faults.responses import fault_answer, spoil_json
+from entra_async.testing.faults.responses import ERROR_FORMAT, ErrorFormat, fault_response, spoil_json
 from entra_async.testing.wire.record import RECORD, RecordedRequest, mask_form, mask_headers, mask_query, mask_raw_query
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Listener:
 
     Args:
         service: Name of the service, for the record and for faults.
-        application: What answers.
+        application: What answers; it says how it writes errors, which planted faults imitate.
         tls: The server's TLS context; ``None`` for plain HTTP, as endpoints next door speak it.
         requests: Where arrivals are recorded.
         faults: What goes wrong on purpose.
@@ -71,6 +71,7 @@ class Listener:
         host: str | None = None,
     ) -> None:
         self._host = host
+        self._errors = application.get(ERROR_FORMAT, ErrorFormat())
         self._service = service
         self._tls = tls
         self._requests = requests
@@ -201,7 +202,7 @@ class Listener:
         if fault.reset == "before" or fault.cut_request_after is not None:
             _reset(request)
             return None
-        planted = fault_answer(fault, request, service=self._service, now=self._clock.now())
+        planted = fault_response(fault, request, self._errors, now=self._clock.now())
         if planted is not None:
             if "Date" in planted.headers:
                 self._misdated.add(planted)

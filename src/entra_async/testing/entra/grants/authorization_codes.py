@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from entra_async.testing.crypto.keys import base64url
 from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.tokens.user_tokens import check_tenant, only_resource
+from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.grants.refresh_tokens import SignedIn
-    from entra_async.testing.entra.token_request import TokenRequest
-    from entra_async.testing.entra.tokens.user_tokens import UserTokens
+    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.user_tokens import UserTokens
+    from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 __all__ = ("AuthorizationCode", "AuthorizationCodes", "CodeChallenge")
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.federation import is_foreign
 from entra_async.testing.entra.grants.client_assertion import verify_client_assertion
+from entra_async.testing.entra.grants.federation import is_foreign
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.federation import Federation
+    from entra_async.testing.entra.grants.federation import Federation
+    from entra_async.testing.entra.grants.token_request import TokenRequest
     from entra_async.testing.entra.tenant import App, Tenant
-    from entra_async.testing.entra.token_request import TokenRequest
 
 __all__ = ("ClientAuthenticator",)
 

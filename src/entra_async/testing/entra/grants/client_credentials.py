@@ -16,7 +16,7 @@ from entra_async.testing.entra.tenant import ALIASES, MSA_TENANT_ID
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
-    from entra_async.testing.entra.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenRequest
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, IssuedToken
 
 __all__ = ("grant_client_credentials",)

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from entra_async.testing.entra.errors import EntraRefusal, no_store_headers
+from entra_async.testing.entra.grants.token_request import read_token_request
+from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 from entra_async.testing.entra.tenant import ALIASES
-from entra_async.testing.entra.token_request import read_token_request
-from entra_async.testing.entra.tokens.user_tokens import check_tenant, only_resource
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.grants.refresh_tokens import SignedIn
+    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.user_tokens import UserTokens
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.tenant import App
-    from entra_async.testing.entra.token_request import TokenRequest
-    from entra_async.testing.entra.tokens.user_tokens import UserTokens
+    from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 __all__ = ("DeviceCode", "DeviceCodes")
 

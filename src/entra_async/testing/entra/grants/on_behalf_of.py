@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.grants.refresh_tokens import SignedIn
+from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 from entra_async.testing.entra.tenant import ALIASES
-from entra_async.testing.entra.tokens.user_tokens import check_tenant, only_resource
+from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 if TYPE_CHECKING:
+    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.user_tokens import UserTokens
     from entra_async.testing.entra.tenant import App
-    from entra_async.testing.entra.token_request import TokenRequest
-    from entra_async.testing.entra.tokens.user_tokens import UserTokens
 
 __all__ = ("on_behalf_of_grant",)
 

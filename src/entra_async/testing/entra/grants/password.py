@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.grants.refresh_tokens import SignedIn
+from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 from entra_async.testing.entra.tenant import MSA_TENANT_ID
-from entra_async.testing.entra.tokens.user_tokens import check_tenant, only_resource
+from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.token_request import TokenRequest
-    from entra_async.testing.entra.tokens.user_tokens import UserTokens
+    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.user_tokens import UserTokens
 
 __all__ = ("password_grant",)
 

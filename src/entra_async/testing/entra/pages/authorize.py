@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 from entra_async.testing.entra.errors import EntraRefusal
 from entra_async.testing.entra.grants.authorization_codes import AuthorizationCode
-from entra_async.testing.entra.grants.refresh_tokens import SignedIn
 from entra_async.testing.entra.pages.authorize_request import read_authorize_request, read_return_address
 from entra_async.testing.entra.tenant import ALIASES
 from entra_async.testing.entra.tokens.id_tokens import client_info
+from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.browser_sessions import BrowserSession
     from entra_async.testing.entra.grants.authorization_codes import AuthorizationCodes
     from entra_async.testing.entra.pages.authorize_request import AuthorizeRequest, ReturnAddress
+    from entra_async.testing.entra.pages.browser_sessions import BrowserSession
     from entra_async.testing.entra.pages.sign_in import SignInPages
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.tenant import App, Tenant

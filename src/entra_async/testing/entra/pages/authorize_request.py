@@ -19,10 +19,10 @@ from aiohttp import web
 
 from entra_async.testing.entra.errors import EntraRefusal
 from entra_async.testing.entra.grants.authorization_codes import CodeChallenge
+from entra_async.testing.entra.grants.user_tokens import check_tenant
 from entra_async.testing.entra.pages.layout import page_headers, post_page
 from entra_async.testing.entra.permissions import read_resource, read_scopes
 from entra_async.testing.entra.redirect_uris import is_registered
-from entra_async.testing.entra.tokens.user_tokens import check_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.grants.refresh_tokens import SignedIn
 from entra_async.testing.entra.pages import html as pages
 from entra_async.testing.entra.pages.sign_in import page_response
+from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.browser_sessions import BrowserSession
     from entra_async.testing.entra.grants.device_codes import DeviceCode, DeviceCodes
+    from entra_async.testing.entra.pages.browser_sessions import BrowserSession
     from entra_async.testing.entra.pages.sign_in import SignInPages
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.tenant import App

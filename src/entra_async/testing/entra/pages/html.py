@@ -10,7 +10,7 @@ from entra_async.testing.entra.pages.layout import button, field, form, frame
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.permissions import Permission
+    from entra_async.testing.entra.resource_servers import Permission
     from entra_async.testing.entra.tenant import App
 
 __all__ = (

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiohttp import web
 
 from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.grants.user_tokens import wanted_permissions
 from entra_async.testing.entra.pages import html as pages
 from entra_async.testing.entra.pages.layout import page_headers
-from entra_async.testing.entra.tokens.user_tokens import wanted_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import Accounts, User
-    from entra_async.testing.entra.browser_sessions import BrowserSession, BrowserSessions
-    from entra_async.testing.entra.permissions import Permission, ResourceScopes
+    from entra_async.testing.entra.pages.browser_sessions import BrowserSession, BrowserSessions
+    from entra_async.testing.entra.permissions import ResourceScopes
+    from entra_async.testing.entra.resource_servers import Permission
     from entra_async.testing.entra.tenant import App
 
 __all__ = ("Purpose", "SignInPages", "page_response")

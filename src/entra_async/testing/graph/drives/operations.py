@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 from anyio import to_thread
 
-from entra_async.testing.drives.call import DriveCall
+from entra_async.testing.drives.errors import DriveError, invalid
 from entra_async.testing.drives.file_content import FileContent
 from entra_async.testing.drives.item_json import SELECTABLE, item_json
 from entra_async.testing.drives.items import (
@@ -28,13 +28,13 @@ from entra_async.testing.drives.items import (
     Drive,
     DriveItem,
     check_name,
-    invalid,
     read_conflict_behavior,
 )
 from entra_async.testing.drives.upload_sessions import UploadSession
-from entra_async.testing.graph.errors import GraphError, method_not_allowed, unknown_segment
+from entra_async.testing.graph.drives.call import DriveCall
+from entra_async.testing.graph.errors import method_not_allowed, unknown_segment
+from entra_async.testing.graph.permissions import READ_FILES, WRITE_FILES
 from entra_async.testing.graph.responses import JSON_TYPE
-from entra_async.testing.graph.schema import READ_FILES, WRITE_FILES
 from entra_async.testing.graph.writes import read_json
 from entra_async.testing.odata.query import parse_select
 from entra_async.testing.wire.entity_tags import names_tag
@@ -42,8 +42,8 @@ from entra_async.testing.wire.entity_tags import names_tag
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.drives.drives import Drives
-    from entra_async.testing.drives.paths import DrivePath
     from entra_async.testing.entra.tokens.access import Access
+    from entra_async.testing.graph.drives.paths import DrivePath
     from entra_async.testing.wire.incoming import Incoming
 
 __all__ = ("GraphDrives",)
@@ -89,7 +89,8 @@ class GraphDrives:
             own_id: Who ``/me`` is.
 
         Raises:
-            GraphError: If it is refused.
+            DriveError: If the drive refuses it.
+            GraphError: If Graph does: it knows no such path or method.
         """
         owner = own_id(access) if path.me else path.user
         reads = request.method in {"GET", "HEAD"}
@@ -180,7 +181,7 @@ class GraphDrives:
         conflict: ConflictBehavior = "fail" if call.path.names else "replace"
         conflict = read_conflict_behavior(wanted.get(_CONFLICT), conflict)
         if target is not None and conflict == "fail":
-            raise GraphError(409, "nameAlreadyExists", "An item with the same name already exists.")
+            raise DriveError(409, "nameAlreadyExists", "An item with the same name already exists.")
         self._drives.check_space(call.drive, wanted.get("fileSize") or 0)
         session = UploadSession(
             id=str(uuid.uuid4()),
@@ -270,8 +271,8 @@ def _require(access: Access, roles: Collection[str]) -> None:
         raise _denied()
 
 
-def _denied() -> GraphError:
-    return GraphError(403, "accessDenied", "The caller does not have permission to perform the action.")
+def _denied() -> DriveError:
+    return DriveError(403, "accessDenied", "The caller does not have permission to perform the action.")
 
 
 def _json(body: Mapping[str, Any], *, status: int = 200) -> web.Response:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from entra_async.testing.entra.errors import EntraRefusal, no_store_headers
+from entra_async.testing.entra.grants.token_request import TokenRequest, read_token_request
 from entra_async.testing.entra.tenant import ALIASES
-from entra_async.testing.entra.token_request import TokenRequest, read_token_request
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from entra_async.testing.graph.errors import GraphError
+from entra_async.testing.drives.errors import DriveError
 from entra_async.testing.odata.query import parse_query
 from entra_async.testing.wire.entity_tags import names_tag
 
 if TYPE_CHECKING:
     from entra_async.testing.drives.items import Drive, DriveItem
-    from entra_async.testing.drives.paths import DrivePath
     from entra_async.testing.entra.tokens.access import Access
+    from entra_async.testing.graph.drives.paths import DrivePath
     from entra_async.testing.wire.incoming import Incoming
 
 __all__ = ("DriveCall",)
@@ -52,7 +52,7 @@ class DriveCall:
         Return the item the path leads to.
 
         Raises:
-            GraphError: 404 if there is none; 412 if ``If-Match`` names another state of it.
+            DriveError: 404 if there is none; 412 if ``If-Match`` names another state of it.
         """
         item = self.drive.walk(self.drive.find(self.path.item), self.path.names)
         self.check_match(item)
@@ -63,11 +63,11 @@ class DriveCall:
         Check ``If-Match``.
 
         Raises:
-            GraphError: 412 if it names another state of the item.
+            DriveError: 412 if it names another state of the item.
         """
         expected = self.request.headers.get("If-Match")
         if expected is not None and not names_tag(expected, item.etag, item.ctag):
-            raise GraphError(412, "preconditionFailed", "ETag does not match current item's value.")
+            raise DriveError(412, "preconditionFailed", "ETag does not match current item's value.")
 
     def options(self, *known: str) -> dict[str, str]:
         """Return the query options; another one than those known is refused."""
@@ -80,19 +80,19 @@ class DriveCall:
         Return the file a write goes to, ``None`` if it is to be made.
 
         Raises:
-            GraphError: 404 for a parent that does not exist, 409 if a folder is in the way, 412 as for :meth:`item`.
+            DriveError: 404 for a parent that does not exist, 409 if a folder is in the way, 412 as for :meth:`item`.
         """
         start = self.drive.find(self.path.item)
         try:
             item = self.drive.walk(start, self.path.names)
-        except GraphError:
+        except DriveError:
             if "If-Match" in self.request.headers:
-                raise GraphError(412, "preconditionFailed", "There is no item to match.") from None
+                raise DriveError(412, "preconditionFailed", "There is no item to match.") from None
             return None
         self.check_match(item)
         if item.content is None:
             if self.path.names:
-                raise GraphError(409, "nameAlreadyExists", "A folder with the same name already exists.")
+                raise DriveError(409, "nameAlreadyExists", "A folder with the same name already exists.")
             return None
         return item
 
@@ -101,7 +101,7 @@ class DriveCall:
         Return the bytes of a small file.
 
         Raises:
-            GraphError: 413 if they are too many.
+            DriveError: 413 if they are too many.
         """
         if not isinstance(self.request, web.Request):
             return await self.request.read()  # an item of a batch, which is small
@@ -111,5 +111,5 @@ class DriveCall:
             data += piece
             size = max(size, len(data))
         if size > _MAX_CONTENT_BYTES:
-            raise GraphError(413, "invalidRequest", "A file of more than 250 MB needs an upload session.")
+            raise DriveError(413, "invalidRequest", "A file of more than 250 MB needs an upload session.")
         return bytes(data)

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from entra_async.testing.entra.accounts import Accounts
     from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
-    from entra_async.testing.entra.grants.refresh_tokens import RefreshTokens, SignedIn
-    from entra_async.testing.entra.permissions import Permission, ResourceScopes
+    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.permissions import ResourceScopes
+    from entra_async.testing.entra.resource_servers import Permission
     from entra_async.testing.entra.tenant import App, Tenant
-    from entra_async.testing.entra.token_request import TokenRequest
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
+    from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokens, SignedIn
 
 __all__ = ("UserTokens", "check_tenant", "only_resource", "wanted_permissions")
 

@@ -1,28 +1,24 @@
 """
-Refresh tokens: what each stands for, how long it lives, and the grant that redeems one.
+Refresh tokens: what each stands for and how long it lives.
 
-Sources:
+Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens
-    RFC 6749, section 6: https://www.rfc-editor.org/rfc/rfc6749#section-6
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from entra_async.testing.entra.errors import EntraRefusal
-from entra_async.testing.entra.tokens.user_tokens import check_tenant
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
     from entra_async.testing.entra.tenant import App
-    from entra_async.testing.entra.token_request import TokenRequest
-    from entra_async.testing.entra.tokens.user_tokens import UserTokens
 
-__all__ = ("RefreshTokens", "SignedIn", "refresh_token_grant")
+__all__ = ("RefreshTokens", "SignedIn")
 
 _LIFE_S: Final = 90 * 86400.0
 _SPA_LIFE_S: Final = 86400.0
@@ -121,31 +117,6 @@ class RefreshTokens:
         signed_in.check_not_revoked()
         signed_in.user.check_enabled()
         return signed_in, held.expires_on if signed_in.single_page else None
-
-
-async def refresh_token_grant(request: TokenRequest, tokens: UserTokens) -> dict[str, Any]:
-    """
-    Return the answer to a ``refresh_token`` request.
-
-    Raises:
-        EntraRefusal: If the request is refused.
-    """
-    request.refuse_foreign("refresh_token")
-    text = request.required("refresh_token")
-    app, client_authentication = await tokens.authenticate(request)
-    check_tenant(request.tenant, app)
-    signed_in, expires_on = tokens.refresh_tokens.redeem(text, app, now=request.now)
-    tokens.check_origin(request, single_page=signed_in.single_page)
-    # Of several resources the first one gets the token.
-    _, asked = tokens.read_scopes(request, app, granted=signed_in)
-    signed_in.user.check_policies(mfa=signed_in.mfa, error="interaction_required")
-    return tokens.answer(
-        request,
-        replace(signed_in, nonce=None),
-        asked[0],
-        client_authentication=client_authentication,
-        refresh_token_expires_on=expires_on,
-    )
 
 
 def _iso(epoch_s: float) -> str:
