@@ -11,7 +11,7 @@ from entra_async.calls.channel import Channel
 from entra_async.calls.prepare import BaseURL
 from entra_async.calls.transfers.transfers import Transfers
 from entra_async.config import Clock, RetryPolicy
-from entra_async.credentials.connect.registry import OpenProvider
+from entra_async.credentials.registry import OpenProvider
 from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.limiters import ConnectionLimiters, Limiters

@@ -21,9 +21,9 @@ from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts
 from entra_async.connection import Connection
 from entra_async.credentials.connect.keywords import ConnectOptions
 from entra_async.credentials.connect.parameter_sets import choose_provider
-from entra_async.credentials.connect.registry import OpenProvider, ProviderRegistry
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.sources.refresh_tokens import RefreshTokens
+from entra_async.credentials.refresh_tokens import RefreshTokens
+from entra_async.credentials.registry import OpenProvider, ProviderRegistry
 from entra_async.errors import ClosedError, ConfigurationError
 from entra_async.pipeline.limiter import LimiterStats
 from entra_async.pipeline.limiters import Limiters

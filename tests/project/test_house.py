@@ -9,10 +9,10 @@ import re
 import subprocess
 import sys
 import zipfile
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -52,23 +52,24 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path) for path in SOURCES}
+PACKAGES = {module_name(path) for path in SOURCES if path.name == "__init__.py"}
 
 
-def statements_run_on_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what runs when a module is imported: not what stands in functions or is for type checkers only."""
+def statements_that_run(node: ast.AST, *, at_once: bool) -> Iterator[ast.AST]:
+    """Yield what runs when a module is imported or, unless *at_once*, when its functions are called."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if at_once and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
         yield child
-        yield from statements_run_on_import(child)
+        yield from statements_that_run(child, at_once=at_once)
 
 
-def imported_modules(path: Path, *, at_once: bool = False) -> Iterator[str]:
-    """Yield every module a file imports: wherever in the file that is, or when it is imported itself."""
+def imported_modules(path: Path, *, run: Literal["at once", "ever"] | None = None) -> Iterator[str]:
+    """Yield every module a file imports: for type checkers, too, or what it imports at once, or ever, when it runs."""
     tree = ast.parse(path.read_text("utf-8"))
-    for node in statements_run_on_import(tree) if at_once else ast.walk(tree):
+    for node in ast.walk(tree) if run is None else statements_that_run(tree, at_once=run == "at once"):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -100,19 +101,55 @@ def test_every_module_imports_without_a_warning() -> None:
     run_python(code, "-W", "error")
 
 
-def test_any_module_can_be_imported_first() -> None:
-    """No modules import each other in a circle, so that the order in which a program imports them never matters."""
+def file_circle() -> list[str]:
+    """Return modules that import each other in a circle when they are imported; empty if none do."""
     graph: dict[str, set[str]] = {}
     for path in SOURCES:
         importer = module_name(path)
         graph[importer] = set()
-        for imported in set(imported_modules(path, at_once=True)) & MODULES:
+        for imported in set(imported_modules(path, run="at once")) & MODULES:
             # Importing a module runs the packages around it first; those around the importer have begun already.
             around = {imported, *map(str, accumulate(imported.split("."), "{}.{}".format))}
             graph[importer] |= {name for name in around if not importer.startswith(f"{name}.")} - {importer}
             if importer.startswith(f"{imported}."):
                 graph[importer].add(imported)
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+    return circle(graph)
+
+
+def neighbour_circle(package: str, uses: dict[str, set[str]]) -> list[str]:
+    """Return files and packages beside each other in a package that use each other in a circle; empty if none do."""
+    inside = f"{package}."
+    graph: dict[str, set[str]] = {}
+    for importer, imported in uses.items():
+        if importer.startswith(inside):
+            neighbour, *others = (
+                inside + name.removeprefix(inside).partition(".")[0]
+                for name in (importer, *imported)
+                if name.startswith(inside)
+            )
+            graph.setdefault(neighbour, set()).update({*others} - {neighbour})
+    return circle(graph)
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return a circle of the graph, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        names: list[str] = error.args[1]
+        return names
+    return []
+
+
+def test_imports_form_no_circle() -> None:
+    """
+    Neither files nor the packages beside each other import in a circle.
+
+    So the order in which a program imports them never matters, and each can be read without the others that use it.
+    """
+    uses = {module_name(path): set(imported_modules(path, run="ever")) for path in SOURCES}
+    circles = [file_circle(), *(neighbour_circle(package, uses) for package in sorted(PACKAGES))]
+    assert not [" → ".join(names) for names in circles if names]
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from entra_async.clouds import Cloud
 from entra_async.config import Clock
-from entra_async.credentials.sources.refresh_tokens import RefreshTokens
+from entra_async.credentials.refresh_tokens import RefreshTokens
 from entra_async.tokens.shared import SharedTokens
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from entra_async.credentials.connect.registry import OpenProvider
 from entra_async.credentials.provider import SignInContext
+from entra_async.credentials.registry import OpenProvider
 from entra_async.credentials.sources.store_name import stored_as
 from entra_async.credentials.sources.user import UserTokenSource
 from entra_async.errors import ConfigurationError

@@ -28,7 +28,7 @@ from azure.keyvault.secrets.aio import SecretClient
 
 from entra_async.config import Clock
 from entra_async.errors import AuthenticationError, EntraError, TransportError
-from entra_async.rules.http.quoting import quote
+from entra_async.rules.sign_in.quoting import quote
 from entra_async.rules.tokens.scopes import everything_granted
 from entra_async.transport.azure import AzureTransport
 from entra_async.transport.pool import Pool

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import AuthenticationError, ConfigurationError, CredentialUnavailableError
-from entra_async.rules.http.quoting import quote
 from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, WorkloadIdentity, find_host
 from entra_async.rules.sign_in.managed_identity_response import patience_s, read_token, refusal_for
+from entra_async.rules.sign_in.quoting import quote
 from entra_async.rules.tokens.scopes import resource_of
 
 VARIABLES = (

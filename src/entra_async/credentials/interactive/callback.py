@@ -16,8 +16,8 @@ from anyio import CapacityLimiter, to_thread
 
 from entra_async.certificates.abandon import run_abandonable
 from entra_async.errors import AuthenticationError, CredentialUnavailableError, EntraError
-from entra_async.rules.http.quoting import quote
 from entra_async.rules.sign_in.aadsts import error_for
+from entra_async.rules.sign_in.quoting import quote
 
 __all__ = ("call",)
 

@@ -15,9 +15,9 @@ import msgspec
 from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.issued_tenant import check_issued_tenant
 from entra_async.errors import AuthenticationError, CredentialUnavailableError, InteractionRequiredError
-from entra_async.rules.http.quoting import quote
 from entra_async.rules.sign_in.aadsts import error_for, parse_codes
 from entra_async.rules.sign_in.identifiers import check_app_tenant_id
+from entra_async.rules.sign_in.quoting import quote
 from entra_async.rules.tokens.scopes import everything_granted, resource_of
 from entra_async.tokens.token import Token
 from entra_async.transport.process import ProcessResult, run_program

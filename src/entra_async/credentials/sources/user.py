@@ -19,7 +19,7 @@ import msgspec
 
 from entra_async.credentials.interactive.sign_in import RunningSignIn, StoredSignIn
 from entra_async.credentials.provider import SignInContext
-from entra_async.credentials.sources.refresh_tokens import RefreshTokenOwner
+from entra_async.credentials.refresh_tokens import RefreshTokenOwner
 from entra_async.credentials.sources.token_response import token_from
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.sign_in.identifiers import check_tenant_id

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from entra_async.errors import AuthenticationError, CredentialUnavailableError
-from entra_async.rules.http.quoting import quote
 from entra_async.rules.sign_in.aadsts import error_for, parse_codes
 from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost
+from entra_async.rules.sign_in.quoting import quote
 
 __all__ = ("HostToken", "patience_s", "read_token", "refusal_for")
 
