@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.testing.graph.costs import graph_charge
+from entra_async.testing.limits.service_limit import Measure, Priority
 from entra_async.testing.limits.throttle import Charge, Throttle
-from entra_async.testing.limits.token_bucket import Measure, Priority
 from tests.emulator.conftest import SteppedClock
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Literal, get_args
 
 from entra_async.testing.arm.limits import ArmLimits
-from entra_async.testing.arm.operations import OperationPlan, Operations
+from entra_async.testing.arm.operations import ArmOperations, OperationPlan
 from entra_async.testing.arm.resources import LOCATIONS, Subscription
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Arm:
         self.page_token_lifetime_s = 3600.0
         self.limits = ArmLimits(clock)
         self.subscriptions: dict[str, Subscription] = {}
-        self.started = Operations(clock)
+        self.started = ArmOperations(clock)
         self._roles: dict[tuple[str, str | None], Role | None] = {}
         self.subscription_id = self.add_subscription("Emulated subscription")
         """The first subscription, which holds three resource groups at the beginning."""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from entra_async.testing.arm.errors import ArmError, forbidden
 from entra_async.testing.odata.query import build_query
+from entra_async.testing.wire.json_object import decode_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,11 +116,8 @@ class ArmCall:
                 "Only 'application/json' is supported."
             )
             raise ArmError(415, "UnsupportedMediaType", message)
-        try:
-            decoded = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):  # nested too deeply is no better than malformed
-            decoded = None
-        if not isinstance(decoded, dict):
+        decoded = decode_object(body)
+        if decoded is None:
             message = "The request content was invalid and could not be deserialized: a JSON object is expected."
             raise ArmError(400, "InvalidRequestContent", message)
         return decoded

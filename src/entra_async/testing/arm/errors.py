@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from entra_async.testing.wire.service_error import ServiceError
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from entra_async.testing.entra.tokens.access import Unauthorized
 
@@ -37,23 +39,8 @@ _TOKEN_CODES: Final = (
 )
 
 
-class ArmError(Exception):
-    """
-    An answer other than success.
-
-    Attributes:
-        status: The HTTP status.
-        code: What programs branch on.
-        message: What people read.
-        headers: Headers of the answer besides the usual ones.
-    """
-
-    def __init__(self, status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
+class ArmError(ServiceError):
+    """A request that Azure Resource Manager refuses."""
 
     @property
     def body(self) -> dict[str, Any]:

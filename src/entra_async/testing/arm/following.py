@@ -15,12 +15,12 @@ from entra_async.testing.arm.call import ArmCall, json_answer
 from entra_async.testing.arm.errors import ArmError
 
 if TYPE_CHECKING:
-    from entra_async.testing.arm.operations import Operation
+    from entra_async.testing.arm.operations import ArmOperation
 
 __all__ = ("following_headers", "location_answer", "location_headers", "status_answer")
 
 
-def following_headers(call: ArmCall, operation: Operation, namespace: str, location: str) -> dict[str, str]:
+def following_headers(call: ArmCall, operation: ArmOperation, namespace: str, location: str) -> dict[str, str]:
     """
     Return the headers of the answer that started an operation of a resource provider.
 
@@ -40,7 +40,7 @@ def following_headers(call: ArmCall, operation: Operation, namespace: str, locat
     return headers
 
 
-def location_headers(call: ArmCall, operation: Operation, path: str) -> dict[str, str]:
+def location_headers(call: ArmCall, operation: ArmOperation, path: str) -> dict[str, str]:
     """Return ``Location``, with this path, and ``Retry-After``."""
     return {"Location": call.url(path, {**operation.query, "monitor": "true"}), **_retry_after(operation)}
 
@@ -81,7 +81,7 @@ def location_answer(call: ArmCall, now: float) -> web.Response:
     return web.Response(status=status) if body is None else json_answer(body, status=status)
 
 
-def _find(call: ArmCall, more: dict[str, str]) -> Operation:
+def _find(call: ArmCall, more: dict[str, str]) -> ArmOperation:
     operation = call.arm.started.find(call.path[-1].lower())
     if operation is None:
         message = f"The operation '{call.path[-1]}' could not be found. It may have ended more than a day ago."
@@ -92,6 +92,6 @@ def _find(call: ArmCall, more: dict[str, str]) -> Operation:
     return operation
 
 
-def _retry_after(operation: Operation) -> dict[str, str]:
+def _retry_after(operation: ArmOperation) -> dict[str, str]:
     seconds = operation.plan.retry_after_s
     return {} if seconds is None else {"Retry-After": str(seconds)}

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from entra_async.testing.limits.token_bucket import TokenBucket
+
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
 
@@ -28,15 +30,9 @@ def kind_of(method: str) -> Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class _Limit:
+class _ArmLimit:
     burst: int
     per_s: float
-
-
-@dataclass(slots=True)
-class _Bucket:
-    level: float
-    at: float
 
 
 class ArmLimits:
@@ -53,12 +49,12 @@ class ArmLimits:
 
     def __init__(self, clock: EmulatorClock) -> None:
         self._clock = clock
-        self._limits: dict[Kind, _Limit] = {
-            "reads": _Limit(250, 25.0),
-            "writes": _Limit(200, 10.0),
-            "deletes": _Limit(200, 10.0),
+        self._limits: dict[Kind, _ArmLimit] = {
+            "reads": _ArmLimit(250, 25.0),
+            "writes": _ArmLimit(200, 10.0),
+            "deletes": _ArmLimit(200, 10.0),
         }
-        self._buckets: dict[tuple[str, str | None, Kind], _Bucket] = {}
+        self._buckets: dict[tuple[str, str | None, Kind], TokenBucket] = {}
         self.reported_remaining: int | None = None
 
     def set(self, kind: Kind, *, burst: int, per_s: float) -> None:
@@ -79,7 +75,7 @@ class ArmLimits:
         if burst < 1 or not 0 < per_s < math.inf:
             message = "burst must be at least 1 and per_s a positive number, or no request is ever answered."
             raise ValueError(message)
-        self._limits[kind] = _Limit(burst, per_s)
+        self._limits[kind] = _ArmLimit(burst, per_s)
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[2] != kind}
 
     def take(self, object_id: str, subscription_id: str | None, kind: Kind) -> int | None:
@@ -108,10 +104,9 @@ class ArmLimits:
         scope = "subscription" if subscription_id else "tenant"
         return {f"x-ms-ratelimit-remaining-{scope}-{kind}": str(remaining)}
 
-    def _bucket(self, object_id: str, subscription_id: str | None, kind: Kind) -> tuple[_Limit, _Bucket]:
+    def _bucket(self, object_id: str, subscription_id: str | None, kind: Kind) -> tuple[_ArmLimit, TokenBucket]:
         limit = self._limits[kind]
         now = self._clock.monotonic()
-        bucket = self._buckets.setdefault((object_id, subscription_id, kind), _Bucket(limit.burst, now))
-        bucket.level = min(limit.burst, bucket.level + (now - bucket.at) * limit.per_s)
-        bucket.at = now
+        bucket = self._buckets.setdefault((object_id, subscription_id, kind), TokenBucket(limit.burst, now))
+        bucket.refill(now, rate_per_s=limit.per_s, burst=limit.burst)
         return limit, bucket

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from entra_async.testing.clock import EmulatorClock
 
-__all__ = ("Operation", "OperationForm", "OperationOutcome", "OperationPlan", "Operations")
+__all__ = ("ArmOperation", "ArmOperations", "OperationForm", "OperationOutcome", "OperationPlan")
 
 OperationForm = Literal["async", "location", "both", "provisioning_state", "immediate"]
 """How it is followed: by ``Azure-AsyncOperation``, ``Location``, both, the resource alone; or it is over at once."""
@@ -78,7 +78,7 @@ class OperationPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class ArmOperation:
     """
     One operation.
 
@@ -123,7 +123,7 @@ class Operation:
         return {**body, "error": {"code": code, "message": message}}
 
 
-class Operations:
+class ArmOperations:
     """
     Every operation of the last day.
 
@@ -137,8 +137,8 @@ class Operations:
     def __init__(self, clock: EmulatorClock) -> None:
         self.plan = OperationPlan()
         self._clock = clock
-        self._known: dict[str, Operation] = {}
-        self._running: list[Operation] = []
+        self._known: dict[str, ArmOperation] = {}
+        self._running: list[ArmOperation] = []
 
     def start(
         self,
@@ -147,7 +147,7 @@ class Operations:
         finish: Callable[[], None],
         result: Callable[[], tuple[int, dict[str, Any] | None]],
         plan: OperationPlan | None = None,
-    ) -> Operation:
+    ) -> ArmOperation:
         """
         Start one.
 
@@ -166,7 +166,7 @@ class Operations:
             "c": secrets.token_urlsafe(900),
             "h": secrets.token_urlsafe(32),
         }
-        operation = Operation(
+        operation = ArmOperation(
             id=str(uuid.uuid4()),
             plan=plan,
             started_at=now,
@@ -179,7 +179,7 @@ class Operations:
         self._running.append(operation)
         return operation
 
-    def find(self, operation_id: str) -> Operation | None:
+    def find(self, operation_id: str) -> ArmOperation | None:
         """Return the operation of that id, or ``None``."""
         return self._known.get(operation_id)
 

@@ -19,7 +19,7 @@ from entra_async.testing.arm.following import following_headers, location_answer
 from entra_async.testing.arm.resources import (
     LOCATIONS,
     RESOURCE_TYPES,
-    Resource,
+    ArmResource,
     ResourceGroup,
     ResourceType,
     normalized_location,
@@ -28,7 +28,7 @@ from entra_async.testing.arm.resources import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entra_async.testing.arm.operations import Operation
+    from entra_async.testing.arm.operations import ArmOperation
     from entra_async.testing.arm.pages import ArmPages
     from entra_async.testing.clock import EmulatorClock
 
@@ -78,7 +78,7 @@ class ArmProviders:
         created = resource is None
         if resource is None:
             path = f"{group.id}/providers/{kind.full_name}/{name}"
-            resource = Resource(kind=kind, id=path, name=name, body=body, state="Creating")
+            resource = ArmResource(kind=kind, id=path, name=name, body=body, state="Creating")
         else:
             _check_idle(resource)
             if resource.body["location"] != body["location"]:
@@ -138,12 +138,12 @@ class ArmProviders:
     def _start(
         self,
         call: ArmCall,
-        resource: Resource,
+        resource: ArmResource,
         state: str,
         result: Callable[[], tuple[int, dict[str, Any] | None]],
         *,
         then: Callable[[], None] | None = None,
-    ) -> Operation | None:
+    ) -> ArmOperation | None:
         """Start an operation on a resource, or do at once what is to be immediate, and return ``None``."""
         plan = call.arm.started.plan
 
@@ -161,7 +161,7 @@ class ArmProviders:
         return call.arm.started.start(api_version=call.api_version, finish=finish, result=result)
 
     def _accepted(
-        self, call: ArmCall, resource: Resource, started: Operation | None, *, over: web.Response
+        self, call: ArmCall, resource: ArmResource, started: ArmOperation | None, *, over: web.Response
     ) -> web.Response:
         if started is None:
             return over
@@ -197,7 +197,7 @@ def _group(call: ArmCall) -> ResourceGroup:
     return group
 
 
-def _existing(call: ArmCall, verb: str) -> Resource:
+def _existing(call: ArmCall, verb: str) -> ArmResource:
     kind = _kind(call, 5)
     call.require(f"{kind.full_name}/{verb}")
     resource = _group(call).resources.get((kind.full_name.lower(), call.path[7].lower()))
@@ -210,7 +210,7 @@ def _entries(group: ResourceGroup, kind: ResourceType) -> list[dict[str, Any]]:
     return [resource.json() for _, resource in sorted(group.resources.items()) if resource.kind is kind]
 
 
-def _check_idle(resource: Resource) -> None:
+def _check_idle(resource: ArmResource) -> None:
     if resource.busy:
         message = f"Another operation on '{resource.name}' is in progress: its state is '{resource.state}'."
         raise ArmError(409, "AnotherOperationInProgress", message)

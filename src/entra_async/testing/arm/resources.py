@@ -22,7 +22,7 @@ __all__ = (
     "LOCATIONS",
     "RESOURCE_TYPES",
     "SUBSCRIPTION_VERSIONS",
-    "Resource",
+    "ArmResource",
     "ResourceGroup",
     "ResourceType",
     "Subscription",
@@ -86,7 +86,7 @@ RESOURCE_TYPES: Final[Mapping[tuple[str, str], ResourceType]] = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Resource:
+class ArmResource:
     """
     One resource.
 
@@ -132,7 +132,7 @@ class ResourceGroup:
     location: str
     tags: Mapping[str, str] = field(default_factory=dict)
     state: str = "Succeeded"
-    resources: dict[tuple[str, str], Resource] = field(default_factory=dict, repr=False)
+    resources: dict[tuple[str, str], ArmResource] = field(default_factory=dict, repr=False)
 
     def json(self) -> dict[str, Any]:
         """Return it as the API shows it."""

@@ -160,7 +160,7 @@ class _Endpoint(DefenderService):
         allowed = "POST" if hunts else "GET"
         if request.method != allowed:
             message = f"The requested resource does not support http method '{request.method}'."
-            raise DefenderError(405, "MethodNotAllowed", message, {"Allow": allowed})
+            raise DefenderError(405, "MethodNotAllowed", message, headers={"Allow": allowed})
         if hunts:
             _HUNT.check(access)
             return await self._hunt(request)

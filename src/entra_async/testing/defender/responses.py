@@ -20,32 +20,19 @@ from entra_async.testing.hunting.query import HuntingError
 from entra_async.testing.odata.filter import FilterError
 from entra_async.testing.odata.query import QueryError
 from entra_async.testing.wire.headers import HeaderError
+from entra_async.testing.wire.json_object import decode_object
+from entra_async.testing.wire.service_error import ServiceError
 
 if TYPE_CHECKING:
-    from entra_async.testing.limits.token_bucket import Verdict
+    from entra_async.testing.limits.service_limit import Verdict
 
 __all__ = ("JSON_TYPE", "DefenderError", "as_defender_error", "json_answer", "read_body", "read_query", "too_many")
 
 JSON_TYPE: Final = "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8"
 
 
-class DefenderError(Exception):
-    """
-    An answer other than success.
-
-    Attributes:
-        status: The HTTP status.
-        code: What programs branch on.
-        message: What people read.
-        headers: Headers of the answer besides the usual ones.
-    """
-
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
+class DefenderError(ServiceError):
+    """A request that a Defender service refuses."""
 
 
 def json_answer(body: bytes | bytearray | Mapping[str, Any]) -> web.Response:
@@ -64,11 +51,8 @@ async def read_body(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json" or "Content-Type" not in request.headers:
         message = "The request entity's media type is not supported: send 'application/json'."
         raise DefenderError(415, "UnsupportedMediaType", message)
-    try:
-        body = msgspec.json.decode(await request.read())
-    except (msgspec.DecodeError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
+    body = decode_object(await request.read())
+    if body is None:
         message = "The request body is not a JSON object."
         raise DefenderError(400, "InvalidRequestBody", message)
     return body
@@ -103,7 +87,7 @@ def too_many(verdict: Verdict) -> DefenderError:
     )
     until = "later" if verdict.retry_after is None else f"in {verdict.retry_after} seconds"
     message = f"{what} allowed {limit.amount:g} per {_span(limit.per_s)}. You can send requests again {until}."
-    return DefenderError(429, "TooManyRequests", message, headers)
+    return DefenderError(429, "TooManyRequests", message, headers=headers)
 
 
 def _span(seconds: float) -> str:
@@ -119,7 +103,7 @@ def as_defender_error(reason: Exception) -> DefenderError:
         case HeaderError():
             return DefenderError(reason.status, reason.code, reason.message)
         case Unauthorized():
-            return DefenderError(401, "Unauthorized", reason.message, {"WWW-Authenticate": "Bearer"})
+            return DefenderError(401, "Unauthorized", reason.message, headers={"WWW-Authenticate": "Bearer"})
         case FilterError() | QueryError():
             return DefenderError(400, "ODataError", f"The query specified in the URI is not valid. {reason}")
         case HuntingError():

@@ -121,7 +121,7 @@ class _Xdr(DefenderService):
                     ", PATCH" if len(path) == 3 else ""
                 )
                 message = f"The requested resource does not support http method '{method}'."
-                raise DefenderError(405, "MethodNotAllowed", message, {"Allow": allowed})
+                raise DefenderError(405, "MethodNotAllowed", message, headers={"Allow": allowed})
             case _:
                 message = f"No HTTP resource was found that matches the request URI '{request.rel_url.raw_path}'."
                 raise DefenderError(404, "NotFound", message)

@@ -9,14 +9,14 @@ from typing import Any, Literal, TypeAlias
 
 from entra_async.testing.directory.population import GroupPopulation, MachinePopulation, UserPopulation
 
-__all__ = ("Change", "Directory", "Objects", "Removal", "Selection", "Users")
+__all__ = ("Directory", "ObjectChange", "Objects", "Removal", "Selection", "Users")
 
 Removal: TypeAlias = Literal["changed", "deleted"]
 """Why an object is gone, in the words of delta queries: ``changed`` can be restored, ``deleted`` cannot."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ObjectChange:
     """
     One change of one object.
 
@@ -53,7 +53,7 @@ class Objects:
         self._next = size
         self._changed: dict[int, dict[str, Any]] = {}
         self._removed: dict[int, Removal] = {}
-        self.changes: list[Change] = []
+        self.changes: list[ObjectChange] = []
 
     def __len__(self) -> int:
         return self._next - len(self._removed)
@@ -99,7 +99,7 @@ class Objects:
         index = self._next
         self._next += 1
         self._changed[index] = {name: None for name in self._computes if name != "id"} | dict(values)
-        self.changes.append(Change(index, "created", dict(values)))
+        self.changes.append(ObjectChange(index, "created", dict(values)))
         return index
 
     def update(self, index: int, values: Mapping[str, Any]) -> None:
@@ -108,13 +108,13 @@ class Objects:
         changed = {name: value for name, value in values.items() if value != before[name]}
         self._changed.setdefault(index, {}).update(values)
         if changed:
-            self.changes.append(Change(index, "updated", changed))
+            self.changes.append(ObjectChange(index, "updated", changed))
 
     def delete(self, index: int, *, restorable: bool = True) -> None:
         """Remove an object, for good if it is not *restorable*."""
         removal: Removal = "changed" if restorable else "deleted"
         self._removed[index] = removal
-        self.changes.append(Change(index, removal, {}))
+        self.changes.append(ObjectChange(index, removal, {}))
 
     def removal(self, index: int) -> Removal | None:
         """Return why an object is gone, ``None`` if it is not."""
@@ -132,7 +132,7 @@ class Objects:
     def restore(self, index: int) -> None:
         """Bring a deleted object back, as it was."""
         del self._removed[index]
-        self.changes.append(Change(index, "created", {}))
+        self.changes.append(ObjectChange(index, "created", {}))
 
 
 class Users(Objects):

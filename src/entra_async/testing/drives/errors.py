@@ -7,28 +7,13 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from entra_async.testing.wire.service_error import ServiceError
 
 __all__ = ("DriveError", "invalid", "item_not_found")
 
 
-class DriveError(Exception):
-    """
-    A response other than success.
-
-    Attributes:
-        status: The HTTP status.
-        code: What programs branch on.
-        message: What people read.
-        headers: Headers of the response besides the usual ones.
-    """
-
-    def __init__(self, status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
+class DriveError(ServiceError):
+    """A request that OneDrive refuses."""
 
 
 def invalid(message: str) -> DriveError:

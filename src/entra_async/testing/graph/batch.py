@@ -44,7 +44,7 @@ _WITHOUT_BODY: Final = frozenset({"GET", "DELETE"})  # OData JSON Format 4.01, s
 _JSON: Final = "application/json"
 
 
-class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class _BatchItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     id: str
     method: str
     url: str
@@ -57,8 +57,8 @@ class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
         return self.id.lower()  # ids are not case-sensitive
 
 
-class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    requests: list[_Item]
+class _BatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    requests: list[_BatchItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Batches:
     Answers batches.
 
     Items run at the same time, each as soon as what it depends on has succeeded. Planted faults strike them like other
-    requests, except those that cut a connection: an item has none. An item is recorded in its envelope's record.
+    requests, except those that cut a connection: an item has none. An item is recorded in the record of its batch.
 
     Args:
         answer: What answers a single request.
@@ -109,11 +109,11 @@ class Batches:
         """
         call.options()
         items = _read(await read_json(call.request), call.version)
-        envelope = call.request.get(RECORD) if isinstance(call.request, web.Request) else None
+        batch_record = call.request.get(RECORD) if isinstance(call.request, web.Request) else None
         results: dict[str, web.Response] = {}
         finished = {item.key: anyio.Event() for item in items}
 
-        async def run(item: _Item, request: _ItemRequest, record: RecordedRequest) -> None:
+        async def run(item: _BatchItem, request: _ItemRequest, record: RecordedRequest) -> None:
             for key in map(str.lower, item.depends_on):
                 await finished[key].wait()
             failed = [key for key in map(str.lower, item.depends_on) if results[key].status >= 400]
@@ -127,8 +127,8 @@ class Batches:
             request = _request(item, call)
             record = _record(item, request, at=self._clock.now())
             prepared.append((item, request, record))
-            if envelope is not None:
-                envelope.items.append(record)
+            if batch_record is not None:
+                batch_record.items.append(record)
         async with anyio.create_task_group() as tasks:
             for each in prepared:
                 tasks.start_soon(run, *each)
@@ -151,7 +151,7 @@ class Batches:
         return error_answer(error, common_headers(request), now_s=self._clock.now())
 
 
-def _read(body: Mapping[str, Any], version: str) -> Sequence[_Item]:
+def _read(body: Mapping[str, Any], version: str) -> Sequence[_BatchItem]:
     """
     Return the items of a batch.
 
@@ -159,7 +159,7 @@ def _read(body: Mapping[str, Any], version: str) -> Sequence[_Item]:
         GraphError: 400 if there are none or too many, or one of them is malformed.
     """
     try:
-        items = msgspec.convert(body, _Envelope).requests
+        items = msgspec.convert(body, _BatchBody).requests
     except msgspec.ValidationError as error:
         message = f"Invalid batch payload format. {error}"
         raise bad_request(message, code="BadRequest") from error
@@ -183,7 +183,7 @@ def _read(body: Mapping[str, Any], version: str) -> Sequence[_Item]:
     return items
 
 
-def _check_dependencies(items: Sequence[_Item], known: set[str]) -> None:
+def _check_dependencies(items: Sequence[_BatchItem], known: set[str]) -> None:
     order: TopologicalSorter[str] = TopologicalSorter()
     for item in items:
         unknown = next((id_ for id_ in item.depends_on if id_.lower() not in known), None)
@@ -198,7 +198,7 @@ def _check_dependencies(items: Sequence[_Item], known: set[str]) -> None:
         raise bad_request(message, code="BadRequest") from error
 
 
-def _problem(item: _Item, version: str) -> str | None:
+def _problem(item: _BatchItem, version: str) -> str | None:
     """Return what is wrong with an item by itself, ``None`` if nothing is."""
     headers = {name.lower(): value for name, value in item.headers.items()}
     if not item.id:
@@ -230,11 +230,11 @@ def _is_relative(url: str) -> bool:
     return bool(url.strip("/")) and not parsed.absolute and not parsed.scheme and not url.startswith("//")
 
 
-def _rel_url(item: _Item, version: str) -> URL:
+def _rel_url(item: _BatchItem, version: str) -> URL:
     return URL(f"/{version}/{item.url.removeprefix('/')}", encoded=True)
 
 
-def _request(item: _Item, call: GraphCall) -> _ItemRequest:
+def _request(item: _BatchItem, call: GraphCall) -> _ItemRequest:
     headers = CIMultiDict(item.headers)
     headers["Authorization"] = call.request.headers["Authorization"]
     body = b""
@@ -251,7 +251,7 @@ def _request(item: _Item, call: GraphCall) -> _ItemRequest:
     )
 
 
-def _record(item: _Item, request: _ItemRequest, *, at: float) -> RecordedRequest:
+def _record(item: _BatchItem, request: _ItemRequest, *, at: float) -> RecordedRequest:
     query = request.rel_url.raw_query_string
     return RecordedRequest(
         service="graph",

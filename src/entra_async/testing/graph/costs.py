@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
-from entra_async.testing.limits.token_bucket import Charge, Priority
+from entra_async.testing.limits.service_limit import Charge, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from entra_async.testing.clock import EmulatorClock
-    from entra_async.testing.directory.directory import Change, Objects
+    from entra_async.testing.directory.directory import ObjectChange, Objects
     from entra_async.testing.graph.behaviour import GraphBehaviour
     from entra_async.testing.graph.call import GraphCall
     from entra_async.testing.graph.schema import EntityType
@@ -192,7 +192,7 @@ class _Entries:
     def __init__(
         self,
         objects: Objects,
-        changes: Iterable[Change],
+        changes: Iterable[ObjectChange],
         names: Sequence[str],
         tracked: frozenset[str],
         keys: frozenset[str] | None,
@@ -223,7 +223,7 @@ class _Entries:
         """Return an entry with every property that is told anyway, too."""
         return self._entry(number, self._names)
 
-    def _is_told(self, change: Change, keys: frozenset[str] | None) -> bool:
+    def _is_told(self, change: ObjectChange, keys: frozenset[str] | None) -> bool:
         if keys is not None and self._id(change.index) not in keys:
             return False
         return change.kind != "updated" or not self._tracked.isdisjoint(change.values)
@@ -237,7 +237,7 @@ class _Entries:
             return self._removed(index, removal)
         return self._objects.projector(_with_id(sorted({*names, *changed})))(index)
 
-    def _replay(self, change: Change) -> dict[str, Any]:
+    def _replay(self, change: ObjectChange) -> dict[str, Any]:
         if change.kind in ("changed", "deleted"):
             return self._removed(change.index, change.kind)
         then = {name: value for name, value in change.values.items() if name in self._tracked}

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from multidict import MultiDict
 
+from entra_async.testing.wire.service_error import ServiceError
+
 if TYPE_CHECKING:
-    from entra_async.testing.limits.token_bucket import Verdict
+    from entra_async.testing.limits.service_limit import Verdict
 
 __all__ = (
     "GraphError",
@@ -38,16 +40,12 @@ _CHALLENGE: Final = (
 _EXCEEDED: Final = {"write": "WriteLimitExceeded", "running_s": "CPULimitExceeded"}
 
 
-class GraphError(Exception):
+class GraphError(ServiceError):
     """
-    An answer other than success.
+    A request that Microsoft Graph refuses.
 
     Attributes:
-        status: The HTTP status.
-        code: What programs branch on.
-        message: What people read.
         target: The property that is to blame, if one is.
-        headers: Headers of the answer besides the usual ones.
     """
 
     def __init__(
@@ -59,12 +57,8 @@ class GraphError(Exception):
         target: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
+        super().__init__(status, code, message, headers=headers)
         self.target = target
-        self.headers = headers or {}
 
 
 def error_body(error: GraphError, *, now_s: float, request_id: str, client_request_id: str) -> dict[str, Any]:

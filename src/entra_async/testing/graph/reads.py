@@ -15,7 +15,7 @@ from aiohttp import web
 
 from entra_async.testing.graph.call import GraphCall
 from entra_async.testing.graph.errors import GraphError, bad_request, unsupported_query
-from entra_async.testing.odata.filter import Filter
+from entra_async.testing.odata.filter import ODataFilter
 from entra_async.testing.odata.filter_parser import parse_filter
 from entra_async.testing.odata.pages import count, encode_page, find_page
 from entra_async.testing.odata.query import build_query, parse_boolean, parse_number, parse_select
@@ -228,7 +228,7 @@ def _filtered(
     return selection, parsed.test(selection.objects.reader)
 
 
-def _check_indexed(parsed: Filter, entity: EntityType, *, advanced: bool, header: bool) -> None:
+def _check_indexed(parsed: ODataFilter, entity: EntityType, *, advanced: bool, header: bool) -> None:
     """Refuse what the directory cannot look up."""
     kind, width = parsed.widest
     if width > _MAX_ALTERNATIVES:

@@ -14,10 +14,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from entra_async.testing.graph.errors import GraphError, bad_request
 from entra_async.testing.graph.schema import GROUP, USER, EntityType
+from entra_async.testing.wire.json_object import decode_object
 
 if TYPE_CHECKING:
     from entra_async.testing.directory.directory import Directory
@@ -59,11 +58,8 @@ async def read_json(request: Incoming) -> dict[str, Any]:
             f"supported type(s) 'application/json' matches the content type '{request.content_type}'."
         )
         raise GraphError(415, "BadRequest", message)
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):  # nested too deeply is no better than malformed
-        decoded = None
-    if not isinstance(decoded, dict):
+    decoded = decode_object(body)
+    if decoded is None:
         message = (
             "Unable to read JSON request payload. "
             "Please ensure Content-Type header is set and payload is of valid JSON format."

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ("Columns", "HuntingError", "Query", "parse_hunting_query")
+__all__ = ("Columns", "HuntingError", "KustoQuery", "parse_hunting_query")
 
 Columns = Mapping[str, str]
 """Column names with their types, in order."""
@@ -57,7 +57,7 @@ class HuntingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class KustoQuery:
     """
     A query once parsed.
 
@@ -78,7 +78,7 @@ class Query:
         return rows
 
 
-def parse_hunting_query(text: str, tables: Mapping[str, Columns]) -> Query:
+def parse_hunting_query(text: str, tables: Mapping[str, Columns]) -> KustoQuery:
     """
     Parse a query and check every name in it.
 
@@ -89,10 +89,10 @@ def parse_hunting_query(text: str, tables: Mapping[str, Columns]) -> Query:
     Raises:
         HuntingError: If it is no query over these tables, or asks for what the emulator doesn't do.
     """
-    return _Parser(text, tables).parse()
+    return _KustoParser(text, tables).parse()
 
 
-class _Parser:
+class _KustoParser:
     def __init__(self, text: str, tables: Mapping[str, Columns]) -> None:
         self._tables = tables
         self._tokens = [*_tokens(text), ("end", "the end of the query")]
@@ -100,7 +100,7 @@ class _Parser:
         self._depth = 0
         self._columns: Columns = {}
 
-    def parse(self) -> Query:
+    def parse(self) -> KustoQuery:
         table = self._expect("word")
         if table not in self._tables:
             message = f"'{table}' could not be resolved to a table."
@@ -111,7 +111,7 @@ class _Parser:
             stages.append(self._stage())
         if self._tokens[self._next][0] != "end":
             raise self._error()
-        return Query(table, self._columns, tuple(stages))
+        return KustoQuery(table, self._columns, tuple(stages))
 
     def _stage(self) -> Stage:
         match operator := self._expect("word"):

@@ -27,6 +27,7 @@ from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.entra.tokens.access import Access, Authorize, Unauthorized
 from entra_async.testing.key_vault.vault import SecretVersion, Vault, is_secret_name
 from entra_async.testing.odata.skiptoken import ForgedTokenError, Place, SkipTokens
+from entra_async.testing.wire.service_error import ServiceError
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -50,7 +51,7 @@ _LARGEST_PAGE: Final = 25
 _BACKDATED_S: Final = 300  # how far back Entra ID dates its tokens
 
 
-class _VaultError(Exception):
+class _VaultError(ServiceError):
     def __init__(
         self,
         status: int,
@@ -60,9 +61,7 @@ class _VaultError(Exception):
         inner: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers or {}
+        super().__init__(status, code, message, headers=headers)
         self.body: dict[str, Any] = {"error": {"code": code, "message": message}}
         if inner is not None:
             self.body["error"]["innererror"] = {"code": inner}

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from entra_async.testing.limits.token_bucket import Limit
+from entra_async.testing.limits.service_limit import ServiceLimit
 
 __all__ = ("TenantSize", "documented_limits")
 
@@ -34,7 +34,7 @@ _HUNTING_CYCLE_S: Final = 900.0
 _HUNTING_RUNNING_S: Final = 150.0
 
 
-def documented_limits(tenant_size: TenantSize) -> dict[tuple[str | None, str | None], tuple[Limit, ...]]:
+def documented_limits(tenant_size: TenantSize) -> dict[tuple[str | None, str | None], tuple[ServiceLimit, ...]]:
     """
     Return the limits by service and lane, with full buckets.
 
@@ -69,5 +69,5 @@ def documented_limits(tenant_size: TenantSize) -> dict[tuple[str | None, str | N
     }
 
 
-def _limit(amount: float, per_s: float, **options: Any) -> Limit:
-    return Limit(amount=amount, per_s=per_s, burst=amount, **options)
+def _limit(amount: float, per_s: float, **options: Any) -> ServiceLimit:
+    return ServiceLimit(amount=amount, per_s=per_s, burst=amount, **options)

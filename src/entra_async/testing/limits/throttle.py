@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Final, get_args
 
 from entra_async.testing.limits.documented import TenantSize, documented_limits
-from entra_async.testing.limits.token_bucket import Charge, Limit, Measure, RetryAfterForm, Verdict
+from entra_async.testing.limits.service_limit import Charge, Measure, RetryAfterForm, ServiceLimit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Throttle:
 
     def __init__(self, clock: EmulatorClock) -> None:
         self._clock = clock
-        self._limits: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {}
+        self._limits: dict[tuple[str | None, str | None], tuple[ServiceLimit, ...]] = {}
 
     def limit(
         self,
@@ -95,7 +95,7 @@ class Throttle:
         _check_choice("by", by, get_args(Measure))
         if lane is not None:
             _check_choice(f"lane of {service}", lane, _LANES.get(service or "", ()))
-        limit = Limit(
+        limit = ServiceLimit(
             amount=requests,
             per_s=per_s,
             burst=capacity,
@@ -150,7 +150,7 @@ class Throttle:
         return Verdict(allowed=True, load=load)
 
 
-def _key(limit: Limit, service: str, app_id: str) -> str:
+def _key(limit: ServiceLimit, service: str, app_id: str) -> str:
     return f"{service}/{app_id}" if limit.per == "app" else ""
 
 

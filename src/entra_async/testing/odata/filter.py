@@ -13,9 +13,9 @@ __all__ = (
     "Combination",
     "Comparison",
     "EdmType",
-    "Filter",
     "FilterError",
     "Node",
+    "ODataFilter",
     "Property",
     "Quantifier",
     "Use",
@@ -125,7 +125,7 @@ Node: TypeAlias = "Comparison | Quantifier | Combination"
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class ODataFilter:
     """
     A parsed filter.
 

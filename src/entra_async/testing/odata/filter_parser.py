@@ -17,9 +17,9 @@ from entra_async.testing.odata.filter import (
     COUNT,
     Combination,
     Comparison,
-    Filter,
     FilterError,
     Node,
+    ODataFilter,
     Property,
     Quantifier,
     parse_moment,
@@ -57,7 +57,7 @@ _MAX_DEPTH: Final = 100
 _INT32_DIGITS: Final = 10
 
 
-def parse_filter(text: str, properties: Mapping[str, Property], type_name: str) -> Filter:
+def parse_filter(text: str, properties: Mapping[str, Property], type_name: str) -> ODataFilter:
     """
     Parse a ``$filter`` and check every name and literal in it.
 
@@ -69,7 +69,7 @@ def parse_filter(text: str, properties: Mapping[str, Property], type_name: str) 
     Raises:
         FilterError: If the text is no filter over these properties.
     """
-    return Filter(_Parser(text, properties, type_name).parse())
+    return ODataFilter(_FilterParser(text, properties, type_name).parse())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Token:
     at: int
 
 
-class _Parser:
+class _FilterParser:
     def __init__(self, text: str, properties: Mapping[str, Property], type_name: str) -> None:
         self._text = text
         self._properties = properties

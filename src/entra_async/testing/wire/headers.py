@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from entra_async.testing.wire.service_error import ServiceError
+
 if TYPE_CHECKING:
     from entra_async.testing.wire.incoming import Incoming
 
@@ -22,21 +24,8 @@ _TEXT: Final = frozenset({"text/*", "text/plain"})
 _NOTHING: Final = re.compile(r"q=0(\.0{0,3})?", re.IGNORECASE)
 
 
-class HeaderError(Exception):
-    """
-    A header that makes no sense.
-
-    Attributes:
-        status: The HTTP status to refuse with.
-        code: What programs branch on.
-        message: What people read.
-    """
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
+class HeaderError(ServiceError):
+    """A header that makes no sense."""
 
 
 def check_headers(request: Incoming, *, plain_text: bool = False) -> None:
