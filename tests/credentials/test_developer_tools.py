@@ -22,7 +22,7 @@ from entra_async.errors import (
     InteractionRequiredError,
 )
 from entra_async.testing import Emulator
-from entra_async.testing.developer_tools.tools import DeveloperTools, Printed
+from entra_async.testing.developer_tools.tools import DeveloperTools, ToolResult
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake tools are shell scripts")
 
@@ -151,7 +151,7 @@ async def test_a_resource_that_is_unknown(name: str, emulator: Emulator, tools: 
 async def test_an_expired_sign_in(name: str, emulator: Emulator, tools: DeveloperTools) -> None:
     """When the tool's own sign-in has expired, a person must sign in to the tool again."""
     said = "ERROR: AADSTS700082: The refresh token has expired due to inactivity.\r\nTrace ID: 0a\n"
-    tools.says = Printed(complaint=said, code=1)
+    tools.result = ToolResult(stderr=said, exit_code=1)
     async with emulator.session() as session:
         with pytest.raises(InteractionRequiredError) as caught:
             await session.connect(PROVIDERS[name]())

@@ -13,7 +13,7 @@ import pytest
 from entra_async.credentials.developer_tools import AzureCli, AzureDeveloperCli, AzurePowerShell
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.testing import Emulator
-from entra_async.testing.developer_tools.tools import DeveloperTools, Printed
+from entra_async.testing.developer_tools.tools import DeveloperTools, ToolResult
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake tools are shell scripts")
 
@@ -59,7 +59,7 @@ NONSENSE = {
 )
 async def test_output_that_is_no_token(name: str, output: str, emulator: Emulator, tools: DeveloperTools) -> None:
     """What is not exactly an answer is an error that repeats nothing of it, since a token may be in it."""
-    tools.says = Printed(output)
+    tools.result = ToolResult(output)
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError, match="no token") as caught:
             await session.connect(PROVIDERS[name]())
@@ -69,7 +69,7 @@ async def test_output_that_is_no_token(name: str, output: str, emulator: Emulato
 
 async def test_a_token_that_has_expired(emulator: Emulator, tools: DeveloperTools) -> None:
     """A token from the tool's cache that is over is not used."""
-    tools.says = Printed(json.dumps({"accessToken": TOKEN, "expires_on": 1000}))
+    tools.result = ToolResult(json.dumps({"accessToken": TOKEN, "expires_on": 1000}))
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError, match="expired"):
             await session.connect(AzureCli())
@@ -83,7 +83,7 @@ async def test_complaints_show_no_token(
     caplog.set_level("DEBUG")
     token = "eyJ" + "a" * 200
     said = f'Traceback\nERROR: the disk is full while caching {token} {{"accessToken": "short"}} client_secret=s3cr\n'
-    tools.says = Printed(complaint=said, code=3)
+    tools.result = ToolResult(stderr=said, exit_code=3)
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError, match=r"exit code 3.*the disk is full") as caught:
             await session.connect(PROVIDERS[name]())

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 TENANT_ID = "5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceResponse:
     """What came back: the body decoded if it is JSON, else as text."""
 
     status: int
@@ -76,7 +76,7 @@ class Service:
         self.records = SecurityRecords(self.directory)
         self.hunting = Hunting(self.directory, self.records)
 
-    def authorize(self, request: Incoming, audiences: Collection[str]) -> Access:
+    def authorize(self, request: IncomingRequest, audiences: Collection[str]) -> Access:
         """Let every token pass that the test does not refuse."""
         assert request.method
         self.audiences = audiences
@@ -84,7 +84,7 @@ class Service:
             raise Unauthorized(self.refusal)
         return Access(claims=self.claims, roles=frozenset(self.roles), app_only=self.app_only)
 
-    async def request(self, method: str, path: str, *, eventual: bool = False, **options: Any) -> Answer:
+    async def request(self, method: str, path: str, *, eventual: bool = False, **options: Any) -> ServiceResponse:
         """Send a request. A path that is a link goes out as it is, another one is encoded where it must be."""
         if eventual:
             options["headers"] = {"ConsistencyLevel": "eventual", **options.get("headers", {})}
@@ -92,9 +92,9 @@ class Service:
         async with self.session.request(method, url, **options) as response:
             is_json = response.content_type == "application/json"
             body = await response.json(content_type=None) if is_json else await response.text()
-            return Answer(response.status, response.headers, body)
+            return ServiceResponse(response.status, response.headers, body)
 
-    async def get(self, path: str, *, eventual: bool = False, **options: Any) -> Answer:
+    async def get(self, path: str, *, eventual: bool = False, **options: Any) -> ServiceResponse:
         """Send a GET."""
         return await self.request("GET", path, eventual=eventual, **options)
 
@@ -103,10 +103,10 @@ class Service:
         items = []
         link: str | None = path
         while link is not None:
-            answer = await self.get(link, eventual=eventual)
-            assert answer.status == 200, answer.body
-            items += answer.body["value"]
-            link = answer.body.get("@odata.nextLink")
+            response = await self.get(link, eventual=eventual)
+            assert response.status == 200, response.body
+            items += response.body["value"]
+            link = response.body.get("@odata.nextLink")
         return items
 
     @asynccontextmanager

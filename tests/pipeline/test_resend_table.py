@@ -80,7 +80,7 @@ LOST: dict[str, dict[str, Any]] = {
     "reset before it was read": {"reset": "before"},
     "reset after it was read": {"reset": "after"},
     "half an answer": {"half_body": True},
-    "cut in the answer": {"cut_answer_after": 3},
+    "cut in the answer": {"cut_response_after": 3},
 }
 WITH_A_BODY = ("GET", "PUT", "DELETE", "POST", "PATCH")  # in the answer, that is: else there is nothing to cut
 

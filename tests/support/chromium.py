@@ -63,10 +63,10 @@ class Page:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            answer = await self._socket.receive_json(timeout=30)
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
+            response = await self._socket.receive_json(timeout=30)
+            if response.get("id") == number:
+                assert "error" not in response, response
+                return response["result"]
 
     async def go(self, url: str) -> None:
         """Open a URL."""

@@ -45,8 +45,8 @@ from entra_async.testing.limits.throttle import Throttle
 from entra_async.testing.managed_identity.server import run_host
 from entra_async.testing.server.certificate_authority import CertificateAuthority
 from entra_async.testing.server.listener import Listener
-from entra_async.testing.wire.one_block import OneBlock
 from entra_async.testing.wire.record import RecordedRequest, RequestLog
+from entra_async.testing.wire.single_use import SingleUseContext
 
 if TYPE_CHECKING:
     import ssl
@@ -73,7 +73,7 @@ _RESOURCE_SERVERS: Final = (
 _TOKEN_PATH: Final = r"/[^/]+/oauth2(/v2\.0)?/token"
 
 
-class Emulator(OneBlock):
+class Emulator(SingleUseContext):
     """
     A strict local tenant: Entra ID, Microsoft Graph, Azure, Key Vault and Defender, over TLS on loopback.
 
@@ -82,13 +82,13 @@ class Emulator(OneBlock):
 
     Attributes:
         clock: The emulator's time; move it instead of waiting.
-        faults: Plant what is to go wrong.
+        faults: Inject faults.
         requests: What arrived, with secrets masked.
         throttle: The hard limits of the services; off unless a test sets one.
         access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
         arm: Azure Resource Manager: what is there, who may do what, how operations go.
         drives: The users' drives: what is stored, how transfers and copies go.
-        graph: How Graph pages and tells changes: page size, how long links live, what goes wrong.
+        graph: How Graph pages and reports changes: page size, lifetime of links, irregularities.
         defender: How Defender for Endpoint pages.
         hunting: Runs hunting queries, and says how long they take.
         token_lifetimes: How long tokens live.
@@ -106,7 +106,7 @@ class Emulator(OneBlock):
         domain: The tenant's verified domain.
         token_lifetime_s: Seconds an access token lives. Unless given, as long as Entra ID's do: 3599, and 86399 for
             clients that declare to handle claims challenges.
-        page_delay_s: Seconds Graph and Defender take before each answer, a page for example.
+        page_delay_s: Seconds Graph and Defender take before each response, a page for example.
 
     Example::
 
@@ -160,7 +160,7 @@ class Emulator(OneBlock):
     async def _start(self, running: AsyncExitStack) -> None:
         self._folder = Path(await running.enter_async_context(anyio.TemporaryDirectory(prefix="entra-emulator-")))
         in_thread = anyio.to_thread.run_sync
-        authority, key, foreign_key, pair = await asyncio.gather(  # computing them takes long, and holds no lock
+        authority, key, external_key, pair = await asyncio.gather(  # computing them takes long, and holds no lock
             in_thread(CertificateAuthority),
             in_thread(SigningKey),
             in_thread(SigningKey, "external.issuer"),
@@ -172,7 +172,7 @@ class Emulator(OneBlock):
         common["evaluation"] = self.access_evaluation
         self._tokens = tokens = AccessTokenIssuer(**common, lifetimes=self.token_lifetimes)
         self.external_issuer = ExternalIssuer(
-            key=foreign_key, clock=self.clock, url=lambda: self._listeners["external_issuer"].url
+            key=external_key, clock=self.clock, url=lambda: self._listeners["external_issuer"].url
         )
         self.browser = ScriptedBrowser(authority=lambda: self.authority, user=lambda: self.user, tls=self._ssl_context)
         limited: dict[str, Any] = {"clock": self.clock, "throttle": self.throttle}
@@ -310,11 +310,11 @@ class Emulator(OneBlock):
         """
         return self._accounts.create(name)
 
-    def revoke_sessions(self, holder: User | App) -> None:
+    def revoke_sessions(self, principal: User | App) -> None:
         """Challenge the access tokens of a user or app from now on; a user's refresh tokens are worthless (50173)."""
-        self.access_evaluation.revoke(holder.id if isinstance(holder, User) else holder.object_id)
-        if isinstance(holder, User):
-            holder.revoke_sessions(now=self.clock.now())
+        self.access_evaluation.revoke(principal.id if isinstance(principal, User) else principal.object_id)
+        if isinstance(principal, User):
+            principal.revoke_sessions(now=self.clock.now())
 
     @cached_property
     def public_app(self) -> App:
@@ -333,7 +333,7 @@ class Emulator(OneBlock):
         Run an Azure host with managed identities for one block, on a port of its own, in plain HTTP where Azure's is.
 
         Args:
-            kind: What it is. Its requests are recorded, and struck by faults, under this name.
+            kind: What it is. Its requests are recorded, and its faults injected, under this name.
             system_assigned: Whether it has an identity of its own.
             user_assigned: Names of the identities assigned to it.
 

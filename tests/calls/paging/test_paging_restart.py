@@ -199,7 +199,7 @@ async def test_a_page_that_comes_twice(emulator: Emulator) -> None:
 @pytest.mark.parametrize("planted", [{3: 3}, {3: 2}, {4: 2}])
 async def test_pages_in_circles_end(emulator: Emulator, planted: dict[int, int]) -> None:
     """A page that links to itself or back ends in an error after the items before it, none of them twice."""
-    emulator.graph.planted_links = planted
+    emulator.graph.injected_links = planted
     seen: list[Any] = []
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)

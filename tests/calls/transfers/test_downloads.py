@@ -85,7 +85,7 @@ async def test_a_file_to_a_file(emulator: Emulator, graph: Connection, tmp_path:
 
 async def test_nothing_of_ours_goes_to_the_download_host(emulator: Emulator, graph: Connection) -> None:
     """Graph sees the token and no range; the host with the bytes sees no token."""
-    emulator.faults.add("/download/*", cut_answer_after=100_000)
+    emulator.faults.add("/download/*", cut_response_after=100_000)
     assert await read(graph, put(emulator)) == DATA
     graph_requests = emulator.requests.matching(path=".*/content")
     file_requests = emulator.requests.matching(path="/download/.*")
@@ -107,7 +107,7 @@ async def test_cut_at_random_bytes(emulator: Emulator, tmp_path: Path, to_file: 
             chance = random.Random(seed)
             emulator.requests.clear()
             for _ in range(5):
-                emulator.faults.add("/download/*", cut_answer_after=chance.randrange(len(DATA) // 6))
+                emulator.faults.add("/download/*", cut_response_after=chance.randrange(len(DATA) // 6))
             emulator.faults.add("/download/*", reset="before")
             emulator.faults.add("*/content", after=2, status=503)
             if to_file:
@@ -120,7 +120,7 @@ async def test_cut_at_random_bytes(emulator: Emulator, tmp_path: Path, to_file: 
 
 async def test_a_link_that_is_lost_for_good(emulator: Emulator, graph: Connection, tmp_path: Path) -> None:
     """Less than the whole is never a success, and no part of it stays."""
-    emulator.faults.add("/download/*", times=None, cut_answer_after=0)
+    emulator.faults.add("/download/*", times=None, cut_response_after=0)
     path = put(emulator)
     with pytest.raises(TransportError) as caught:
         await read(graph, path)
@@ -134,7 +134,7 @@ async def test_a_link_that_is_lost_for_good(emulator: Emulator, graph: Connectio
 async def test_a_file_that_changes_midway(emulator: Emulator, graph: Connection, tmp_path: Path) -> None:
     """Two versions are never mixed: an error when it is read, the new version as a whole when it goes to a file."""
     path = put(emulator)
-    emulator.faults.add("/download/*", cut_answer_after=300_000)
+    emulator.faults.add("/download/*", cut_response_after=300_000)
 
     async def read_and_change() -> None:
         async with graph.download(path) as download:
@@ -145,7 +145,7 @@ async def test_a_file_that_changes_midway(emulator: Emulator, graph: Connection,
     with pytest.raises(ContentChangedError, match="changed after"):
         await read_and_change()
 
-    emulator.faults.add("/download/*", cut_answer_after=300_000)
+    emulator.faults.add("/download/*", cut_response_after=300_000)
     emulator.faults.add("*/content", after=1, reset="before")  # a moment in which to change it
     copy = asyncio.ensure_future(graph.download(path, to=tmp_path / "file.bin"))
     await emulator.requests.wait_for(4, path=".*/content")
@@ -158,7 +158,7 @@ async def test_a_file_that_changes_midway(emulator: Emulator, graph: Connection,
 async def test_a_file_that_got_shorter_midway(emulator: Emulator, graph: Connection) -> None:
     """A range that is no longer there means another version."""
     path = put(emulator)
-    emulator.faults.add("/download/*", cut_answer_after=300_000)
+    emulator.faults.add("/download/*", cut_response_after=300_000)
     emulator.faults.add("/download/*", status=416)
     with pytest.raises(ContentChangedError):
         await read(graph, path)
@@ -296,7 +296,7 @@ async def test_a_cancelled_download_leaves_nothing(emulator: Emulator, graph: Co
     """What was written so far is removed, and the old file stays as it was."""
     place = anyio.Path(tmp_path / "file.bin")
     await place.write_bytes(b"old")
-    emulator.faults.add("/download/*", cut_answer_after=300_000)
+    emulator.faults.add("/download/*", cut_response_after=300_000)
     emulator.faults.add("/download/*", delay_s=3600)
     with anyio.CancelScope() as scope:
 
@@ -338,7 +338,7 @@ async def test_closing_the_session_ends_a_download(emulator: Emulator) -> None:
 async def test_events(emulator: Emulator) -> None:
     """A listener hears when a download has ended: whole, or without a status when it broke off."""
     heard: list[Any] = []
-    emulator.faults.add("/download/*", cut_answer_after=1000)
+    emulator.faults.add("/download/*", cut_response_after=1000)
     async with connected(emulator, listener=heard.append) as graph:
         await read(graph, put(emulator))
     ends = [event for event in heard if getattr(event, "url", "") == f"{emulator.drives.url}/…"]

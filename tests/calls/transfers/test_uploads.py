@@ -80,7 +80,7 @@ def plant(emulator: Emulator, chance: random.Random) -> Fault:
     """Plant a fault on the way to the session, or back."""
     effects: list[dict[str, Any]] = [
         {"method": "PUT", "cut_request_after": chance.randrange(UNIT)},
-        {"method": "PUT", "cut_answer_after": chance.randrange(300)},
+        {"method": "PUT", "cut_response_after": chance.randrange(300)},
         {"method": "PUT", "reset": "after"},
         {"method": "PUT", "status": chance.choice([500, 503, 429])},
         {"method": "GET", "reset": "before"},

@@ -13,12 +13,12 @@ from entra_async.errors import AuthenticationError, ConfigurationError, Credenti
 from entra_async.rules.sign_in.managed_identity import arc_host
 from entra_async.testing import Emulator
 from entra_async.testing.entra.tenant import FederatedCredential
-from entra_async.testing.managed_identity.host import AzureHost, Identity
+from entra_async.testing.managed_identity.host import AssignedIdentity, AzureHost
 from tests.credentials.managed_identity.conftest import ON
 from tests.support.virtual_clock import VirtualClock
 
 
-def own(host: AzureHost) -> Identity:
+def own(host: AzureHost) -> AssignedIdentity:
     assert host.system_assigned is not None
     return host.system_assigned
 

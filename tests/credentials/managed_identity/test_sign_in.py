@@ -11,14 +11,14 @@ import pytest
 from entra_async.credentials.managed_identity import ManagedIdentity
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.testing import Emulator
-from entra_async.testing.managed_identity.host import AzureHost, HostKind, Identity
+from entra_async.testing.managed_identity.host import AssignedIdentity, AzureHost, HostKind
 from tests.credentials.managed_identity.conftest import HOSTS, ON
 
 IMDS = "/metadata/identity/oauth2/token"
 STRANGER = "22222222-2222-2222-2222-222222222222"
 
 
-def own(host: AzureHost) -> Identity:
+def own(host: AzureHost) -> AssignedIdentity:
     assert host.system_assigned is not None
     return host.system_assigned
 

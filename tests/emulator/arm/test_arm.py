@@ -60,9 +60,9 @@ async def test_nonsense_is_refused(
     azure: Azure, method: str, path: str, version: str | None, status: int, code: str
 ) -> None:
     """What ARM refuses is refused, with its status and code, in its shape."""
-    answer = await azure.send(method, path.format(sub=azure.subscription, account=azure.account), version)
-    assert (answer.status, answer.code) == (status, code)
-    assert answer.body["error"].keys() == {"code", "message"}
+    response = await azure.send(method, path.format(sub=azure.subscription, account=azure.account), version)
+    assert (response.status, response.code) == (status, code)
+    assert response.body["error"].keys() == {"code", "message"}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ async def test_nonsense_is_refused(
 )
 async def test_group_needs_a_right_body(azure: Azure, body: dict[str, Any], code: str) -> None:
     """A group needs a location there is, tags that are texts, and nothing unknown."""
-    answer = await azure.send("PUT", f"{azure.subscription}/resourcegroups/new", json=body)
-    assert (answer.status, answer.code) == (400, code)
+    response = await azure.send("PUT", f"{azure.subscription}/resourcegroups/new", json=body)
+    assert (response.status, response.code) == (400, code)
 
 
 async def test_group_is_created_updated_and_found_in_any_case(azure: Azure) -> None:
@@ -107,10 +107,10 @@ async def test_tokens_are_judged(azure: Azure) -> None:
         if token == good:
             azure.emulator.clock.move(3600)
         azure.token = token
-        answer = await azure.get("/subscriptions", "2022-12-01")
-        assert answer.status == 401
-        assert azure.emulator.tenant_id in answer.headers["WWW-Authenticate"]
-        seen.append(answer.code)
+        response = await azure.get("/subscriptions", "2022-12-01")
+        assert response.status == 401
+        assert azure.emulator.tenant_id in response.headers["WWW-Authenticate"]
+        seen.append(response.code)
     assert seen == ["AuthenticationFailed", "InvalidAuthenticationTokenAudience", "ExpiredAuthenticationToken"]
 
 
@@ -163,12 +163,12 @@ async def test_roles_decide(azure: Azure) -> None:
 
 
 async def test_requests_can_be_traced(azure: Azure) -> None:
-    """Every answer has ids; those the client sent come back, errors included."""
+    """Every response has ids; those the client sent come back, errors included."""
     sent = {"x-ms-client-request-id": "mine", "x-ms-correlation-request-id": str(uuid.uuid4())}
     for version in ("2022-12-01", "2000-01-01"):
-        answer = await azure.get("/subscriptions", version, headers=sent)
-        assert {name: answer.headers[name] for name in sent} == sent
-        assert answer.headers["x-ms-routing-request-id"].endswith(answer.headers["x-ms-request-id"])
+        response = await azure.get("/subscriptions", version, headers=sent)
+        assert {name: response.headers[name] for name in sent} == sent
+        assert response.headers["x-ms-routing-request-id"].endswith(response.headers["x-ms-request-id"])
     plain = await azure.get("/subscriptions", "2022-12-01")
     assert "x-ms-client-request-id" not in plain.headers
     assert plain.headers["x-ms-correlation-request-id"] == plain.headers["x-ms-request-id"]
@@ -200,17 +200,17 @@ async def test_headers_can_lie(azure: Azure) -> None:
     limits.set("reads", burst=1, per_s=1)
     limits.reported_remaining = 13_000
     groups = f"{azure.subscription}/resourcegroups"
-    answers = [await azure.get(groups) for _ in range(2)]
-    assert [answer.status for answer in answers] == [200, 429]
-    assert {answer.headers["x-ms-ratelimit-remaining-subscription-reads"] for answer in answers} == {"13000"}
+    responses = [await azure.get(groups) for _ in range(2)]
+    assert [response.status for response in responses] == [200, 429]
+    assert {response.headers["x-ms-ratelimit-remaining-subscription-reads"] for response in responses} == {"13000"}
 
 
 async def test_the_common_throttle_holds_here_too(azure: Azure) -> None:
     """The limit a test sets for every service is asked besides Azure's own."""
     azure.emulator.throttle.limit(1, 60, service="azure", retry_after_form="absent")
-    answers = [await azure.get("/subscriptions", "2022-12-01") for _ in range(2)]
-    assert [answer.status for answer in answers] == [200, 429]
-    assert "Retry-After" not in answers[1].headers
+    responses = [await azure.get("/subscriptions", "2022-12-01") for _ in range(2)]
+    assert [response.status for response in responses] == [200, 429]
+    assert "Retry-After" not in responses[1].headers
 
 
 @pytest.mark.parametrize("limit", [("posts", 1, 1.0), ("reads", 0, 1.0), ("reads", 1, 0.0)])

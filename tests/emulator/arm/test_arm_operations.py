@@ -77,8 +77,8 @@ async def pipeline(azure: Azure) -> AsyncIterator[tuple[AsyncPipelineClient[Any,
 async def follow(azure: Azure, method: str, path: str, version: str, body: Any = None) -> tuple[Any, list[float]]:
     """Send a request with azure-core, follow the operation to its end, and return what it came to and the waits."""
 
-    def read(answer: Any) -> Any:
-        response: AsyncHttpResponse = answer.http_response
+    def read(pipeline_response: Any) -> Any:
+        response: AsyncHttpResponse = pipeline_response.http_response
         return response.json()
 
     async with pipeline(azure) as (client, transport):
@@ -240,9 +240,9 @@ async def test_operation_urls_are_used_as_they_are(azure: Azure) -> None:
 )
 async def test_resource_needs_a_right_body(azure: Azure, body: Any, code: str | None) -> None:
     """A resource needs a location there is, and the members its type demands."""
-    answer = await azure.send("PUT", azure.account, STORAGE, json=body)
-    assert answer.status == (201 if code is None else 400)
-    assert code is None or answer.code == code
+    response = await azure.send("PUT", azure.account, STORAGE, json=body)
+    assert response.status == (201 if code is None else 400)
+    assert code is None or response.code == code
 
 
 async def test_resources_are_listed_and_stay_where_they_are(azure: Azure) -> None:

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 async def test_machines_are_listed(defender: Service) -> None:
     """All machines come in one page without a link, as #Machines, each with its properties."""
-    answer = await defender.get("/api/machines")
-    assert answer.status == 200
-    assert answer.body["@odata.context"] == f"{defender.url}/api/$metadata#Machines"
-    assert len(answer.body["value"]) == 50
-    assert "@odata.nextLink" not in answer.body
+    response = await defender.get("/api/machines")
+    assert response.status == 200
+    assert response.body["@odata.context"] == f"{defender.url}/api/$metadata#Machines"
+    assert len(response.body["value"]) == 50
+    assert "@odata.nextLink" not in response.body
     expected = {"id", "computerDnsName", "lastSeen", "osPlatform", "healthStatus", "riskScore", "machineTags"}
-    assert expected <= answer.body["value"][0].keys()
+    assert expected <= response.body["value"][0].keys()
 
 
 async def test_machine_is_read_by_id_and_name(defender: Service) -> None:
     """A machine is found by its id and by its DNS name."""
     machine = (await defender.get("/api/machines?$top=1")).body["value"][0]
     for key in (machine["id"], machine["computerDnsName"]):
-        answer = await defender.get(f"/api/machines/{key}")
-        assert answer.body.pop("@odata.context") == f"{defender.url}/api/$metadata#Machines/$entity"
-        assert answer.body == machine
+        response = await defender.get(f"/api/machines/{key}")
+        assert response.body.pop("@odata.context") == f"{defender.url}/api/$metadata#Machines/$entity"
+        assert response.body == machine
 
 
 @pytest.mark.parametrize("top", [1, 7, 49, 50, 51])
@@ -90,9 +90,9 @@ async def test_request_is_refused(
     defender: Service, method: str, path: str, status: int, code: str, message: str
 ) -> None:
     """What is unknown, empty or invalid is refused in Defender's shape: code, message and a tracking GUID."""
-    answer = await defender.request(method, path)
-    error = answer.body["error"]
-    assert (answer.status, error["code"]) == (status, code)
+    response = await defender.request(method, path)
+    error = response.body["error"]
+    assert (response.status, error["code"]) == (status, code)
     assert message in error["message"]
     assert str(uuid.UUID(error["target"])) == error["target"]
 
@@ -117,10 +117,12 @@ async def test_over_the_limit_is_429(defender: Service) -> None:
     """The limit is told in Defender's shape, with Retry-After."""
     defender.throttle.limit(requests=1, per_s=30, retry_after_s=7)
     await defender.get("/api/machines?$top=1")
-    answer = await defender.get("/api/machines")
-    assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
-    assert answer.headers["Retry-After"] == "7"
-    assert "maximum allowed 1 per 00:00:30. You can send requests again in 7 seconds" in answer.body["error"]["message"]
+    response = await defender.get("/api/machines")
+    assert (response.status, response.body["error"]["code"]) == (429, "TooManyRequests")
+    assert response.headers["Retry-After"] == "7"
+    assert (
+        "maximum allowed 1 per 00:00:30. You can send requests again in 7 seconds" in response.body["error"]["message"]
+    )
 
 
 async def test_pages_can_come_without_links(defender: Service) -> None:
@@ -160,9 +162,9 @@ async def test_devices_are_hunted(defender: Service) -> None:
     """A query answers with Schema and Results, over tables of devices only, with a role of its own."""
     path = "/api/advancedqueries/run"
     query = "DeviceInfo | where OSPlatform == 'macOS' | project DeviceId, OSBuild | limit 1"
-    answer = await defender.request("POST", path, json={"Query": query})
-    assert answer.body["Schema"] == [{"Name": "DeviceId", "Type": "String"}, {"Name": "OSBuild", "Type": "Int64"}]
-    (row,) = answer.body["Results"]
+    response = await defender.request("POST", path, json={"Query": query})
+    assert response.body["Schema"] == [{"Name": "DeviceId", "Type": "String"}, {"Name": "OSBuild", "Type": "Int64"}]
+    (row,) = response.body["Results"]
     assert (await defender.get(f"/api/machines/{row['DeviceId']}")).body["osPlatform"] == "macOS"
     assert (await defender.request("POST", path, json={"Query": "IdentityInfo"})).status == 400
     assert (await defender.get(path)).status == 405
@@ -178,5 +180,5 @@ async def test_documented_limits_count_by_lane(defender: Service) -> None:
     statuses = [(await defender.get("/api/machines?$top=1")).status for _ in range(101)]
     assert statuses == [200] * 100 + [429]
     assert (await defender.get("/api/alerts?$top=1")).status == 200
-    answer = await defender.request("POST", "/api/advancedqueries/run", json={"Query": "DeviceInfo | count"})
-    assert answer.status == 200
+    response = await defender.request("POST", "/api/advancedqueries/run", json={"Query": "DeviceInfo | count"})
+    assert response.status == 200

@@ -73,9 +73,9 @@ async def test_filter_works(xdr: Service, text: str, passes: Callable[[dict[str,
 )
 async def test_request_is_refused(xdr: Service, method: str, path: str, status: int, code: str, message: str) -> None:
     """What is unknown or invalid is refused in Defender's shape: code, message and a tracking GUID."""
-    answer = await xdr.request(method, path)
-    error = answer.body["error"]
-    assert (answer.status, error["code"]) == (status, code)
+    response = await xdr.request(method, path)
+    error = response.body["error"]
+    assert (response.status, error["code"]) == (status, code)
     assert message in error["message"]
     assert str(uuid.UUID(error["target"])) == error["target"]
 
@@ -85,10 +85,10 @@ async def test_incident_is_changed(xdr: Service) -> None:
     before = (await xdr.get("/api/incidents/924120")).body
     changes = {"status": "Resolved", "classification": "TruePositive", "determination": "Malware", "tags": ["a"]}
     await xdr.request("PATCH", "/api/incidents/924120", json={**changes, "comment": "one"})
-    answer = await xdr.request("PATCH", "/api/incidents/924120", json={**changes, "comment": "two"})
+    response = await xdr.request("PATCH", "/api/incidents/924120", json={**changes, "comment": "two"})
     after = (await xdr.get("/api/incidents?$top=1")).body["value"][0]
-    assert answer.status == 200
-    assert answer.body == after | {"@odata.context": f"{xdr.url}/api/$metadata#Incidents/$entity"}
+    assert response.status == 200
+    assert response.body == after | {"@odata.context": f"{xdr.url}/api/$metadata#Incidents/$entity"}
     assert [(note["comment"], note["createdBy"]) for note in after["comments"]] == [("one", "app-1"), ("two", "app-1")]
     assert after["lastUpdateTime"] > before["lastUpdateTime"]
     assert {name for name in after if after[name] != before[name]} == {*changes, "comments", "lastUpdateTime"}
@@ -113,11 +113,11 @@ async def test_incident_is_changed(xdr: Service) -> None:
 )
 async def test_wrong_change_is_refused(xdr: Service, body: Any, message: str) -> None:
     """Names are case-sensitive, values must be known, a determination must fit the classification."""
-    answer = await xdr.request("PATCH", "/api/incidents/924120", json=body)
-    assert (answer.status, answer.body["error"]["code"]) == (400, "InvalidRequestBody")
-    assert message in answer.body["error"]["message"]
-    answer = await xdr.request("PATCH", "/api/incidents/924120", data="{}", headers={"Content-Type": "text/plain"})
-    assert answer.status == 415
+    response = await xdr.request("PATCH", "/api/incidents/924120", json=body)
+    assert (response.status, response.body["error"]["code"]) == (400, "InvalidRequestBody")
+    assert message in response.body["error"]["message"]
+    response = await xdr.request("PATCH", "/api/incidents/924120", data="{}", headers={"Content-Type": "text/plain"})
+    assert response.status == 415
 
 
 async def test_each_operation_takes_its_permission(xdr: Service) -> None:
@@ -130,10 +130,10 @@ async def test_each_operation_takes_its_permission(xdr: Service) -> None:
     }
 
     async def allowed() -> set[str]:
-        answers = {name: await xdr.request(method, path, **body) for name, (method, path, body) in operations.items()}
-        refused = [answer for answer in answers.values() if answer.status != 200]
-        assert {(answer.status, answer.body["error"]["code"]) for answer in refused} <= {(403, "Forbidden")}
-        return {name for name, answer in answers.items() if answer.status == 200}
+        responses = {name: await xdr.request(method, path, **body) for name, (method, path, body) in operations.items()}
+        refused = [response for response in responses.values() if response.status != 200]
+        assert {(response.status, response.body["error"]["code"]) for response in refused} <= {(403, "Forbidden")}
+        return {name for name, response in responses.items() if response.status == 200}
 
     for role, expected in (
         ("Incident.Read.All", {"read", "get"}),
@@ -148,26 +148,29 @@ async def test_each_operation_takes_its_permission(xdr: Service) -> None:
 
 
 async def test_hunting_answers_with_stats_schema_and_results(xdr: Service) -> None:
-    """The answer has the three documented parts; a wrong name in the body is not taken for the query."""
+    """The response has the three documented parts; a wrong name in the body is not taken for the query."""
     xdr.hunting.running_s = 19.0625
     query = 'DeviceInfo | where OSPlatform == "Ubuntu" | project DeviceName, OSPlatform | take 2'
-    answer = await xdr.request("POST", "/api/advancedhunting/run", json={"Query": query})
-    assert answer.body.keys() == {"Stats", "Schema", "Results"}
-    assert answer.body["Schema"] == [{"Name": "DeviceName", "Type": "String"}, {"Name": "OSPlatform", "Type": "String"}]
-    assert [row["OSPlatform"] for row in answer.body["Results"]] == ["Ubuntu", "Ubuntu"]
-    assert answer.body["Stats"]["ExecutionTime"] == 19.0625
-    assert answer.body["Stats"]["resource_usage"]["cpu"]["total cpu"] == "00:00:19.062500"
+    response = await xdr.request("POST", "/api/advancedhunting/run", json={"Query": query})
+    assert response.body.keys() == {"Stats", "Schema", "Results"}
+    assert response.body["Schema"] == [
+        {"Name": "DeviceName", "Type": "String"},
+        {"Name": "OSPlatform", "Type": "String"},
+    ]
+    assert [row["OSPlatform"] for row in response.body["Results"]] == ["Ubuntu", "Ubuntu"]
+    assert response.body["Stats"]["ExecutionTime"] == 19.0625
+    assert response.body["Stats"]["resource_usage"]["cpu"]["total cpu"] == "00:00:19.062500"
     for body, code in (
         ({"query": query}, "InvalidRequestBody"),
         ({"Query": " "}, "MissingRequiredParameter"),
         ({"Query": "Nowhere"}, "BadRequest"),
     ):
-        answer = await xdr.request("POST", "/api/advancedhunting/run", json=body)
-        assert (answer.status, answer.body["error"]["code"]) == (400, code)
+        response = await xdr.request("POST", "/api/advancedhunting/run", json=body)
+        assert (response.status, response.body["error"]["code"]) == (400, code)
     xdr.hunting.running_s = 181
-    answer = await xdr.request("POST", "/api/advancedhunting/run", json={"Query": query})
-    assert (answer.status, answer.body["error"]["code"]) == (400, "BadRequest")
-    assert "timed out after 180 seconds" in answer.body["error"]["message"]
+    response = await xdr.request("POST", "/api/advancedhunting/run", json={"Query": query})
+    assert (response.status, response.body["error"]["code"]) == (400, "BadRequest")
+    assert "timed out after 180 seconds" in response.body["error"]["message"]
 
 
 async def test_429_tells_which_limit(xdr: Service) -> None:
@@ -175,16 +178,16 @@ async def test_429_tells_which_limit(xdr: Service) -> None:
     xdr.throttle.documented()
     for _ in range(50):
         assert (await xdr.get("/api/incidents?$top=1")).status == 200
-    answer = await xdr.get("/api/incidents?$top=1")
-    assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
-    assert "API calls quota exceeded! maximum allowed 50 per 00:01:00" in answer.body["error"]["message"]
-    assert f"in {answer.headers['Retry-After']} seconds" in answer.body["error"]["message"]
+    response = await xdr.get("/api/incidents?$top=1")
+    assert (response.status, response.body["error"]["code"]) == (429, "TooManyRequests")
+    assert "API calls quota exceeded! maximum allowed 50 per 00:01:00" in response.body["error"]["message"]
+    assert f"in {response.headers['Retry-After']} seconds" in response.body["error"]["message"]
     xdr.hunting.running_s = 100
     hunt: dict[str, Any] = {"json": {"Query": "DeviceInfo | take 1"}}
     assert (await xdr.request("POST", "/api/advancedhunting/run", **hunt)).status == 200
-    answer = await xdr.request("POST", "/api/advancedhunting/run", **hunt)
-    assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
-    assert "CPU quota exceeded! maximum running seconds allowed 150 per 00:15:00" in answer.body["error"]["message"]
+    response = await xdr.request("POST", "/api/advancedhunting/run", **hunt)
+    assert (response.status, response.body["error"]["code"]) == (429, "TooManyRequests")
+    assert "CPU quota exceeded! maximum running seconds allowed 150 per 00:15:00" in response.body["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ async def files(emulator: Emulator, http: aiohttp.ClientSession) -> AsyncIterato
 
 async def start(files: Files, source: str, **body: Any) -> str:
     """Start a copy, and return its monitor's URL."""
-    answer = await files.graph("POST", f"{files.drive}/root:/{source}:/copy", json=body)
-    assert (answer.status, answer.body) == (202, b"")
-    return answer.headers["Location"]
+    response = await files.graph("POST", f"{files.drive}/root:/{source}:/copy", json=body)
+    assert (response.status, response.body) == (202, b"")
+    return response.headers["Location"]
 
 
 async def test_a_copy_takes_its_time(files: Files) -> None:
@@ -47,7 +47,7 @@ async def test_a_copy_takes_its_time(files: Files) -> None:
 
 
 async def test_the_monitor_refuses_tokens(files: Files) -> None:
-    """The monitor's URL is a pass in itself: an access token gives 401, an unknown one 404."""
+    """The monitor's URL is pre-authenticated: an access token gives 401, an unknown one 404."""
     files.emulator.drives.put("a.txt", b"data")
     monitor = await start(files, "a.txt", name="b.txt")
     refused = await files.plain("GET", monitor, headers={"Authorization": f"Bearer {files.token}"})
@@ -69,7 +69,7 @@ async def test_the_monitor_may_redirect(files: Files) -> None:
 
 
 async def test_a_copy_can_fail(files: Files) -> None:
-    """A failure, planted or by a name that is taken, is told by the monitor with status failed and an error."""
+    """A failure, injected or by a name that is taken, is told by the monitor with status failed and an error."""
     files.emulator.drives.put("a.txt", b"data")
     files.emulator.drives.copying(takes_s=0, outcome="failed")
     failed = await files.plain("GET", await start(files, "a.txt", name="b.txt"))
@@ -123,8 +123,8 @@ async def test_a_taken_name_is_met_as_asked(files: Files, behavior: str, name: s
 async def test_nonsense_is_refused_at_once(files: Files, body: dict[str, Any]) -> None:
     """A name that may not be, no target, or a property there is not: 400, and no copy is started."""
     files.emulator.drives.put("a.txt", b"data")
-    answer = await files.graph("POST", f"{files.drive}/root:/a.txt:/copy", json=body)
-    assert (answer.status, answer.code) == (400, "invalidRequest")
+    response = await files.graph("POST", f"{files.drive}/root:/a.txt:/copy", json=body)
+    assert (response.status, response.code) == (400, "invalidRequest")
 
 
 @pytest.mark.parametrize("plan", [{"takes_s": -1}, {"outcome": "perhaps"}, {"retry_after_s": -1}])

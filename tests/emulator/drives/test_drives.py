@@ -82,8 +82,8 @@ async def test_every_way_to_a_drive_leads_to_it(files: Files) -> None:
     ):
         assert (await files.graph("GET", path)).body["id"] == item_id, path
     encoded = f"{files.emulator.graph_url}/v1.0{files.drive}/items/root%3A%2Fa%2Fb.txt%3A?$select=id,size"
-    answer = await files.plain("GET", encoded, headers={"Authorization": f"Bearer {files.token}"})
-    assert {name for name in answer.body if not name.startswith("@odata")} == {"id", "size"}
+    response = await files.plain("GET", encoded, headers={"Authorization": f"Bearer {files.token}"})
+    assert {name for name in response.body if not name.startswith("@odata")} == {"id", "size"}
     drive = await files.graph("GET", files.drive)
     assert (drive.body["driveType"], drive.body["quota"]["used"]) == ("business", 5000)
     assert (await files.graph("GET", f"{files.drive}/root")).body["root"] == {}
@@ -118,8 +118,8 @@ async def test_nonsense_is_refused(files: Files, method: str, path: str, status:
     """What leads nowhere or may not be is refused with OneDrive's codes, and changes nothing."""
     files.emulator.drives.put("a.txt", DATA)
     files.emulator.drives.put("folder/b.txt", DATA)
-    answer = await files.graph(method, path.format(drive=files.drive), data=b"x" if method == "PUT" else None)
-    assert (answer.status, answer.code) == (status, code)
+    response = await files.graph(method, path.format(drive=files.drive), data=b"x" if method == "PUT" else None)
+    assert (response.status, response.code) == (status, code)
     assert files.emulator.drives.content("a.txt") == DATA
     assert (await files.graph("GET", f"{files.drive}/root")).body["size"] == 10_000
 
@@ -129,8 +129,8 @@ async def test_a_taken_name_can_give_another(files: Files) -> None:
     files.emulator.drives.put("a.b.txt", b"old")
     for number in (1, 2):
         path = f"{files.drive}/root:/a.b.txt:/content?@microsoft.graph.conflictBehavior=rename"
-        answer = await files.graph("PUT", path, data=b"new")
-        assert (answer.status, answer.body["name"]) == (201, f"a.b {number}.txt")
+        response = await files.graph("PUT", path, data=b"new")
+        assert (response.status, response.body["name"]) == (201, f"a.b {number}.txt")
     assert files.emulator.drives.content("a.b.txt") == b"old"
 
 
@@ -269,7 +269,7 @@ async def test_a_download_can_be_cut_and_resumed(files: Files, cut: int) -> None
     """A fault cuts the download at an exact byte; a Range from there gives the rest."""
     files.emulator.drives.put("a.bin", DATA)
     url = (await files.graph("GET", f"{files.drive}/root:/a.bin:/content")).headers["Location"]
-    files.emulator.faults.add("/download/*", service="files", cut_answer_after=cut)
+    files.emulator.faults.add("/download/*", service="files", cut_response_after=cut)
     arrived = bytearray()
 
     async def read_all(response: aiohttp.ClientResponse) -> None:
@@ -322,6 +322,6 @@ async def test_a_batch_reaches_drives(files: Files) -> None:
         {"id": "3", "method": "GET", "url": f"{files.drive}/root:/nothing"},
     ]
     batch = await files.graph("POST", "/$batch", json={"requests": requests})
-    answers = {answer["id"]: answer for answer in batch.body["responses"]}
-    assert [answers[key]["status"] for key in "123"] == [201, 302, 404]
-    assert (await files.plain("GET", answers["2"]["headers"]["Location"])).body == b"data"
+    responses = {response["id"]: response for response in batch.body["responses"]}
+    assert [responses[key]["status"] for key in "123"] == [201, 302, 404]
+    assert (await files.plain("GET", responses["2"]["headers"]["Location"])).body == b"data"

@@ -33,12 +33,12 @@ async def test_a_file_arrives_in_parts(files: Files) -> None:
     assert url.startswith("https://127.0.0.1:")
     seen: list[tuple[int, Any]] = []
     for start, end in CUTS:
-        answer = await files.part(url, DATA, start, end)
-        seen.append((answer.status, answer.body.get("nextExpectedRanges")))
-        if answer.status == 202:
+        response = await files.part(url, DATA, start, end)
+        seen.append((response.status, response.body.get("nextExpectedRanges")))
+        if response.status == 202:
             with pytest.raises(FileNotFoundError):
                 files.emulator.drives.content("big/file.bin")
-            assert (await files.plain("GET", url)).body == answer.body
+            assert (await files.plain("GET", url)).body == response.body
     assert seen == [(202, [f"{UNIT}-"]), (202, [f"{2 * UNIT}-"]), (201, None)]
     item = (await files.graph("GET", f"{files.drive}/root:/big/file.bin")).body
     assert item["file"]["hashes"]["sha256Hash"] == sha256(DATA).hexdigest().upper()
@@ -103,7 +103,7 @@ async def test_a_part_is_of_known_and_moderate_length(files: Files) -> None:
     target = URL(url, encoded=True)
     head = [f"PUT {target.raw_path_qs} HTTP/1.1", f"Host: {target.authority}"]
     head += [f"Content-Length: {size}", f"Content-Range: bytes 0-{size - 1}/{size}"]
-    # The answer comes before the body, which is never sent.
+    # The response comes before the body, which is never sent.
     reader, writer = await asyncio.open_connection(target.host, target.port, ssl=files.emulator.ssl_context)
     try:
         writer.write("\r\n".join([*head, "", ""]).encode())
@@ -198,8 +198,8 @@ async def test_a_deferred_file_appears_when_asked_for(files: Files) -> None:
 )
 async def test_a_session_needs_a_right_body(files: Files, body: dict[str, Any]) -> None:
     """What is unknown or contradicts the path is refused when the session is asked for."""
-    answer = await files.graph("POST", f"{files.drive}/root:/file.bin:/createUploadSession", json=body)
-    assert (answer.status, answer.code) == (400, "invalidRequest")
+    response = await files.graph("POST", f"{files.drive}/root:/file.bin:/createUploadSession", json=body)
+    assert (response.status, response.code) == (400, "invalidRequest")
 
 
 async def test_what_a_session_replaces_can_be_guarded(files: Files) -> None:
@@ -229,7 +229,7 @@ async def test_an_upload_can_be_cut_and_resumed(files: Files, cut: int) -> None:
     assert files.emulator.drives.content("file.bin") == DATA
 
 
-async def test_an_answer_that_is_lost_is_found_again(files: Files) -> None:
+async def test_a_response_that_is_lost_is_found_again(files: Files) -> None:
     """When the connection breaks after the part was taken, the session says so, and the part is not asked for again."""
     url = await files.open_session("file.bin")
     files.emulator.faults.add("/upload/*", service="files", method="PUT", times=None, reset="after")

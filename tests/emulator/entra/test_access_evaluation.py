@@ -33,17 +33,17 @@ async def ask(emulator: Emulator, http: aiohttp.ClientSession, claims: dict[str,
     if claims is not None:
         form["claims"] = json.dumps({"access_token": claims})
     url = f"{emulator.authority}/{emulator.tenant_id}/oauth2/v2.0/token"
-    async with http.post(url, data=form) as answer:
-        assert answer.status == 200
-        return str((await answer.json())["access_token"])
+    async with http.post(url, data=form) as response:
+        assert response.status == 200
+        return str((await response.json())["access_token"])
 
 
 async def call(emulator: Emulator, http: aiohttp.ClientSession, token: str) -> aiohttp.ClientResponse:
     """Return Graph's answer to a call with that token."""
     url = f"{emulator.graph_url}/v1.0/users?$top=1"
-    async with http.get(url, headers={"Authorization": f"Bearer {token}"}) as answer:
-        await answer.read()
-        return answer
+    async with http.get(url, headers={"Authorization": f"Bearer {token}"}) as response:
+        await response.read()
+        return response
 
 
 CP1 = {"xms_cc": {"values": ["CP1"]}}
@@ -55,9 +55,9 @@ async def test_only_who_can_handle_it_is_challenged(emulator: Emulator, http: ai
     emulator.revoke_sessions(emulator.app)
 
     assert (await call(emulator, http, plain)).status == 200
-    answer = await call(emulator, http, capable)
-    assert answer.status == 401
-    challenge = answer.headers["WWW-Authenticate"]
+    response = await call(emulator, http, capable)
+    assert response.status == 401
+    challenge = response.headers["WWW-Authenticate"]
     assert 'error="insufficient_claims"' in challenge
     demanded = json.loads(base64.b64decode(challenge.partition('claims="')[2].partition('"')[0]))
     assert set(demanded["access_token"]["nbf"]) == {"essential", "value"}
@@ -87,10 +87,10 @@ async def test_rejected_tokens_get_no_reason(emulator: Emulator, http: aiohttp.C
     """Every token issued so far is refused, without a demand; the next one is good."""
     token = await ask(emulator, http, None)
     emulator.access_evaluation.reject_tokens()
-    answer = await call(emulator, http, token)
+    response = await call(emulator, http, token)
 
-    assert answer.status == 401
-    assert "claims" not in answer.headers["WWW-Authenticate"]
+    assert response.status == 401
+    assert "claims" not in response.headers["WWW-Authenticate"]
     assert (await call(emulator, http, await ask(emulator, http, None))).status == 200
 
 

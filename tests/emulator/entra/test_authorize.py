@@ -38,14 +38,14 @@ def claims_of(token: str) -> dict[str, Any]:
 
 async def test_code_brings_tokens_for_the_person(emulator: Emulator, party: RelyingParty) -> None:
     """The code is redeemed for an access token, a refresh token and client_info of the user who signed in."""
-    answer = await party.authorize(client_info="1")
-    assert list(answer) == ["code", "client_info", "state", "session_state"]
-    assert answer["state"] == "state &=?#é"
-    body = await party.tokens(party.code_form(answer["code"], client_info="1"))
+    response = await party.authorize(client_info="1")
+    assert list(response) == ["code", "client_info", "state", "session_state"]
+    assert response["state"] == "state &=?#é"
+    body = await party.tokens(party.code_form(response["code"], client_info="1"))
 
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 3599)
     assert {"User.Read", "openid", "profile"} <= set(body["scope"].split())
-    assert body["client_info"] == answer["client_info"]
+    assert body["client_info"] == response["client_info"]
     claims = claims_of(body["access_token"])
     assert (claims["aud"], claims["idtyp"], claims["appidacr"]) == (GRAPH_APP_ID, "user", "0")
     assert (claims["upn"], claims["oid"]) == ("ada@contoso.com", emulator.user.id)
@@ -89,7 +89,7 @@ async def test_me_answers_the_token_of_a_person(
 
 
 async def test_fragment_and_query_modes(party: RelyingParty, emulator: Emulator) -> None:
-    """The answer comes in the query, or in the fragment when asked for; a bare host gets its slash."""
+    """The response comes in the query, or in the fragment when asked for; a bare host gets its slash."""
     await party.authorize(response_mode="query")
     assert emulator.browser.address.startswith("http://localhost:8400/?code=")
     await party.authorize(response_mode="fragment")
@@ -97,7 +97,7 @@ async def test_fragment_and_query_modes(party: RelyingParty, emulator: Emulator)
 
 
 async def test_form_post_reaches_the_app(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """In form_post mode the page posts the answer to the app by itself, and nothing of it is in a URL."""
+    """In form_post mode the page posts the response to the app by itself, and nothing of it is in a URL."""
     received: dict[str, Any] = {}
 
     async def receive(request: web.Request) -> web.Response:
@@ -276,14 +276,14 @@ async def test_consent_is_asked_once_and_can_be_declined(emulator: Emulator, htt
     party = RelyingParty(emulator, http, app)
     url = party.authorize_url(scope="Mail.Read offline_access")
     await emulator.browser.sign_in(url, decline=True)
-    answer = party.answer()
-    assert (answer["error"], code_of(answer), answer["state"]) == ("access_denied", 65004, "state &=?#é")
+    response = party.response()
+    assert (response["error"], code_of(response), response["state"]) == ("access_denied", 65004, "state &=?#é")
     await emulator.browser.sign_in(url)
     (page,) = [page for page in emulator.browser.pages if "Permissions requested" in page]
     assert "Mail <Sorter>" in page
     assert "Mail.Read" in page
     assert "Maintain access" in page
-    assert "code" in party.answer()
+    assert "code" in party.response()
     await emulator.browser.sign_in(url)
     assert len(emulator.browser.pages) == 1
     await party.code(scope="Mail.Read offline_access", prompt="consent")
@@ -296,14 +296,14 @@ async def test_only_an_administrator_grants_some_permissions(emulator: Emulator,
     party = RelyingParty(emulator, http, app)
     await emulator.browser.sign_in(party.authorize_url(scope="User.Read.All"), decline=True)
     assert "Need admin approval" in emulator.browser.pages[-2]
-    answer = party.answer()
-    assert (answer["error"], code_of(answer)) == ("access_denied", 90094)
+    response = party.response()
+    assert (response["error"], code_of(response)) == ("access_denied", 90094)
 
 
 async def test_cancel_on_the_first_page_is_told(emulator: Emulator, party: RelyingParty) -> None:
     """A person who cancels comes back to the app with access_denied and no code."""
     await emulator.browser.sign_in(party.authorize_url(), cancel=True)
-    assert party.answer() == {"error": "access_denied", "error_subcode": "cancel", "state": "state &=?#é"}
+    assert party.response() == {"error": "access_denied", "error_subcode": "cancel", "state": "state &=?#é"}
 
 
 async def test_browser_says_when_it_could_not_do_as_told(emulator: Emulator, party: RelyingParty) -> None:

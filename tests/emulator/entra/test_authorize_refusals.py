@@ -106,7 +106,7 @@ async def page_code(party: RelyingParty, url: str) -> int:
 
 @pytest.mark.parametrize("case", PAGES)
 async def test_what_could_be_a_trap_is_shown_as_a_page(party: RelyingParty, case: str) -> None:
-    """As long as it isn't sure who asks and where the answer goes, the browser is sent nowhere."""
+    """As long as it isn't sure who asks and where the response goes, the browser is sent nowhere."""
     changes, code = PAGES[case]
     assert await page_code(party, party.authorize_url(**changes)) == code
 
@@ -143,10 +143,10 @@ async def test_app_is_told_what_is_wrong(party: RelyingParty, case: str, mode: s
     """What is wrong with the request itself goes back to the app, with its state and in the mode it asked for."""
     changes, expected = REDIRECTS[case]
     await party.emulator.browser.sign_in(party.authorize_url(**{"response_mode": mode, **changes}))
-    answer = party.answer()
-    assert (answer["error"], code_of(answer)) == expected
-    assert answer["state"] == "state &=?#é"
-    assert "code" not in answer
+    response = party.response()
+    assert (response["error"], code_of(response)) == expected
+    assert response["state"] == "state &=?#é"
+    assert "code" not in response
     if "response_mode" not in changes:
         assert ("#" in party.emulator.browser.address) == (mode == "fragment")
 
@@ -159,8 +159,8 @@ async def test_silent_sign_in_is_refused_where_a_page_is_needed(
 
     async def silent(**changes: str | None) -> tuple[str, int]:
         await emulator.browser.sign_in(party.authorize_url(prompt="none", **changes))
-        answer = party.answer()
-        return answer["error"], code_of(answer)
+        response = party.response()
+        return response["error"], code_of(response)
 
     emulator.user.mfa_required = True
     assert await silent() == ("interaction_required", 50076)
@@ -180,7 +180,7 @@ async def test_resource_the_registration_does_not_list(emulator: Emulator, http:
     app = emulator.register_app(public_client=True, redirect_uris=["http://localhost"], delegated=["User.Read"])
     party = RelyingParty(emulator, http, app)
     await emulator.browser.sign_in(party.authorize_url(scope="https://vault.azure.net/.default"))
-    assert code_of(party.answer()) == 650057
+    assert code_of(party.response()) == 650057
 
 
 @pytest.mark.parametrize("case", REDEMPTIONS)
@@ -275,7 +275,7 @@ async def test_single_page_app_needs_pkce_and_origin(emulator: Emulator, http: a
     )
     party = RelyingParty(emulator, http, app)
     await emulator.browser.sign_in(party.authorize_url(code_challenge=None, code_challenge_method=None))
-    assert code_of(party.answer()) == 9002325
+    assert code_of(party.response()) == 9002325
     form = party.code_form(await party.code())
     origin = {"Origin": "http://localhost:8400"}
     assert await party.refusal(form) == (400, "invalid_request", 9002327)

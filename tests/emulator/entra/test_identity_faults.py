@@ -87,7 +87,7 @@ async def test_services_judge_tokens(emulator: Emulator, http: aiohttp.ClientSes
     assert await status_with(f"Bearer {token}") == 401
 
 
-async def test_fault_answers_instead_of_the_service(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_fault_replaces_the_response_of_the_service(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A status with a body of one's own, with added headers, struck after the first request and only twice."""
     fault = emulator.faults.add(
         "/*/openid-configuration",
@@ -174,7 +174,7 @@ async def test_fault_half_body(emulator: Emulator, http: aiohttp.ClientSession) 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_fault_reset(emulator: Emulator, http: aiohttp.ClientSession, when: Any) -> None:
-    """The connection is reset without an answer; the record shows the request, and no status."""
+    """The connection is reset without a response; the record shows the request, and no status."""
     emulator.faults.add("*", reset=when)
     # A POST, because aiohttp repeats an idempotent request by itself.
     with pytest.raises((aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
@@ -234,7 +234,7 @@ def test_fault_needs_one_effect(effects: dict[str, Any]) -> None:
 
 
 async def test_faults_can_be_cleared(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """Clearing removes faults that would strike for ever."""
+    """Clearing removes faults that would affect for ever."""
     fault = emulator.faults.add("*", status=500, times=None)
     for _ in range(3):
         async with http.get(configuration(emulator)) as response:

@@ -39,7 +39,7 @@ def secret_form(emulator: Emulator, **fields: str) -> dict[str, str]:
 async def post_token(
     http: aiohttp.ClientSession, emulator: Emulator, form: dict[str, str], *, path: str = "oauth2/v2.0/token", **kw: Any
 ) -> dict[str, Any]:
-    """Post the form to the tenant's token endpoint and return the answer, which must be a success."""
+    """Post the form to the tenant's token endpoint and return the response, which must be a success."""
     async with http.post(f"{emulator.authority}/{emulator.tenant_id}/{path}", data=form, **kw) as response:
         body: dict[str, Any] = await response.json()
         assert response.status == 200, body
@@ -190,8 +190,8 @@ def own_ca_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("own_ca_bundle")
 async def test_msal_signs_in_with_secret(emulator: Emulator) -> None:
     """Unmodified MSAL gets a token with a secret."""
-    answer = await anyio.to_thread.run_sync(acquire_with_msal, emulator, lambda: emulator.app.secret)
-    claims = claims_of(answer["access_token"])
+    response = await anyio.to_thread.run_sync(acquire_with_msal, emulator, lambda: emulator.app.secret)
+    claims = claims_of(response["access_token"])
     assert (claims["appid"], claims["appidacr"]) == (emulator.app.client_id, "1")
 
 
@@ -200,12 +200,12 @@ async def test_msal_signs_in_with_secret(emulator: Emulator) -> None:
 async def test_msal_signs_in_with_certificate(emulator: Emulator, form: str) -> None:
     """Unmodified MSAL gets a token with a certificate, in both of its ways to name and sign with it."""
     pfx = {"private_key_pfx_path": str(emulator.certificate_file), "passphrase": emulator.certificate_password}
-    answer = await anyio.to_thread.run_sync(
+    response = await anyio.to_thread.run_sync(
         acquire_with_msal,
         emulator,
         (lambda: pfx) if form.startswith("pfx") else (lambda: pem_with_thumbprint(emulator)),
     )
-    claims = claims_of(answer["access_token"])
+    claims = claims_of(response["access_token"])
     assert (claims["appid"], claims["appidacr"]) == (emulator.certificate_app.client_id, "2")
 
 
@@ -220,11 +220,11 @@ def acquire_with_msal(emulator: Emulator, credential: Callable[[], str | dict[st
         verify=str(emulator.ca_file),
     )
     try:
-        answer: dict[str, Any] = app.acquire_token_for_client([GRAPH])
+        response: dict[str, Any] = app.acquire_token_for_client([GRAPH])
     finally:
         app.http_client.close()
-    assert "access_token" in answer, answer
-    return answer
+    assert "access_token" in response, response
+    return response
 
 
 def pem_with_thumbprint(emulator: Emulator) -> dict[str, str]:

@@ -145,7 +145,7 @@ async def test_state_of_the_user(party: RelyingParty, emulator: Emulator) -> Non
 
 
 async def test_answer_can_ask_to_be_renewed_early(party: RelyingParty, emulator: Emulator) -> None:
-    """refresh_in is in the answer once the emulator is told how long tokens should be kept."""
+    """refresh_in is in the response once the emulator is told how long tokens should be kept."""
     token = (await party.sign_in())["refresh_token"]
     emulator.token_lifetimes.refresh_in_s = 1800
     assert (await party.tokens(party.refresh_form(token)))["refresh_in"] == 1800

@@ -40,12 +40,12 @@ def get(item_id: str, url: str, **more: Any) -> dict[str, Any]:
 
 
 async def send(graph: Service, *items: dict[str, Any], version: str = "v1.0") -> dict[str, dict[str, Any]]:
-    """Send a batch that is well-formed, and return the answers by id."""
-    answer = await graph.request("POST", f"/{version}/$batch", json={"requests": items}, headers=BEARER)
-    assert answer.status == 200, answer.body
-    answers = {each["id"]: each for each in answer.body["responses"]}
-    assert len(answers) == len(answer.body["responses"]) == len(items)
-    return answers
+    """Send a batch that is well-formed, and return the responses by id."""
+    response = await graph.request("POST", f"/{version}/$batch", json={"requests": items}, headers=BEARER)
+    assert response.status == 200, response.body
+    responses = {each["id"]: each for each in response.body["responses"]}
+    assert len(responses) == len(response.body["responses"]) == len(items)
+    return responses
 
 
 async def test_items_are_answered_like_single_requests(graph: Service) -> None:
@@ -57,20 +57,20 @@ async def test_items_are_answered_like_single_requests(graph: Service) -> None:
         "4": "/users?$top=0",
         "5": "groups/delta/nowhere",
     }
-    answers = await send(graph, *(get(item_id, url) for item_id, url in urls.items()))
+    responses = await send(graph, *(get(item_id, url) for item_id, url in urls.items()))
     for item_id, url in urls.items():
         alone = await graph.get(f"/v1.0/{url.removeprefix('/')}")
-        assert answers[item_id]["status"] == alone.status
-        assert answers[item_id]["headers"]["Content-Type"] == alone.headers["Content-Type"]
-        assert answers[item_id]["headers"].get("x-ms-resource-unit") == alone.headers.get("x-ms-resource-unit")
-        assert not {"request-id", "client-request-id", "Date"} & answers[item_id]["headers"].keys()
+        assert responses[item_id]["status"] == alone.status
+        assert responses[item_id]["headers"]["Content-Type"] == alone.headers["Content-Type"]
+        assert responses[item_id]["headers"].get("x-ms-resource-unit") == alone.headers.get("x-ms-resource-unit")
+        assert not {"request-id", "client-request-id", "Date"} & responses[item_id]["headers"].keys()
         if alone.status == 200:
-            assert answers[item_id]["body"].keys() == alone.body.keys()
-            assert answers[item_id]["body"].get("id") == alone.body.get("id")
+            assert responses[item_id]["body"].keys() == alone.body.keys()
+            assert responses[item_id]["body"].get("id") == alone.body.get("id")
         else:
-            assert answers[item_id]["body"]["error"]["code"] == alone.body["error"]["code"]
-            assert answers[item_id]["body"]["error"]["innerError"]["request-id"]
-    link = answers["2"]["body"]["@odata.nextLink"]
+            assert responses[item_id]["body"]["error"]["code"] == alone.body["error"]["code"]
+            assert responses[item_id]["body"]["error"]["innerError"]["request-id"]
+    link = responses["2"]["body"]["@odata.nextLink"]
     assert len((await graph.get(link)).body["value"]) == 2
 
 
@@ -78,27 +78,27 @@ async def test_headers_of_an_item_are_its_own(graph: Service) -> None:
     """ConsistencyLevel counts in the item only: one on the envelope helps no item."""
     advanced = "/users?$filter=endsWith(mail,'@contoso.com')&$count=true&$top=1"
     envelope = {"requests": [get("1", advanced, headers={"consistencylevel": "eventual"}), get("2", advanced)]}
-    answer = await graph.request(
+    response = await graph.request(
         "POST", "/v1.0/$batch", json=envelope, headers={**BEARER, "ConsistencyLevel": "eventual"}
     )
-    statuses = {each["id"]: each["status"] for each in answer.body["responses"]}
+    statuses = {each["id"]: each["status"] for each in response.body["responses"]}
     assert statuses == {"1": 200, "2": 400}
 
 
 async def test_version_is_the_envelopes(graph: Service) -> None:
     """Items go to the version the batch was sent to, and cannot name another one."""
-    answers = await send(graph, get("1", "users?top=1"), get("2", "v1.0/users"), version="beta")
-    assert answers["1"]["body"]["@odata.context"].startswith(f"{graph.url}/beta/")
-    assert answers["2"]["status"] == 400
+    responses = await send(graph, get("1", "users?top=1"), get("2", "v1.0/users"), version="beta")
+    assert responses["1"]["body"]["@odata.context"].startswith(f"{graph.url}/beta/")
+    assert responses["2"]["status"] == 400
 
 
 async def test_answers_come_in_another_order(graph: Service) -> None:
-    """The order of answers is never that of the requests, and the same each time."""
+    """The order of responses is never that of the requests, and the same each time."""
     items = [get(str(number), ADA) for number in range(20)]
     orders = []
     for _ in range(2):
-        answer = await graph.request("POST", "/v1.0/$batch", json={"requests": items}, headers=BEARER)
-        orders.append([each["id"] for each in answer.body["responses"]])
+        response = await graph.request("POST", "/v1.0/$batch", json={"requests": items}, headers=BEARER)
+        orders.append([each["id"] for each in response.body["responses"]])
     assert orders[0] == orders[1] != [item["id"] for item in items]
     assert sorted(orders[0], key=int) == [item["id"] for item in items]
 
@@ -106,11 +106,11 @@ async def test_answers_come_in_another_order(graph: Service) -> None:
 async def test_what_is_not_json_is_base64(graph: Service) -> None:
     """The number that …/$count answers comes as base64, and an empty answer without a body."""
     changed = {"id": "2", "method": "PATCH", "url": ADA, "headers": JSON, "body": {"city": "Turin"}}
-    answers = await send(graph, get("1", "/users/$count", headers={"ConsistencyLevel": "eventual"}), changed)
-    assert base64.b64decode(answers["1"]["body"]) == b"250"
-    assert answers["1"]["headers"]["Content-Type"].startswith("text/plain")
-    assert answers["2"]["status"] == 204
-    assert "body" not in answers["2"]
+    responses = await send(graph, get("1", "/users/$count", headers={"ConsistencyLevel": "eventual"}), changed)
+    assert base64.b64decode(responses["1"]["body"]) == b"250"
+    assert responses["1"]["headers"]["Content-Type"].startswith("text/plain")
+    assert responses["2"]["status"] == 204
+    assert "body" not in responses["2"]
     assert (await graph.get(f"/v1.0{ADA}?$select=city")).body["city"] == "Turin"
 
 
@@ -122,46 +122,46 @@ async def test_other_bodies_are_decoded_before_the_operation_sees_them(
 ) -> None:
     """A base64 body in either alphabet reaches the operation, which refuses what is not JSON as it always does."""
     item = {"id": "1", "method": "POST", "url": "/users", "headers": {"Content-Type": "image/png"}}
-    answers = await send(graph, item | {"body": body.decode()})
-    assert answers["1"]["status"] == status
+    responses = await send(graph, item | {"body": body.decode()})
+    assert responses["1"]["status"] == status
 
 
 async def test_dependent_items_run_after_what_they_need(graph: Service) -> None:
     """Items run in the order dependsOn gives, whatever order they stand in, and ids ignore the case of letters."""
     url = "/users/grace@contoso.com"
-    answers = await send(
+    responses = await send(
         graph,
         get("Read", f"{url}?$select=city", dependsOn=["CHANGE"]),
         {"id": "change", "method": "PATCH", "url": url, "headers": JSON, "body": {"city": "X"}, "dependsOn": ["make"]},
         {"id": "make", "method": "POST", "url": "users", "headers": JSON, "body": GRACE, "dependsOn": []},
     )
-    assert {key: each["status"] for key, each in answers.items()} == {"make": 201, "change": 204, "Read": 200}
-    assert answers["Read"]["body"]["city"] == "X"
+    assert {key: each["status"] for key, each in responses.items()} == {"make": 201, "change": 204, "Read": 200}
+    assert responses["Read"]["body"]["city"] == "X"
 
 
 async def test_failure_passes_on_to_those_that_depend(graph: Service) -> None:
     """Who depends on a failed item is 424 without having run, and so is who depends on that one; others run."""
-    answers = await send(
+    responses = await send(
         graph,
         get("1", "/users/nobody@contoso.com"),
         {"id": "2", "method": "DELETE", "url": ADA, "dependsOn": ["1", "4"]},
         get("3", "/users", dependsOn=["2"]),
         get("4", ADA),
     )
-    assert {key: each["status"] for key, each in answers.items()} == {"1": 404, "2": 424, "3": 424, "4": 200}
-    assert answers["3"]["body"]["error"]["code"] == "FailedDependency"
+    assert {key: each["status"] for key, each in responses.items()} == {"1": 404, "2": 424, "3": 424, "4": 200}
+    assert responses["3"]["body"]["error"]["code"] == "FailedDependency"
     assert (await graph.get(f"/v1.0{ADA}")).status == 200
 
 
 async def test_each_item_is_charged_by_itself(graph: Service) -> None:
     """The items over the limit are 429 with a Retry-After of their own; the batch itself is free and 200."""
     graph.throttle.limit(requests=3, per_s=30)
-    answers = await send(graph, *(get(str(number), ADA) for number in range(5)))
-    statuses = [answers[str(number)]["status"] for number in range(5)]
+    responses = await send(graph, *(get(str(number), ADA) for number in range(5)))
+    statuses = [responses[str(number)]["status"] for number in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
-    waits = [answers[item_id]["headers"]["Retry-After"] for item_id in ("3", "4")]
+    waits = [responses[item_id]["headers"]["Retry-After"] for item_id in ("3", "4")]
     assert waits == ["20", "30"]
-    assert answers["3"]["body"]["error"]["code"] == "TooManyRequests"
+    assert responses["3"]["body"]["error"]["code"] == "TooManyRequests"
     graph.clock.move(30)
     assert (await send(graph, get("1", ADA)))["1"]["status"] == 200
 
@@ -169,8 +169,8 @@ async def test_each_item_is_charged_by_itself(graph: Service) -> None:
 async def test_batch_needs_a_token_and_items_their_roles(graph: Service) -> None:
     """Without a valid token the batch is 401; what the token does not allow is 403 for the item alone."""
     graph.roles = frozenset({"Group.Read.All"})
-    answers = await send(graph, get("1", "/groups?$top=1"), get("2", ADA))
-    assert (answers["1"]["status"], answers["2"]["status"]) == (200, 403)
+    responses = await send(graph, get("1", "/groups?$top=1"), get("2", ADA))
+    assert (responses["1"]["status"], responses["2"]["status"]) == (200, 403)
     graph.refusal = "Access token has expired or is not yet valid."
     refused = await graph.request("POST", "/v1.0/$batch", json={"requests": [get("1", ADA)]}, headers=BEARER)
     assert (refused.status, refused.body["error"]["code"]) == (401, "InvalidAuthenticationToken")
@@ -214,11 +214,11 @@ WRITE = {"id": "1", "method": "POST", "url": "/users", "headers": JSON, "body": 
 async def test_malformed_batch_is_refused_whole(graph: Service, requests: list[dict[str, Any]], message: str) -> None:
     """One mistake is a 400 for the batch that names it, and no item runs."""
     valid = {"id": "ok", "method": "DELETE", "url": ADA}
-    answer = await graph.request(
+    response = await graph.request(
         "POST", "/v1.0/$batch", json={"requests": [valid, *requests] if requests else []}, headers=BEARER
     )
-    assert (answer.status, answer.body["error"]["code"]) == (400, "BadRequest")
-    assert message in answer.body["error"]["message"]
+    assert (response.status, response.body["error"]["code"]) == (400, "BadRequest")
+    assert message in response.body["error"]["message"]
     assert (await graph.get(f"/v1.0{ADA}")).status == 200
 
 
@@ -245,8 +245,8 @@ async def test_large_batch_under_the_limit_is_served(graph: Service) -> None:
     """A batch of just under 4 MB runs."""
     large = {"id": "1", "method": "POST", "url": "/users", "headers": JSON, "body": {"displayName": "x" * 4_000_000}}
     body = BytesIO(json.dumps({"requests": [large, get("2", ADA)]}).encode())
-    answer = await graph.request("POST", "/v1.0/$batch", data=body, headers=BEARER | JSON)
-    assert {each["id"]: each["status"] for each in answer.body["responses"]} == {"1": 400, "2": 200}
+    response = await graph.request("POST", "/v1.0/$batch", data=body, headers=BEARER | JSON)
+    assert {each["id"]: each["status"] for each in response.body["responses"]} == {"1": 400, "2": 200}
 
 
 @asynccontextmanager
@@ -262,15 +262,15 @@ async def signed_in(emulator: Emulator, http: aiohttp.ClientSession) -> AsyncIte
         headers = {"Authorization": f"Bearer {(await response.json())['access_token']}"}
 
     async def post(*items: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        async with http.post(f"{emulator.graph_url}/v1.0/$batch", json={"requests": items}, headers=headers) as answer:
-            assert answer.status == 200
-            return {each["id"]: each for each in (await answer.json())["responses"]}
+        async with http.post(f"{emulator.graph_url}/v1.0/$batch", json={"requests": items}, headers=headers) as reply:
+            assert reply.status == 200
+            return {each["id"]: each for each in (await reply.json())["responses"]}
 
     yield post
 
 
 async def test_faults_strike_single_items(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """A fault on a path strikes the item with that path, in the shape a single request gets, and no other item."""
+    """A fault on a path affects the item with that path, in the shape a single request gets, and no other item."""
     faults = [
         emulator.faults.add("/v1.0/users/*", status=503, headers={"Retry-After": "7"}),
         emulator.faults.add("/v1.0/users/*", throttle=2.5),
@@ -279,20 +279,20 @@ async def test_faults_strike_single_items(emulator: Emulator, http: aiohttp.Clie
         emulator.faults.add("/v1.0/users/*", status=200, body=b'{"cut', headers={"Content-Type": "application/json"}),
     ]
     async with signed_in(emulator, http) as batch:
-        answers = await batch(get("0", "/groups?$top=1"), *(get(str(number), ADA) for number in range(1, 7)))
-    assert [answers[str(number)]["status"] for number in range(7)] == [200, 503, 429, 200, 200, 200, 200]
-    assert answers["1"]["headers"]["Retry-After"] == "7"
-    assert answers["1"]["body"]["error"]["code"] == "serviceNotAvailable"
-    assert answers["2"]["headers"]["Retry-After"] == "2.5"
-    assert base64.b64decode(answers["3"]["body"]).startswith(b"<!DOCTYPE html>")
-    assert "body" not in answers["4"]
-    assert base64.b64decode(answers["5"]["body"]) == b'{"cut'
-    assert answers["6"]["body"]["displayName"] == "Ada Lovelace"
+        responses = await batch(get("0", "/groups?$top=1"), *(get(str(number), ADA) for number in range(1, 7)))
+    assert [responses[str(number)]["status"] for number in range(7)] == [200, 503, 429, 200, 200, 200, 200]
+    assert responses["1"]["headers"]["Retry-After"] == "7"
+    assert responses["1"]["body"]["error"]["code"] == "serviceNotAvailable"
+    assert responses["2"]["headers"]["Retry-After"] == "2.5"
+    assert base64.b64decode(responses["3"]["body"]).startswith(b"<!DOCTYPE html>")
+    assert "body" not in responses["4"]
+    assert base64.b64decode(responses["5"]["body"]) == b'{"cut'
+    assert responses["6"]["body"]["displayName"] == "Ada Lovelace"
     assert [fault.hits for fault in faults] == [1] * 5
 
 
 async def test_fault_that_cuts_passes_items_by(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """A reset or half a body cannot strike an item: it waits, uncounted, for a request of that path."""
+    """A reset or half a body cannot affect an item: it waits, uncounted, for a request of that path."""
     faults = [emulator.faults.add("/v1.0/users/*", reset="after"), emulator.faults.add("/v1.0/users/*", half_body=True)]
     async with signed_in(emulator, http) as batch:
         assert (await batch(get("1", ADA)))["1"]["status"] == 200
@@ -309,18 +309,18 @@ async def test_delayed_item_delays_no_other(emulator: Emulator, http: aiohttp.Cl
     """Items run at the same time: two that take a minute take a minute together."""
     fault = emulator.faults.add("/v1.0/users/*", times=2, delay_s=60)
     started = emulator.clock.now()
-    answers: dict[str, dict[str, Any]] = {}
+    responses: dict[str, dict[str, Any]] = {}
     async with signed_in(emulator, http) as batch, anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            answers.update(await batch(get("1", ADA), get("2", ADA), get("3", ADA)))
+            responses.update(await batch(get("1", ADA), get("2", ADA), get("3", ADA)))
 
         tasks.start_soon(run)
         (envelope,) = await emulator.requests.wait_for(path=r"/v1.0/\$batch")
         while fault.hits < 2:
             await anyio.lowlevel.checkpoint()
         emulator.clock.move(60)
-    assert {each["status"] for each in answers.values()} == {200}
+    assert {each["status"] for each in responses.values()} == {200}
     assert [item.status for item in envelope.items] == [200, 200, 200]
     assert 60 <= emulator.clock.now() - started < 110
 
@@ -352,8 +352,8 @@ async def test_page_delay_is_taken_once_for_a_batch() -> None:
         async with aiohttp.ClientSession(connector=connector) as client, signed_in(emulator, client) as batch:
 
             async def run() -> None:
-                answers = await batch(get("1", ADA), get("2", ADA, dependsOn=["1"]))
-                statuses.extend(each["status"] for each in answers.values())
+                responses = await batch(get("1", ADA), get("2", ADA, dependsOn=["1"]))
+                statuses.extend(each["status"] for each in responses.values())
                 done.set()
 
             done = anyio.Event()

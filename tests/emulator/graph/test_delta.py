@@ -46,13 +46,13 @@ async def read(graph: Service, link: str, **headers: str) -> Round:
     """Read a round to its end."""
     whole = Round()
     while not whole.delta_link:
-        answer = await graph.get(link, headers=headers)
-        assert answer.status == 200, answer.body
-        assert ("@odata.nextLink" in answer.body) != ("@odata.deltaLink" in answer.body)
-        whole.items += answer.body["value"]
-        whole.sizes.append(len(answer.body["value"]))
-        whole.delta_link = answer.body.get("@odata.deltaLink", "")
-        link = answer.body.get("@odata.nextLink", "")
+        response = await graph.get(link, headers=headers)
+        assert response.status == 200, response.body
+        assert ("@odata.nextLink" in response.body) != ("@odata.deltaLink" in response.body)
+        whole.items += response.body["value"]
+        whole.sizes.append(len(response.body["value"]))
+        whole.delta_link = response.body.get("@odata.deltaLink", "")
+        link = response.body.get("@odata.nextLink", "")
         whole.next_links += [link] if link else []
     return whole
 
@@ -77,9 +77,9 @@ async def test_first_round_tells_everybody(graph: Service) -> None:
 @pytest.mark.parametrize("name", ["delta", "delta()", "microsoft.graph.delta", "microsoft.graph.delta()"])
 async def test_function_goes_by_each_of_its_names(graph: Service, name: str) -> None:
     """The function is found by its short and its full name, with and without parentheses."""
-    answer = await graph.get(f"/v1.0/groups/{name}")
-    assert len(answer.body["value"]) == 20
-    assert answer.body["@odata.context"] == f"{graph.url}/v1.0/$metadata#groups"
+    response = await graph.get(f"/v1.0/groups/{name}")
+    assert len(response.body["value"]) == 20
+    assert response.body["@odata.context"] == f"{graph.url}/v1.0/$metadata#groups"
 
 
 async def test_changes_are_told_once(graph: Service) -> None:
@@ -307,9 +307,9 @@ async def test_expired_tokens_are_refused(graph: Service, reset: Any, status: in
     known = await read(graph, path)
     graph.behaviour.expire_delta_tokens(reset)
     for dead in (link, known.delta_link, known.delta_link):
-        answer = await graph.get(dead)
-        assert (answer.status, answer.body["error"]["code"]) == (status, code)
-        assert ("Location" in answer.headers) == (reset == "location")
+        response = await graph.get(dead)
+        assert (response.status, response.body["error"]["code"]) == (status, code)
+        assert ("Location" in response.headers) == (reset == "location")
     if reset == "location":
         location = (await graph.get(known.delta_link)).headers["Location"]
         assert dict(URL(location).query) == {"$select": "id", "$filter": "id eq 'x' or id eq 'y'", "$deltatoken": ""}
@@ -323,8 +323,8 @@ async def test_tokens_live_seven_days(graph: Service) -> None:
     graph.clock.move(7 * DAY_S)
     renewed = await read(graph, known.delta_link)
     graph.clock.move(1)
-    answer = await graph.get(known.delta_link)
-    assert (answer.status, answer.headers["Location"]) == (410, f"{graph.url}/v1.0/users/delta?$deltatoken=")
+    response = await graph.get(known.delta_link)
+    assert (response.status, response.headers["Location"]) == (410, f"{graph.url}/v1.0/users/delta?$deltatoken=")
     assert (await graph.get(renewed.delta_link)).status == 200
     graph.behaviour.delta_token_lifetime_s = 0.5
     assert (await graph.get(renewed.delta_link)).status == 410

@@ -49,9 +49,9 @@ async def test_created_group_is_there_and_empty(graph: Service, body: dict[str, 
 )
 async def test_new_group_is_refused(graph: Service, changes: dict[str, Any], message: str) -> None:
     """A group without a required property, with one that does not exist, or of a kind nobody can create, is a 400."""
-    answer = await graph.request("POST", "/v1.0/groups", json=SECURITY | changes)
-    assert (answer.status, answer.body["error"]["code"]) == (400, "Request_BadRequest")
-    assert message in answer.body["error"]["message"]
+    response = await graph.request("POST", "/v1.0/groups", json=SECURITY | changes)
+    assert (response.status, response.body["error"]["code"]) == (400, "Request_BadRequest")
+    assert message in response.body["error"]["message"]
 
 
 async def test_changed_and_deleted_group(graph: Service) -> None:
@@ -76,8 +76,8 @@ async def test_name_taken_meanwhile_stops_a_restore(graph: Service) -> None:
     renamed = await graph.request("PATCH", f"/v1.0/users/{other}", json={"userPrincipalName": "ada@contoso.com"})
     assert renamed.status == 204
     restore = f"/v1.0/directory/deletedItems/{user_id}/restore"
-    answer = await graph.request("POST", restore)
-    assert (answer.status, answer.body["error"]["details"][0]["target"]) == (400, "userPrincipalName")
+    response = await graph.request("POST", restore)
+    assert (response.status, response.body["error"]["details"][0]["target"]) == (400, "userPrincipalName")
     assert (await graph.request("DELETE", f"/v1.0/directory/deletedItems/{user_id}")).status == 204
     assert (await graph.get(ADA)).body["id"] == other
 
@@ -97,6 +97,6 @@ async def test_writing_takes_its_role(graph: Service, method: str, path: str, ro
     assert (await graph.request("DELETE", ADA)).status == 204
     ids = {"group": graph.directory.groups.reader("id")(0), "user": graph.directory.user_id(0)}
     graph.roles = frozenset({role})
-    answer = await graph.request(method, path.format(**ids), json=SECURITY if method != "DELETE" else None)
-    assert (answer.status, answer.body["error"]["code"]) == (403, "Authorization_RequestDenied")
+    response = await graph.request(method, path.format(**ids), json=SECURITY if method != "DELETE" else None)
+    assert (response.status, response.body["error"]["code"]) == (403, "Authorization_RequestDenied")
     assert len(graph.directory.groups.selection.positions) == 20

@@ -190,6 +190,6 @@ async def test_sdk_waits_out_a_throttle(emulator: Emulator, http: aiohttp.Client
             link = page.odata_next_link
             page = await graph.users.with_url(link).get() if link else None
     assert len(set(seen)) == len(seen) == 12
-    answers = [request.status for request in emulator.requests.matching(service="graph")]
-    assert answers == [200, 200, 200, 429, 200]
+    responses = [request.status for request in emulator.requests.matching(service="graph")]
+    assert responses == [200, 200, 200, 429, 200]
     assert emulator.requests[-1].headers["retry-attempt"] == "1"

@@ -82,9 +82,9 @@ async def test_changed_link_is_refused(graph: Service, found: str, replacement: 
     """A link with another option, path, version or token than it was given with is a 400."""
     link = (await graph.get("/v1.0/users?$select=id&$top=2")).body["@odata.nextLink"]
     assert (await graph.get(link)).status == 200
-    answer = await graph.get(re.sub(found, replacement, link, count=1))
-    assert answer.status == 400
-    assert answer.body["error"]["code"] == "Request_BadRequest"
+    response = await graph.get(re.sub(found, replacement, link, count=1))
+    assert response.status == 400
+    assert response.body["error"]["code"] == "Request_BadRequest"
 
 
 async def test_another_emulators_link_is_refused(graph: Service, defender: Service) -> None:
@@ -100,8 +100,8 @@ async def test_link_expires(graph: Service) -> None:
     graph.clock.move(50)
     assert (await graph.get(link)).status == 200
     graph.clock.move(11)
-    answer = await graph.get(link)
-    assert (answer.status, answer.body["error"]["code"]) == (400, "Directory_ExpiredPageToken")
+    response = await graph.get(link)
+    assert (response.status, response.body["error"]["code"]) == (400, "Directory_ExpiredPageToken")
 
 
 async def test_advanced_query_needs_its_header_on_every_page(graph: Service) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.emulator.conftest import Answer, Service
+    from tests.emulator.conftest import Service, ServiceResponse
 
 TASK = {"planId": "xqQg5FS2LkCp935s-FIFm2QAFkHM", "title": "Water the plants"}
 
 
-async def create(graph: Service) -> Answer:
+async def create(graph: Service) -> ServiceResponse:
     """Create a task."""
     created = await graph.request("POST", "/v1.0/planner/tasks", json=TASK)
     assert created.status == 201
@@ -39,9 +39,9 @@ async def test_change_needs_the_latest_etag(graph: Service, method: str) -> None
     etags = ['W/"old"', other.body["@odata.etag"], "*", task.body["@odata.etag"].replace('"', '\\"')]
     refused: list[tuple[int, dict[str, str]]] = [(400, {}), *((412, {"If-Match": etag}) for etag in etags)]
     for status, headers in refused:
-        answer = await graph.request(method, path, headers=headers, **body)
-        assert answer.status == status
-        assert answer.body["error"]["code"] == ("preconditionFailed" if status == 412 else "Request_BadRequest")
+        response = await graph.request(method, path, headers=headers, **body)
+        assert response.status == status
+        assert response.body["error"]["code"] == ("preconditionFailed" if status == 412 else "Request_BadRequest")
     assert (await graph.get(path)).body == task.body
     done = await graph.request(method, path, headers={"If-Match": task.body["@odata.etag"]}, **body)
     assert (done.status, done.body) == (204, "")
@@ -82,9 +82,9 @@ async def test_unchanged_task_is_not_sent_again(graph: Service) -> None:
 )
 async def test_new_task_is_refused(graph: Service, body: dict[str, Any], message: str) -> None:
     """A task needs a plan and a title, and values of the right type."""
-    answer = await graph.request("POST", "/v1.0/planner/tasks", json=body)
-    assert answer.status == 400
-    assert message in answer.body["error"]["message"]
+    response = await graph.request("POST", "/v1.0/planner/tasks", json=body)
+    assert response.status == 400
+    assert message in response.body["error"]["message"]
 
 
 async def test_if_match_goes_into_the_item_of_a_batch(graph: Service) -> None:
@@ -96,8 +96,8 @@ async def test_if_match_goes_into_the_item_of_a_batch(graph: Service) -> None:
         {**item, "id": "with", "headers": {"If-Match": task.body["@odata.etag"]}},
     ]
     headers = {"Authorization": "Bearer t", "If-Match": task.body["@odata.etag"]}
-    answer = await graph.request("POST", "/v1.0/$batch", json={"requests": items}, headers=headers)
-    assert {each["id"]: each["status"] for each in answer.body["responses"]} == {"without": 400, "with": 204}
+    response = await graph.request("POST", "/v1.0/$batch", json={"requests": items}, headers=headers)
+    assert {each["id"]: each["status"] for each in response.body["responses"]} == {"without": 400, "with": 204}
 
 
 async def test_reading_and_writing_take_their_roles(graph: Service) -> None:

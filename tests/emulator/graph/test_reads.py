@@ -1,4 +1,4 @@
-"""What the emulated Graph answers to reads: objects, members, filters, counts, and the headers of every answer."""
+"""What the emulated Graph answers to reads: objects, members, filters, counts, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ async def test_user_is_read_by_id_and_name(graph: Service) -> None:
     user_id = graph.directory.user_id(0)
     keys = ("/" + user_id, "/" + user_id.upper(), "/ada@contoso.com", "/ADA%40contoso.com", "('ada@contoso.com')")
     for key in keys:
-        answer = await graph.get(f"/v1.0/users{key}")
-        assert answer.status == 200
-        assert answer.body.pop("@odata.context") == f"{graph.url}/v1.0/$metadata#users/$entity"
-        assert answer.body.keys() == DEFAULT_PROPERTIES
-        assert answer.body["id"] == user_id
+        response = await graph.get(f"/v1.0/users{key}")
+        assert response.status == 200
+        assert response.body.pop("@odata.context") == f"{graph.url}/v1.0/$metadata#users/$entity"
+        assert response.body.keys() == DEFAULT_PROPERTIES
+        assert response.body["id"] == user_id
 
 
 async def test_guest_and_apostrophe_names_are_keys(graph: Service) -> None:
@@ -61,9 +61,9 @@ async def test_guest_and_apostrophe_names_are_keys(graph: Service) -> None:
 
 async def test_select_names_what_comes_back(graph: Service) -> None:
     """$select gives exactly its properties, in its order, and says so in the context; unselected ones never come."""
-    answer = await graph.get("/v1.0/users/ada@contoso.com?$select=userType,id,accountEnabled")
-    assert list(answer.body) == ["@odata.context", "userType", "id", "accountEnabled"]
-    assert answer.body["@odata.context"].endswith("/v1.0/$metadata#users(userType,id,accountEnabled)/$entity")
+    response = await graph.get("/v1.0/users/ada@contoso.com?$select=userType,id,accountEnabled")
+    assert list(response.body) == ["@odata.context", "userType", "id", "accountEnabled"]
+    assert response.body["@odata.context"].endswith("/v1.0/$metadata#users(userType,id,accountEnabled)/$entity")
     page = await graph.get("/v1.0/users?$select=id&$top=1")
     assert page.body["@odata.context"].endswith("/v1.0/$metadata#users(id)")
     assert page.body["value"] == [{"id": graph.directory.user_id(0)}]
@@ -71,10 +71,10 @@ async def test_select_names_what_comes_back(graph: Service) -> None:
 
 async def test_beta_works_without_dollar_signs(graph: Service) -> None:
     """Beta serves the same directory under its own version, and reads options without their $."""
-    answer = await graph.get("/beta/users?select=id&top=1")
-    assert answer.body["value"] == [{"id": graph.directory.user_id(0)}]
-    assert answer.body["@odata.context"].startswith(f"{graph.url}/beta/")
-    assert answer.body["@odata.nextLink"].startswith(f"{graph.url}/beta/users?$select=id&$top=1&$skiptoken=")
+    response = await graph.get("/beta/users?select=id&top=1")
+    assert response.body["value"] == [{"id": graph.directory.user_id(0)}]
+    assert response.body["@odata.context"].startswith(f"{graph.url}/beta/")
+    assert response.body["@odata.nextLink"].startswith(f"{graph.url}/beta/users?$select=id&$top=1&$skiptoken=")
     assert (await graph.get("/v1.0/users?select=id")).status == 400
 
 
@@ -102,25 +102,25 @@ async def test_members_that_may_not_be_read_are_type_and_id(graph: Service, role
 async def test_members_tell_their_type(graph: Service) -> None:
     """A group's members are directory objects, so each says that it is a user; the user sees the group, too."""
     group = (await graph.get("/v1.0/groups?$top=2")).body["value"][1]
-    answer = await graph.get(f"/v1.0/groups/{group['id']}/members?$select=id")
-    assert answer.body["@odata.context"].endswith("/v1.0/$metadata#directoryObjects(id)")
-    assert answer.body["value"]
-    for member in answer.body["value"]:
+    response = await graph.get(f"/v1.0/groups/{group['id']}/members?$select=id")
+    assert response.body["@odata.context"].endswith("/v1.0/$metadata#directoryObjects(id)")
+    assert response.body["value"]
+    for member in response.body["value"]:
         assert member.keys() == {"@odata.type", "id"}
         assert member["@odata.type"] == "#microsoft.graph.user"
         groups = (await graph.get(f"/v1.0/users/{member['id']}/memberOf?$select=id")).body["value"]
         assert {"@odata.type": "#microsoft.graph.group", "id": group["id"]} in groups
     count = await graph.get(f"/v1.0/groups/{group['id']}/members/$count", eventual=True)
-    assert count.body == str(len(answer.body["value"]))
+    assert count.body == str(len(response.body["value"]))
 
 
 async def test_a_group_can_be_empty(graph: Service) -> None:
     """A group without members answers an empty page without a link."""
     empty = graph.directory.groups.reader("id")(2)
-    answer = await graph.get(f"/v1.0/groups/{empty}/members")
-    assert answer.status == 200
-    assert answer.body["value"] == []
-    assert "@odata.nextLink" not in answer.body
+    response = await graph.get(f"/v1.0/groups/{empty}/members")
+    assert response.status == 200
+    assert response.body["value"] == []
+    assert "@odata.nextLink" not in response.body
 
 
 async def test_me_is_the_signed_in_user(graph: Service) -> None:
@@ -182,9 +182,9 @@ async def test_advanced_filter_needs_header_and_count(
     count = await graph.get(f"/v1.0/users/$count?$filter={quote(text)}", eventual=True)
     assert count.body == str(len(expected))
     for bare, eventual in ((path, False), (path, True), (f"{path}&$count=true", False)):
-        answer = await graph.get(bare, eventual=eventual)
-        assert answer.status == 400
-        assert answer.body["error"]["code"] == "Request_UnsupportedQuery"
+        response = await graph.get(bare, eventual=eventual)
+        assert response.status == 400
+        assert response.body["error"]["code"] == "Request_UnsupportedQuery"
 
 
 async def test_filter_by_unique_name_finds_one(graph: Service) -> None:
@@ -211,17 +211,17 @@ async def test_count_without_header_is_silently_ignored(graph: Service) -> None:
 
 
 async def test_every_answer_carries_the_usual_headers(graph: Service) -> None:
-    """Success or not, an answer has both ids, the emulator's date, diagnostics and OData's version."""
+    """Success or not, a response has both ids, the emulator's date, diagnostics and OData's version."""
     graph.clock.move(86_400)
     for path, status in (("/v1.0/users", 200), ("/v1.0/nowhere", 400)):
-        answer = await graph.get(path, headers={"client-request-id": "mine"})
-        assert answer.status == status
-        assert answer.headers["client-request-id"] == "mine"
-        assert str(uuid.UUID(answer.headers["request-id"])) == answer.headers["request-id"]
-        assert abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - graph.clock.now()) < 5
-        assert "ServerInfo" in json.loads(answer.headers["x-ms-ags-diagnostic"])
-        assert answer.headers["OData-Version"] == "4.0"
-        assert answer.headers["Content-Type"] == (
+        response = await graph.get(path, headers={"client-request-id": "mine"})
+        assert response.status == status
+        assert response.headers["client-request-id"] == "mine"
+        assert str(uuid.UUID(response.headers["request-id"])) == response.headers["request-id"]
+        assert abs(parsedate_to_datetime(response.headers["Date"]).timestamp() - graph.clock.now()) < 5
+        assert "ServerInfo" in json.loads(response.headers["x-ms-ags-diagnostic"])
+        assert response.headers["OData-Version"] == "4.0"
+        assert response.headers["Content-Type"] == (
             "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
         )
     copied = await graph.get("/v1.0/users?$top=1")
@@ -243,8 +243,8 @@ async def test_every_answer_carries_the_usual_headers(graph: Service) -> None:
 )
 async def test_answers_tell_their_cost(graph: Service, path: str, units: int) -> None:
     """x-ms-resource-unit is what Microsoft's table charges: less with $select or a small $top, never below 1."""
-    answer = await graph.get(path.replace("GROUP", graph.directory.groups.reader("id")(0)))
-    assert answer.headers["x-ms-resource-unit"] == str(units)
+    response = await graph.get(path.replace("GROUP", graph.directory.groups.reader("id")(0)))
+    assert response.headers["x-ms-resource-unit"] == str(units)
 
 
 async def test_a_long_search_lets_others_run(

@@ -71,14 +71,14 @@ NOBODY = "b9b7a4b4-5d0c-4f0e-9a51-6b0f3a0c1d2e"
 )
 async def test_request_is_refused(graph: Service, path: str, status: int, code: str, message: str) -> None:
     """Unknown paths, objects and options are refused with Graph's status, code and words, and an error body."""
-    answer = await graph.get(path)
-    error = answer.body["error"]
-    assert (answer.status, error["code"]) == (status, code)
+    response = await graph.get(path)
+    error = response.body["error"]
+    assert (response.status, error["code"]) == (status, code)
     assert message in error["message"]
     assert error["innerError"].keys() == {"date", "request-id", "client-request-id"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", error["innerError"]["date"])
-    assert error["innerError"]["request-id"] == answer.headers["request-id"]
-    assert error["innerError"]["client-request-id"] == answer.headers["client-request-id"]
+    assert error["innerError"]["request-id"] == response.headers["request-id"]
+    assert error["innerError"]["client-request-id"] == response.headers["client-request-id"]
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ async def test_request_is_refused(graph: Service, path: str, status: int, code: 
 )
 async def test_filter_is_refused(graph: Service, text: str, code: str, message: str) -> None:
     """A filter that is none, or that the directory has no index for, is a 400 that names the cause."""
-    answer = await graph.get(f"/v1.0/users?$filter={quote(text)}")
-    assert (answer.status, answer.body["error"]["code"]) == (400, code)
-    assert message in answer.body["error"]["message"]
+    response = await graph.get(f"/v1.0/users?$filter={quote(text)}")
+    assert (response.status, response.body["error"]["code"]) == (400, code)
+    assert message in response.body["error"]["message"]
 
 
 async def test_header_without_count_is_named(graph: Service) -> None:
     """With the header but without $count=true, the message says what to add."""
-    answer = await graph.get("/v1.0/users?$filter=mail ne 'a'", eventual=True)
-    assert "Try adding $count=true query parameter" in answer.body["error"]["message"]
+    response = await graph.get("/v1.0/users?$filter=mail ne 'a'", eventual=True)
+    assert "Try adding $count=true query parameter" in response.body["error"]["message"]
 
 
 async def test_members_are_filtered_in_advanced_queries_only(graph: Service) -> None:
@@ -143,17 +143,17 @@ async def test_members_are_filtered_in_advanced_queries_only(graph: Service) -> 
 
 async def test_search_is_not_served(graph: Service) -> None:
     """$search with its header is valid on Microsoft's side, and refused with words that say whose limit it is."""
-    answer = await graph.get('/v1.0/users?$search="displayName:Ada"', eventual=True)
-    assert answer.body["error"]["message"] == "'$search' is not supported by this emulator."
+    response = await graph.get('/v1.0/users?$search="displayName:Ada"', eventual=True)
+    assert response.body["error"]["message"] == "'$search' is not supported by this emulator."
 
 
 async def test_bad_token_is_401(graph: Service) -> None:
     """Without a good token nothing but 401 comes, with the reason and a challenge; Graph's audiences are asked for."""
     graph.refusal = "Access token has expired or is not yet valid."
-    answer = await graph.get("/v1.0/nowhere")
-    assert (answer.status, answer.body["error"]["code"]) == (401, "InvalidAuthenticationToken")
-    assert answer.body["error"]["message"] == graph.refusal
-    assert answer.headers["WWW-Authenticate"].startswith('Bearer realm=""')
+    response = await graph.get("/v1.0/nowhere")
+    assert (response.status, response.body["error"]["code"]) == (401, "InvalidAuthenticationToken")
+    assert response.body["error"]["message"] == graph.refusal
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm=""')
     assert set(graph.audiences) == {
         "https://graph.microsoft.com",
         "https://graph.microsoft.com/",
@@ -180,9 +180,9 @@ async def test_operation_needs_a_role(graph: Service, method: str, path: str, ro
     everything |= {f"{kind}.{verb}.All" for kind in ("Group", "GroupMember") for verb in ("Read", "ReadWrite")}
     body = {"city": "Turin"} if method == "PATCH" else None
     graph.roles = everything - roles - {role.replace("Read.", "ReadWrite.") for role in roles}
-    answer = await graph.request(method, path, json=body)
-    assert (answer.status, answer.body["error"]["code"]) == (403, "Authorization_RequestDenied")
-    assert answer.body["error"]["message"] == "Insufficient privileges to complete the operation."
+    response = await graph.request(method, path, json=body)
+    assert (response.status, response.body["error"]["code"]) == (403, "Authorization_RequestDenied")
+    assert response.body["error"]["message"] == "Insufficient privileges to complete the operation."
     for role in roles:
         graph.roles = {role}
         assert (await graph.request(method, path, json=body)).status in (200, 204)
@@ -199,8 +199,8 @@ async def test_operation_needs_a_role(graph: Service, method: str, path: str, ro
 )
 async def test_other_methods_are_405(graph: Service, method: str, path: str, allowed: str) -> None:
     """A method the resource does not know is a 405 that lists those it knows."""
-    answer = await graph.request(method, f"/v1.0/{path}")
-    assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+    response = await graph.request(method, f"/v1.0/{path}")
+    assert (response.status, response.headers["Allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("target", ["/v1.0/users?$filter=displayName eq 'Ada'", "/v1.0/us ers", "/v1.0/users/zoë"])

@@ -59,7 +59,7 @@ async def test_records_are_about_the_tenants_people(graph: Service) -> None:
     ],
 )
 async def test_each_takes_its_permission(graph: Service, roles: set[str], allowed: set[str]) -> None:
-    """Without the documented permissions, all of them where there are two, the answer is 403."""
+    """Without the documented permissions, all of them where there are two, the response is 403."""
     graph.roles = roles
     statuses = {path: (await graph.get(path)).status for path in (SIGN_INS, RISKY_USERS, POLICIES)}
     assert statuses == {path: 200 if path in allowed else 403 for path in statuses}
@@ -67,11 +67,11 @@ async def test_each_takes_its_permission(graph: Service, roles: set[str], allowe
 
 
 async def test_hunting_finds_people_devices_and_alerts(graph: Service) -> None:
-    """Names in the answer are lower case, as Graph's are; those in the body are case-sensitive."""
+    """Names in the response are lower case, as Graph's are; those in the body are case-sensitive."""
     query = "IdentityInfo | where AccountUpn == 'ada@contoso.com' | project AccountObjectId, AccountUpn"
-    answer = await graph.request("POST", HUNT, json={"Query": query, "Timespan": "P30D"})
-    assert answer.body["schema"][1] == {"name": "AccountUpn", "type": "String"}
-    (row,) = answer.body["results"]
+    response = await graph.request("POST", HUNT, json={"Query": query, "Timespan": "P30D"})
+    assert response.body["schema"][1] == {"name": "AccountUpn", "type": "String"}
+    (row,) = response.body["results"]
     assert row == {"AccountObjectId": graph.directory.user_id(0), "AccountUpn": "ada@contoso.com"}
     for body in ({"query": query}, {}, {"Query": 1}, {"Query": query, "Span": 1}, {"Query": "Nowhere"}):
         assert (await graph.request("POST", HUNT, json=body)).status == 400
@@ -83,10 +83,10 @@ async def test_identity_protection_is_one_a_second_for_all_apps_together(graph: 
     graph.throttle.documented()
     assert (await graph.get(RISKY_USERS)).status == 200
     graph.claims = {"appid": "app-2"}
-    answer = await graph.get(POLICIES)
-    assert (answer.status, answer.body["error"]["code"]) == (429, "TooManyRequests")
-    assert "Retry-After" not in answer.headers
-    assert answer.headers["x-ms-throttle-scope"].startswith("Tenant/ReadWrite/app-2/")
+    response = await graph.get(POLICIES)
+    assert (response.status, response.body["error"]["code"]) == (429, "TooManyRequests")
+    assert "Retry-After" not in response.headers
+    assert response.headers["x-ms-throttle-scope"].startswith("Tenant/ReadWrite/app-2/")
     graph.clock.move(2)
     assert (await graph.get(POLICIES)).status == 200
 
@@ -99,7 +99,7 @@ async def test_lanes_do_not_wait_for_each_other(graph: Service) -> None:
     assert (await graph.get("/v1.0/users?$top=1")).status == 200
     graph.hunting.running_s = 100
     hunts = [await graph.request("POST", HUNT, json={"Query": "DeviceInfo | count"}) for _ in range(2)]
-    assert [answer.status for answer in hunts] == [200, 429]
+    assert [response.status for response in hunts] == [200, 429]
     assert hunts[1].headers["x-ms-throttle-information"] == "CPULimitExceeded"
 
 
@@ -107,10 +107,10 @@ async def test_writes_have_a_limit_of_their_own(graph: Service) -> None:
     """An app that wrote too much may still read, and is told that it was the writes."""
     graph.throttle.limit(2, per_s=100, service="graph", by="write")
     path = "/v1.0/users/ada@contoso.com"
-    answers = [await graph.request("PATCH", path, json={"city": "Paris"}) for _ in range(3)]
-    assert [answer.status for answer in answers] == [204, 204, 429]
-    assert answers[2].headers["x-ms-throttle-information"] == "WriteLimitExceeded"
-    assert answers[2].headers["x-ms-throttle-scope"].startswith("Tenant_Application/Write/app-1/")
+    responses = [await graph.request("PATCH", path, json={"city": "Paris"}) for _ in range(3)]
+    assert [response.status for response in responses] == [204, 204, 429]
+    assert responses[2].headers["x-ms-throttle-information"] == "WriteLimitExceeded"
+    assert responses[2].headers["x-ms-throttle-scope"].startswith("Tenant_Application/Write/app-1/")
     assert (await graph.get(f"{path}?$select=city")).body["city"] == "Paris"
 
 
@@ -119,5 +119,5 @@ async def test_page_of_a_large_tenants_sign_ins(
 ) -> None:
     """The sign-ins of a million users cost no more than the page that is read."""
     async with serve_graph(1_000_000) as graph:
-        answer = await graph.get(f"{SIGN_INS}?$top=1000")
-        assert len(answer.body["value"]) == 1000
+        response = await graph.get(f"{SIGN_INS}?$top=1000")
+        assert len(response.body["value"]) == 1000

@@ -29,14 +29,14 @@ async def test_over_the_limit_is_429_until_the_time_is_up(graph: Service) -> Non
     """The request over the limit is told how long to wait; that long later one passes, and only one."""
     graph.throttle.limit(requests=5, per_s=50)
     assert [(await graph.get("/v1.0/users?$top=1")).status for _ in range(6)] == [200] * 5 + [429]
-    answer = await graph.get("/v1.0/users")
-    error = answer.body["error"]
+    response = await graph.get("/v1.0/users")
+    error = response.body["error"]
     assert (error["code"], error["message"]) == ("TooManyRequests", "Please retry again later.")
     assert error["innerError"].keys() == {"code", "date", "message", "request-id", "client-request-id", "status"}
     assert (error["innerError"]["code"], error["innerError"]["status"]) == ("429", "429")
-    assert answer.headers["x-ms-throttle-scope"].startswith("Tenant_Application/ReadWrite/app-1/")
-    assert answer.headers["x-ms-throttle-information"] == "ResourceUnitLimitExceeded"
-    assert answer.headers["Retry-After"] == "30"  # one token takes 10 seconds, and the two refusals cost one each
+    assert response.headers["x-ms-throttle-scope"].startswith("Tenant_Application/ReadWrite/app-1/")
+    assert response.headers["x-ms-throttle-information"] == "ResourceUnitLimitExceeded"
+    assert response.headers["Retry-After"] == "30"  # one token takes 10 seconds, and the two refusals cost one each
     graph.clock.move(29)
     assert (await graph.get("/v1.0/users?$top=1")).status == 429
     graph.clock.move(11)
@@ -134,10 +134,10 @@ def test_bucket_keeps_its_promise(requests: int, per_s: float, waits: list[float
     started = clock.monotonic()
     for passed, wait in enumerate(waits, start=1):
         clock.move(wait)
-        verdict = throttle.take("graph", "a")
-        if not verdict.allowed:
-            assert verdict.retry_after is not None
-            clock.move(float(verdict.retry_after))
-            verdict = throttle.take("graph", "a")
-        assert verdict.allowed
+        decision = throttle.take("graph", "a")
+        if not decision.allowed:
+            assert decision.retry_after is not None
+            clock.move(float(decision.retry_after))
+            decision = throttle.take("graph", "a")
+        assert decision.allowed
         assert passed <= requests + (clock.monotonic() - started) * requests / per_s + 1e-3

@@ -38,7 +38,7 @@ async def test_created_user_is_there(graph: Service) -> None:
 
 
 async def test_password_is_never_told(graph: Service) -> None:
-    """The password is in no answer, and cannot be selected."""
+    """The password is in no response, and cannot be selected."""
     created = await graph.request("POST", "/v1.0/users", json=GRACE)
     assert PASSWORD not in str(created.body)
     assert PASSWORD not in str((await graph.get("/v1.0/users/grace@contoso.com")).body)
@@ -52,9 +52,9 @@ async def test_password_is_never_told(graph: Service) -> None:
 async def test_new_user_needs(graph: Service, name: str) -> None:
     """A new user without one of the five required properties is a 400 that names it, and is not created."""
     body = {key: value for key, value in GRACE.items() if key != name}
-    answer = await graph.request("POST", "/v1.0/users", json=body)
-    assert answer.status == 400
-    assert answer.body["error"]["message"] == f"A value is required for property '{name}' of resource 'User'."
+    response = await graph.request("POST", "/v1.0/users", json=body)
+    assert response.status == 400
+    assert response.body["error"]["message"] == f"A value is required for property '{name}' of resource 'User'."
     assert (await graph.get("/v1.0/users/$count", eventual=True)).body == "250"
 
 
@@ -86,9 +86,9 @@ async def test_new_user_needs(graph: Service, name: str) -> None:
 )
 async def test_new_user_is_refused(graph: Service, changes: dict[str, Any], message: str) -> None:
     """Properties that do not exist, values of the wrong type, and a name that is taken are a 400."""
-    answer = await graph.request("POST", "/v1.0/users", json=GRACE | changes)
-    assert (answer.status, answer.body["error"]["code"]) == (400, "Request_BadRequest")
-    assert message in answer.body["error"]["message"]
+    response = await graph.request("POST", "/v1.0/users", json=GRACE | changes)
+    assert (response.status, response.body["error"]["code"]) == (400, "Request_BadRequest")
+    assert message in response.body["error"]["message"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
@@ -109,14 +109,14 @@ async def test_body_must_be_a_json_object(
 ) -> None:
     """A body that is no JSON object, or does not say that it is JSON, is refused before it is looked at."""
     path = "/v1.0/users" if method == "POST" else "/v1.0/users/ada@contoso.com"
-    answer = await graph.request(method, path, data=body, headers={"Content-Type": content_type})
-    assert (answer.status, answer.body["error"]["code"]) == (status, "BadRequest")
+    response = await graph.request(method, path, data=body, headers={"Content-Type": content_type})
+    assert (response.status, response.body["error"]["code"]) == (status, "BadRequest")
 
 
 async def test_changed_user_reads_as_changed(graph: Service) -> None:
     """PATCH answers 204 without a body; reads and filters see the new values, and null clears one."""
-    answer = await graph.request("PATCH", "/v1.0/users/ada@contoso.com", json={"jobTitle": "Countess", "city": None})
-    assert (answer.status, answer.body) == (204, "")
+    response = await graph.request("PATCH", "/v1.0/users/ada@contoso.com", json={"jobTitle": "Countess", "city": None})
+    assert (response.status, response.body) == (204, "")
     read = await graph.get("/v1.0/users/ada@contoso.com?$select=jobTitle,city,surname")
     assert read.body | {"jobTitle": "Countess", "city": None, "surname": "Lovelace"} == read.body
     found = await graph.items("/v1.0/users?$filter=jobTitle eq 'Countess'&$select=id")
@@ -144,8 +144,8 @@ async def test_renamed_user_answers_to_the_new_name(graph: Service) -> None:
 async def test_change_is_refused(graph: Service, changes: dict[str, Any]) -> None:
     """A change that is not valid is a 400 and changes nothing."""
     before = graph.directory.user(0)
-    answer = await graph.request("PATCH", "/v1.0/users/ada@contoso.com", json={"city": "Turin"} | changes)
-    assert answer.status == 400
+    response = await graph.request("PATCH", "/v1.0/users/ada@contoso.com", json={"city": "Turin"} | changes)
+    assert response.status == 400
     assert graph.directory.user(0) == before
 
 
@@ -155,8 +155,8 @@ async def test_deleted_user_is_gone(graph: Service) -> None:
     group = graph.directory.groups.reader("id")(0)
     assert (await graph.request("DELETE", "/v1.0/users/ada@contoso.com")).status == 204
     for method, key in (("GET", user_id), ("GET", "ada@contoso.com"), ("DELETE", user_id)):
-        answer = await graph.request(method, f"/v1.0/users/{key}")
-        assert (answer.status, answer.body["error"]["code"]) == (404, "Request_ResourceNotFound")
+        response = await graph.request(method, f"/v1.0/users/{key}")
+        assert (response.status, response.body["error"]["code"]) == (404, "Request_ResourceNotFound")
     assert (await graph.request("PATCH", f"/v1.0/users/{user_id}", json={"city": "x"})).status == 404
     assert user_id not in {user["id"] for user in await graph.items("/v1.0/users?$select=id")}
     assert (await graph.get("/v1.0/users/$count", eventual=True)).body == "249"

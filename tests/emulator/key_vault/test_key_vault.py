@@ -180,7 +180,7 @@ REFUSALS: dict[str, tuple[Callable[[Emulator], None], int, str, str | None]] = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 async def test_each_refusal_reaches_the_client(case: str, emulator: Emulator) -> None:
-    """What a vault refuses is refused with its code, and the value is not in the answer."""
+    """What a vault refuses is refused with its code, and the value is not in the response."""
     prepare, status, code, inner = REFUSALS[case]
     prepare(emulator)
     async with secret_client(emulator) as client:
@@ -229,7 +229,7 @@ async def test_nobody_may_write(emulator: Emulator) -> None:
 
 
 async def test_throttling_is_waited_out_by_the_client(emulator: Emulator) -> None:
-    """Above the limit the vault answers 429 with its code; a planted one is retried by the client itself."""
+    """Above the limit the vault answers 429 with its code; a injected one is retried by the client itself."""
     emulator.vault.set_secret("db", VALUE)
     emulator.faults.add("/secrets/db/*", after=1, throttle=0)
     async with secret_client(emulator) as client:
@@ -290,14 +290,14 @@ async def test_the_challenge_comes_before_anything_else(
     emulator.vault.set_secret("db", VALUE)
     headers = {} if authorization is None else {"Authorization": authorization}
     for path in ("/secrets/db?api-version=7.4", "/secrets/unknown", "/elsewhere"):
-        async with http.get(emulator.vault.url + path, headers=headers) as answer:
-            body = await answer.json()
-            assert (answer.status, body["error"]["code"]) == (401, "Unauthorized")
-            assert answer.headers["WWW-Authenticate"] == (
+        async with http.get(emulator.vault.url + path, headers=headers) as response:
+            body = await response.json()
+            assert (response.status, body["error"]["code"]) == (401, "Unauthorized")
+            assert response.headers["WWW-Authenticate"] == (
                 f'Bearer authorization="https://login.microsoftonline.com/{emulator.tenant_id}", '
                 'resource="https://vault.azure.net"'
             )
-            assert answer.headers["x-ms-keyvault-region"]
+            assert response.headers["x-ms-keyvault-region"]
 
 
 @pytest.mark.parametrize(
@@ -324,10 +324,10 @@ async def test_a_request_must_be_right(
     """The version is compulsory, names are checked, a link cannot be made up; case and a last slash don't matter."""
     emulator.vault.set_secret("db", VALUE)
     headers = {"Authorization": f"Bearer {await token(emulator)}", "x-ms-client-request-id": "mine"}
-    async with http.get(emulator.vault.url + path, headers=headers) as answer:
-        body = await answer.json()
-        assert (answer.status, body.get("error", {}).get("code")) == (status, code)
-        assert answer.headers["x-ms-client-request-id"] == "mine"
+    async with http.get(emulator.vault.url + path, headers=headers) as response:
+        body = await response.json()
+        assert (response.status, body.get("error", {}).get("code")) == (status, code)
+        assert response.headers["x-ms-client-request-id"] == "mine"
 
 
 async def test_the_next_link_is_absolute_and_for_its_own_list(emulator: Emulator, http: aiohttp.ClientSession) -> None:
@@ -335,13 +335,13 @@ async def test_the_next_link_is_absolute_and_for_its_own_list(emulator: Emulator
     emulator.vault.set_secret("db", VALUE)
     emulator.vault.set_secret("web", VALUE)
     headers = {"Authorization": f"Bearer {await token(emulator)}"}
-    async with http.get(f"{emulator.vault.url}/secrets?api-version=7.4&maxresults=1", headers=headers) as answer:
-        link = (await answer.json())["nextLink"]
+    async with http.get(f"{emulator.vault.url}/secrets?api-version=7.4&maxresults=1", headers=headers) as response:
+        link = (await response.json())["nextLink"]
     query = parse_qs(urlsplit(link).query)
     assert link.startswith(emulator.vault.url)
     assert (query["api-version"], query["maxresults"]) == (["7.4"], ["1"])
-    async with http.get(link, headers=headers) as answer:
-        body = await answer.json()
+    async with http.get(link, headers=headers) as response:
+        body = await response.json()
         assert ([each["id"][-3:] for each in body["value"]], body["nextLink"]) == (["web"], None)
-    async with http.get(link.replace("/secrets", "/secrets/db/versions"), headers=headers) as answer:
-        assert answer.status == 400
+    async with http.get(link.replace("/secrets", "/secrets/db/versions"), headers=headers) as response:
+        assert response.status == 400

@@ -21,7 +21,7 @@ MACHINE = {"location": "eastus", "properties": {"hardwareProfile": {"vmSize": "S
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceResponse:
     """What came back."""
 
     status: int
@@ -66,7 +66,7 @@ class Azure:
         """The path of a storage account in the first group."""
         return f"{self.subscription}/resourceGroups/rg-00000/providers/Microsoft.Storage/storageAccounts/files"
 
-    async def send(self, method: str, path: str, version: str | None = GROUPS, **options: Any) -> Answer:
+    async def send(self, method: str, path: str, version: str | None = GROUPS, **options: Any) -> ServiceResponse:
         """Send a request; a path that is a link goes out as it is."""
         options["headers"] = {"Authorization": f"Bearer {self.token}", **options.get("headers", {})}
         url = URL(path, encoded=True) if path.startswith("http") else URL(self.emulator.arm.url + path)
@@ -74,9 +74,9 @@ class Azure:
             url = url.update_query({"api-version": version})
         async with self.http.request(method, url, **options) as response:
             body = await response.json() if response.content_type == "application/json" else await response.text()
-            return Answer(response.status, response.headers, body)
+            return ServiceResponse(response.status, response.headers, body)
 
-    async def get(self, path: str, version: str | None = GROUPS, **options: Any) -> Answer:
+    async def get(self, path: str, version: str | None = GROUPS, **options: Any) -> ServiceResponse:
         """Send a GET."""
         return await self.send("GET", path, version, **options)
 

@@ -56,9 +56,9 @@ class RelyingParty:
     async def authorize(self, user: User | None = None, **changes: Any) -> dict[str, str]:
         """Sign the user in on the pages and return what came back to the redirect URI."""
         await self.emulator.browser.sign_in(self.authorize_url(**changes), user)
-        return self.answer()
+        return self.response()
 
-    def answer(self) -> dict[str, str]:
+    def response(self) -> dict[str, str]:
         """Return the fields in the browser's address bar, query or fragment, in their order."""
         address = urlsplit(self.emulator.browser.address)
         assert f"{address.scheme}://{address.netloc}" == self.redirect_uri, self.emulator.browser.pages
@@ -129,6 +129,6 @@ class RelyingParty:
         return await self.tokens(self.code_form(await self.code(user, **changes)))
 
 
-def code_of(answer: dict[str, str]) -> int:
+def code_of(response: dict[str, str]) -> int:
     """Return the number of the AADSTS code of an error that came by redirect."""
-    return int(answer["error_description"].partition(":")[0].removeprefix("AADSTS"))
+    return int(response["error_description"].partition(":")[0].removeprefix("AADSTS"))

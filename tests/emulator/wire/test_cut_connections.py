@@ -18,11 +18,11 @@ def configuration(emulator: Emulator) -> str:
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])
-async def test_an_answer_is_cut_at_a_byte(emulator: Emulator, http: aiohttp.ClientSession, size: int) -> None:
-    """The headers promise the whole answer, exactly that many bytes arrive, and the next request is answered whole."""
+async def test_a_response_is_cut_at_a_byte(emulator: Emulator, http: aiohttp.ClientSession, size: int) -> None:
+    """The headers promise the whole response, exactly that many bytes arrive, and the next response is whole."""
     async with http.get(configuration(emulator)) as response:
         whole = await response.read()
-    emulator.faults.add("*", cut_answer_after=size)
+    emulator.faults.add("*", cut_response_after=size)
     arrived = bytearray()
 
     async def read_all(response: aiohttp.ClientResponse) -> None:
@@ -38,18 +38,18 @@ async def test_an_answer_is_cut_at_a_byte(emulator: Emulator, http: aiohttp.Clie
         assert await response.read() == whole
 
 
-async def test_an_answer_shorter_than_the_cut_is_whole(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """A cut beyond the end of an answer does no more than close the connection."""
+async def test_a_response_shorter_than_the_cut_is_whole(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """A cut beyond the end of a response does no more than close the connection."""
     async with http.get(configuration(emulator)) as response:
         whole = await response.read()
-    fault = emulator.faults.add("*", cut_answer_after=len(whole) + 1)
+    fault = emulator.faults.add("*", cut_response_after=len(whole) + 1)
     async with http.get(configuration(emulator)) as response:
         assert await response.read() == whole
     assert fault.hits == 1
 
 
 async def test_a_request_is_cut_at_a_byte(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """The connection is reset while the body is on its way: the service sees nothing, the record no answer."""
+    """The connection is reset while the body is on its way: the service sees nothing, the record no response."""
     fault = emulator.faults.add("/v1.0/users", method="POST", cut_request_after=1000)
     sent: list[int] = []
     struck = anyio.Event()
@@ -82,7 +82,7 @@ async def test_a_request_shorter_than_the_cut_is_lost_all_the_same(
     assert [record.status for record in emulator.requests] == [None]
 
 
-@pytest.mark.parametrize("effect", ["cut_request_after", "cut_answer_after"])
+@pytest.mark.parametrize("effect", ["cut_request_after", "cut_response_after"])
 def test_a_cut_comes_after_no_fewer_than_no_bytes(effect: str) -> None:
     """A negative place is a mistake in the test, and so is a second effect beside a cut."""
     faults = Emulator().faults

@@ -19,17 +19,17 @@ KINDS = ["throttle", "500", "502", "503", "504", "reset_before", "reset_after", 
 
 @pytest.fixture
 def config_url(emulator: Emulator) -> str:
-    """Return a URL that anybody may read, and whose answer is JSON."""
+    """Return a URL that anybody may read, and whose response is JSON."""
     return f"{emulator.authority}/{emulator.tenant_id}/v2.0/.well-known/openid-configuration"
 
 
 async def statuses(http: aiohttp.ClientSession, url: str, count: int) -> list[int]:
     """Return what that many requests, one after the other, are answered."""
-    answers = []
+    responses = []
     for _ in range(count):
         async with http.get(url) as response:
-            answers.append(response.status)
-    return answers
+            responses.append(response.status)
+    return responses
 
 
 async def graph_headers(emulator: Emulator, http: aiohttp.ClientSession) -> dict[str, str]:
@@ -64,14 +64,14 @@ async def outcome(http: aiohttp.ClientSession, url: str) -> str:
 async def test_share_is_struck_by_chance_that_can_be_repeated(
     emulator: Emulator, http: aiohttp.ClientSession, config_url: str
 ) -> None:
-    """About the share is struck; the same seed strikes the same requests, another seed others."""
+    """About the share is affected; the same seed affects the same requests, another seed others."""
 
     async def struck(seed: int) -> list[int]:
         emulator.faults.clear()
         fault = emulator.faults.add("*", status=503, times=None, share=0.3, seed=seed)
-        answers = await statuses(http, config_url, 100)
-        assert fault.hits == answers.count(503)
-        return answers
+        responses = await statuses(http, config_url, 100)
+        assert fault.hits == responses.count(503)
+        return responses
 
     first = await struck(1)
     assert 15 <= first.count(503) <= 45
@@ -82,15 +82,15 @@ async def test_share_is_struck_by_chance_that_can_be_repeated(
 async def test_share_with_times_and_after(emulator: Emulator, http: aiohttp.ClientSession, config_url: str) -> None:
     """Chance begins after the requests that are let through, and ends with the hits there may be."""
     emulator.faults.add("*", status=503, times=3, after=20, share=0.5)
-    answers = await statuses(http, config_url, 60)
-    assert answers[:20] == [200] * 20
-    assert answers.count(503) == 3
+    responses = await statuses(http, config_url, 60)
+    assert responses[:20] == [200] * 20
+    assert responses.count(503) == 3
 
 
-async def test_mixture_strikes_with_every_kind(
+async def test_mixture_affects_with_every_kind(
     emulator: Emulator, http: aiohttp.ClientSession, config_url: str
 ) -> None:
-    """All kinds come up about equally often, each looks as it should, and the rest of the answers is good."""
+    """All kinds come up about equally often, each looks as it should, and the rest of the responses is good."""
     mix = emulator.faults.mix("*", share=0.5, seed=7, service="identity", retry_after_s=3)
     outcomes = Counter([await outcome(http, config_url) for _ in range(300)])
     assert list(mix.faults) == KINDS
@@ -104,8 +104,8 @@ async def test_mixture_strikes_with_every_kind(
     assert outcomes == Counter({**hits, "429": throttled, "reset": resets - sent_again, "good": good})
 
 
-async def test_mixture_strikes_items_of_a_batch(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """An item is struck by those of the mixture that leave the connection alone."""
+async def test_mixture_affects_items_of_a_batch(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """An item is affected by those of the mixture that leave the connection alone."""
     emulator.faults.mix(
         "/v1.0/users/*", share=1, kinds=["503", "reset_before", "wrong_json", "throttle"], retry_after_s=4
     )
@@ -113,15 +113,15 @@ async def test_mixture_strikes_items_of_a_batch(emulator: Emulator, http: aiohtt
     async with http.post(
         f"{emulator.graph_url}/v1.0/$batch", json={"requests": items}, headers=await graph_headers(emulator, http)
     ) as response:
-        answers = (await response.json())["responses"]
-    assert {answer["status"] for answer in answers} == {429, 503}
-    assert {answer["headers"].get("Retry-After") for answer in answers if answer["status"] == 429} == {"4"}
+        items = (await response.json())["responses"]
+    assert {item["status"] for item in items} == {429, 503}
+    assert {item["headers"].get("Retry-After") for item in items if item["status"] == 429} == {"4"}
 
 
 async def test_mixture_of_chosen_kinds_on_chosen_paths(
     emulator: Emulator, http: aiohttp.ClientSession, config_url: str
 ) -> None:
-    """Only the kinds asked for strike, only where they are asked to, and what else happens doesn't change chance."""
+    """Only the kinds asked for affect, only where they are asked to, and what else happens doesn't change chance."""
     mixes = []
     for disturbed in (False, True):
         emulator.faults.clear()
@@ -158,7 +158,7 @@ async def test_wrong_json_looks_whole(
 
 
 async def test_what_is_no_json_is_not_spoiled(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """An answer without JSON passes as it is."""
+    """A response without JSON passes as it is."""
     url = f"{emulator.authority}/{emulator.tenant_id}/nothing"
     async with http.get(url) as response:
         before = await response.read()
@@ -201,7 +201,7 @@ async def test_slow_body_ends_with_the_client_and_the_emulator(config_url: str, 
 async def test_skewed_clock_of_one_route(
     emulator: Emulator, http: aiohttp.ClientSession, config_url: str, seconds: float
 ) -> None:
-    """The answer is the real one, dated wrong, large or small; the next one is dated right."""
+    """The response is the real one, dated wrong, large or small; the next one is dated right."""
 
     async def ahead(url: str) -> float:
         async with http.get(url) as response:
@@ -214,8 +214,8 @@ async def test_skewed_clock_of_one_route(
         assert abs(await ahead(url)) < 5
 
 
-async def test_large_answer_is_skewed_too(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """An answer that goes out in pieces keeps the wrong date."""
+async def test_large_response_is_skewed_too(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """A response that goes out in pieces keeps the wrong date."""
     headers = await graph_headers(emulator, http)
     emulator.faults.add("/v1.0/*", skew_s=1e6)
     async with http.get(f"{emulator.graph_url}/v1.0/users?$top=200", headers=headers) as response:
@@ -275,7 +275,7 @@ async def test_crawl_through_a_mixture_loses_nothing() -> None:
         ({"slow_body_s": math.inf}, "slow_body_s and skew_s must be numbers"),
         ({"skew_s": math.nan}, "slow_body_s and skew_s must be numbers"),
         ({"skew_s": 1, "status": 500}, "A fault needs one effect"),
-        ({"skew_s": 1, "headers": {"a": "b"}}, "Added headers need an answer that is planted"),
+        ({"skew_s": 1, "headers": {"a": "b"}}, "Added headers need an injected response"),
     ],
 )
 def test_fault_that_makes_no_sense(options: dict[str, Any], message: str) -> None:
@@ -300,4 +300,4 @@ def test_mixture_that_makes_no_sense(options: dict[str, Any], message: str) -> N
     faults = Emulator().faults
     with pytest.raises(ValueError, match=message):
         faults.mix(**{"path": "*", **options})
-    assert faults._planted == []
+    assert faults._injected == []

@@ -31,12 +31,12 @@ async def test_senseless_header_is_refused(graph: Service, defender: Service, ca
     """More than one token or level, a level that does not exist, and a client that takes no JSON get nothing."""
     headers, status = REFUSED[case]
     for service, path in ((graph, USERS), (defender, MACHINES)):
-        answer = await service.get(path, headers=CIMultiDict(headers))
-        assert (answer.status, answer.body["error"]["code"]) == (
+        response = await service.get(path, headers=CIMultiDict(headers))
+        assert (response.status, response.body["error"]["code"]) == (
             status,
             "NotAcceptable" if status == 406 else "BadRequest",
         )
-        assert answer.body["error"]["message"]
+        assert response.body["error"]["message"]
 
 
 @pytest.mark.parametrize(

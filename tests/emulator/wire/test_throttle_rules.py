@@ -1,4 +1,4 @@
-"""What a request costs, in which lane, and how limits change while they are in use."""
+"""What a request costs, in which workload, and how limits change while they are in use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.testing.graph.costs import graph_charge
+from entra_async.testing.graph.costs import graph_cost
 from entra_async.testing.limits.service_limit import Measure, Priority
-from entra_async.testing.limits.throttle import Charge, Throttle
+from entra_async.testing.limits.throttle import Cost, Throttle
 from tests.emulator.conftest import SteppedClock
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def test_cost_is_what_the_table_says(request_line: str, units: int, writes: int)
     """A request costs what Microsoft's table and modifiers say, and only what changes something costs a write."""
     method, _, url = request_line.partition(" ")
     path, _, query = url.partition("?")
-    charge = graph_charge(method, path.split("/"), query, None)
-    assert (charge.lane, charge.units, charge.writes) == ("directory", units, writes)
+    charge = graph_cost(method, path.split("/"), query, None)
+    assert (charge.workload, charge.units, charge.writes) == ("directory", units, writes)
 
 
 @pytest.mark.parametrize(
-    ("path", "lane"),
+    ("path", "workload"),
     [
         ("auditLogs/signIns", "reports"),
         ("identityProtection/riskyUsers", "identity_protection"),
@@ -83,9 +83,9 @@ def test_cost_is_what_the_table_says(request_line: str, units: int, writes: int)
         ("", "directory"),
     ],
 )
-def test_lane_follows_from_the_path(path: str, lane: str) -> None:
+def test_workload_follows_from_the_path(path: str, workload: str) -> None:
     """Services behind Graph that count by themselves are told apart by the path."""
-    assert graph_charge("GET", path.split("/"), "", None).lane == lane
+    assert graph_cost("GET", path.split("/"), "", None).workload == workload
 
 
 @given(
@@ -93,17 +93,17 @@ def test_lane_follows_from_the_path(path: str, lane: str) -> None:
 )
 def test_whatever_is_asked_costs_something(method: str, path: list[str], query: str) -> None:
     """No path and no query is free, or breaks the sum."""
-    assert graph_charge(method, path, query, "Low").units >= 1
+    assert graph_cost(method, path, query, "Low").units >= 1
 
 
 async def test_cost_and_priority_are_charged(graph: Service) -> None:
-    """By units, a page of users takes two; one with $select takes one; the answer tells, and the header ranks."""
+    """By units, a page of users takes two; one with $select takes one; the response tells, and the header ranks."""
     graph.throttle.limit(10, per_s=100_000, by="unit")
     low = {"x-ms-throttle-priority": "Low"}
-    answers = [await graph.get("/v1.0/users?$top=30", headers=low) for _ in range(5)]
-    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429]
-    assert [answer.headers.get("x-ms-resource-unit") for answer in answers] == ["2"] * 4 + [None]
-    assert answers[3].headers["x-ms-throttle-limit-percentage"] == "0.80"
+    responses = [await graph.get("/v1.0/users?$top=30", headers=low) for _ in range(5)]
+    assert [response.status for response in responses] == [200, 200, 200, 200, 429]
+    assert [response.headers.get("x-ms-resource-unit") for response in responses] == ["2"] * 4 + [None]
+    assert responses[3].headers["x-ms-throttle-limit-percentage"] == "0.80"
     assert (await graph.get("/v1.0/users?$select=id")).status == 200
     assert (await graph.get("/v1.0/users?$select=id")).headers["x-ms-throttle-limit-percentage"] == "1.00"
     assert (await graph.get("/v1.0/users?$select=id")).status == 429
@@ -115,7 +115,7 @@ def test_low_priority_is_throttled_first_and_high_last(priority: Priority, passe
     clock = SteppedClock()
     throttle = Throttle(clock)
     throttle.limit(10, per_s=10)
-    charge = Charge(priority=priority)
+    charge = Cost(priority=priority)
     assert [throttle.take("graph", "a", charge).allowed for _ in range(12)].count(True) == passes
     clock.move(1000)
     while throttle.take("graph", "a", charge).allowed:
@@ -130,7 +130,7 @@ def test_refusal_for_low_priority_takes_nothing_from_others() -> None:
     """A crawler of low priority that hammers does not lock out the people."""
     throttle = Throttle(SteppedClock())
     throttle.limit(10, per_s=100_000)
-    low = Charge(priority="low")
+    low = Cost(priority="low")
     assert sum(throttle.take("graph", "a", low).allowed for _ in range(100)) == 8
     assert [throttle.take("graph", "a").allowed for _ in range(3)] == [True, True, False]
 
@@ -166,7 +166,7 @@ def test_measures_change_with_keep() -> None:
     throttle.limit(1, per_s=1000)
     assert throttle.take("graph", "a").allowed
     throttle.limit(2, per_s=1000, by="unit", keep=True)
-    assert [throttle.take("graph", "a", Charge(units=2)).allowed for _ in range(2)] == [True, False]
+    assert [throttle.take("graph", "a", Cost(units=2)).allowed for _ in range(2)] == [True, False]
 
 
 def test_dear_request_passes_when_the_bucket_is_full() -> None:
@@ -174,24 +174,24 @@ def test_dear_request_passes_when_the_bucket_is_full() -> None:
     clock = SteppedClock()
     throttle = Throttle(clock)
     throttle.limit(2, per_s=2, by="unit")
-    assert throttle.take("graph", "a", Charge(units=5)).allowed
-    refused = throttle.take("graph", "a", Charge(units=5))
+    assert throttle.take("graph", "a", Cost(units=5)).allowed
+    refused = throttle.take("graph", "a", Cost(units=5))
     assert (refused.allowed, refused.retry_after) == (False, "4")
     clock.move(4)
-    assert throttle.take("graph", "a", Charge(units=5)).allowed
+    assert throttle.take("graph", "a", Cost(units=5)).allowed
 
 
-def test_lane_with_a_limit_of_its_own() -> None:
-    """A lane's own limit takes it out of the service's."""
+def test_workload_with_a_limit_of_its_own() -> None:
+    """A workload's own limit takes it out of the service's."""
     throttle = Throttle(SteppedClock())
     throttle.limit(1, per_s=1000, service="graph")
-    throttle.limit(2, per_s=1000, service="graph", lane="reports")
-    for lane, passes in (("reports", 2), ("directory", 1), ("hunting", 0)):
-        assert sum(throttle.take("graph", "a", Charge(lane=lane)).allowed for _ in range(3)) == passes
+    throttle.limit(2, per_s=1000, service="graph", workload="reports")
+    for workload, passes in (("reports", 2), ("directory", 1), ("hunting", 0)):
+        assert sum(throttle.take("graph", "a", Cost(workload=workload)).allowed for _ in range(3)) == passes
 
 
 def _allowed(throttle: Throttle, service: str, app: str, tries: int, **charge: Any) -> int:
-    return sum(throttle.take(service, app, Charge(**charge)).allowed for _ in range(tries))
+    return sum(throttle.take(service, app, Cost(**charge)).allowed for _ in range(tries))
 
 
 @pytest.mark.parametrize(("size", "units"), [("S", 3_500), ("M", 5_000), ("L", 8_000)])
@@ -200,26 +200,26 @@ def test_documented_units_depend_on_the_tenant(size: Any, units: int) -> None:
     throttle = Throttle(SteppedClock())
     throttle.documented(tenant_size=size)
     for app in ("a", "b"):
-        assert _allowed(throttle, "graph", app, units // 5 + 1, lane="directory", units=5) == units // 5
+        assert _allowed(throttle, "graph", app, units // 5 + 1, workload="directory", units=5) == units // 5
 
 
 def test_documented_writes_are_limited_per_app_and_per_tenant() -> None:
     """An app may write 3,000 times, all apps together 18,000 times, and the refusal says which limit it was."""
     throttle = Throttle(SteppedClock())
     throttle.documented(tenant_size="L")
-    write: dict[str, Any] = {"lane": "directory", "units": 1, "writes": 1}
+    write: dict[str, Any] = {"workload": "directory", "units": 1, "writes": 1}
     for app in range(6):
         assert _allowed(throttle, "graph", f"app {app}", 3_000, **write) == 3_000
-    refused = throttle.take("graph", "app 6", Charge(**write)).refused_by
+    refused = throttle.take("graph", "app 6", Cost(**write)).refused_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "tenant")
-    refused = throttle.take("graph", "app 0", Charge(**write)).refused_by
+    refused = throttle.take("graph", "app 0", Cost(**write)).refused_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "app")
 
 
 @pytest.mark.parametrize(
-    ("service", "lane", "passes", "shared"),
+    ("service", "workload", "passes", "shared"),
     [
         ("graph", "reports", 5, False),
         ("graph", "identity_protection", 1, True),
@@ -231,14 +231,14 @@ def test_documented_writes_are_limited_per_app_and_per_tenant() -> None:
         ("endpoint", "hunting", 45, True),
     ],
 )
-def test_documented_lanes(service: str, lane: str, passes: int, *, shared: bool) -> None:
-    """Each lane has the calls at once that Microsoft documents, for each app or for all of them together."""
+def test_documented_lanes(service: str, workload: str, passes: int, *, shared: bool) -> None:
+    """Each workload has the calls at once that Microsoft documents, for each app or for all of them together."""
     throttle = Throttle(SteppedClock())
     throttle.documented()
-    assert _allowed(throttle, service, "a", 200, lane=lane) == passes
-    assert _allowed(throttle, service, "b", 200, lane=lane) == (0 if shared else passes)
+    assert _allowed(throttle, service, "a", 200, workload=workload) == passes
+    assert _allowed(throttle, service, "b", 200, workload=workload) == (0 if shared else passes)
     throttle.off()
-    assert _allowed(throttle, service, "a", 200, lane=lane) == 200
+    assert _allowed(throttle, service, "a", 200, workload=workload) == 200
 
 
 def test_documented_hour_is_a_limit_of_its_own() -> None:
@@ -248,7 +248,7 @@ def test_documented_hour_is_a_limit_of_its_own() -> None:
     throttle.documented()
     passed = 0
     for minute in range(60):
-        passed += _allowed(throttle, "endpoint", "a", 99, lane="machines")
+        passed += _allowed(throttle, "endpoint", "a", 99, workload="machines")
         if minute < 59:
             clock.move(60)
     assert 1_500 <= passed < 60 * 99 / 2
@@ -259,23 +259,26 @@ def test_hunting_is_limited_by_running_time() -> None:
     clock = SteppedClock()
     throttle = Throttle(clock)
     throttle.documented()
-    assert _allowed(throttle, "endpoint", "a", 10, lane="hunting", running_s=200) == 3
-    refused = throttle.take("endpoint", "b", Charge(lane="hunting", running_s=200))
+    assert _allowed(throttle, "endpoint", "a", 10, workload="hunting", running_s=200) == 3
+    refused = throttle.take("endpoint", "b", Cost(workload="hunting", running_s=200))
     assert refused.refused_by is not None
     assert refused.refused_by.by == "running_s"
     clock.move(float(refused.retry_after or 0))
-    assert throttle.take("endpoint", "b", Charge(lane="hunting", running_s=200)).allowed
+    assert throttle.take("endpoint", "b", Cost(workload="hunting", running_s=200)).allowed
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lane": "reports"}, "lane of None must be one of"),
-        ({"service": "endpoint", "lane": "reports"}, "lane of endpoint must be one of machines, alerts, hunting"),
+        ({"workload": "reports"}, "workload of None must be one of"),
+        (
+            {"service": "endpoint", "workload": "reports"},
+            "workload of endpoint must be one of machines, alerts, hunting",
+        ),
         ({"by": "bytes"}, "by must be one of request, unit, write, running_s"),
     ],
 )
-def test_unknown_lane_or_measure(options: dict[str, Any], message: str) -> None:
+def test_unknown_workload_or_measure(options: dict[str, Any], message: str) -> None:
     """A limit that nothing could ever count for is a mistake and says so."""
     with pytest.raises(ValueError, match=message):
         Throttle(SteppedClock()).limit(1, 1, **options)
@@ -300,8 +303,8 @@ def test_waiting_as_told_gets_through(amount: int, costs: list[tuple[int, Priori
     throttle.limit(amount, per_s=3, by=by, retry_after_form="fraction")
     for units, priority, wait in costs:
         clock.move(wait)
-        charge = Charge(units=units, priority=priority)
-        verdict = throttle.take("graph", "a", charge)
-        if not verdict.allowed:
-            clock.move(float(verdict.retry_after or 0))
+        charge = Cost(units=units, priority=priority)
+        decision = throttle.take("graph", "a", charge)
+        if not decision.allowed:
+            clock.move(float(decision.retry_after or 0))
             assert throttle.take("graph", "a", charge).allowed

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from entra_async.testing.arm.call import ArmCall, json_answer, split_path
+from entra_async.testing.arm.call import ArmCall, json_response, split_path
 from entra_async.testing.arm.errors import ArmError, throttled, unauthorized
 from entra_async.testing.arm.groups import ArmGroups
-from entra_async.testing.arm.limits import kind_of
+from entra_async.testing.arm.limits import request_kind
 from entra_async.testing.arm.pages import ArmPages
 from entra_async.testing.arm.providers import ArmProviders
 from entra_async.testing.entra.resource_servers import ResourceServer
@@ -59,17 +59,17 @@ def arm_application(
         arm: What is there, and what tests change while it runs.
         tenant_id: The tenant the subscriptions trust.
         authorize: Judges the access token of each request.
-        clock: Dates the answers, ages page tokens and ends operations.
-        throttle: Asked once per request, for the service ``"azure"``, besides Azure's own limits.
+        clock: Dates the responses, ages page tokens and ends operations.
+        throttle: Consulted once per request, for the service ``"azure"``, besides Azure's own limits.
     """
-    application = web.Application(client_max_size=8 * 1024 * 1024)  # what is too large gets an answer of ARM's
+    application = web.Application(client_max_size=8 * 1024 * 1024)  # what is too large gets an error of ARM's
     service = _ResourceManager(arm, tenant_id, authorize, clock, throttle)
-    application.router.add_route("*", "/{path:.*}", service.answer)
+    application.router.add_route("*", "/{path:.*}", service.handle)
     return application
 
 
 class _ResourceManager:
-    """Finds the way of a request, and gives every answer what all answers have."""
+    """Routes requests, and adds the headers that every response has."""
 
     def __init__(
         self, arm: Arm, tenant_id: str, authorize: Authorize, clock: EmulatorClock, throttle: Throttle
@@ -104,15 +104,15 @@ class _ResourceManager:
         self._routes[*resources, "*"] = {"GET": providers.get, "PUT": providers.put, "DELETE": providers.delete}
         self._routes[*resources, "*", "*"] = {"POST": providers.act}
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer any request."""
+    async def handle(self, request: web.Request) -> web.Response:
+        """Handle any request."""
         now = self._clock.now()
         limits: dict[str, str] = {}
         try:
-            response = await self._answer(request, limits)
+            response = await self._respond(request, limits)
         except (ArmError, HeaderError, Unauthorized, QueryError) as reason:
             error = self._as_arm_error(reason)
-            response = json_answer(error.body, status=error.status, headers=error.headers)
+            response = json_response(error.body, status=error.status, headers=error.headers)
         request_id = str(uuid.uuid4())
         moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         response.headers.update(
@@ -129,7 +129,7 @@ class _ResourceManager:
             response.headers["x-ms-client-request-id"] = request.headers["x-ms-client-request-id"]
         return response
 
-    async def _answer(self, request: web.Request, limits: dict[str, str]) -> web.Response:
+    async def _respond(self, request: web.Request, limits: dict[str, str]) -> web.Response:
         options = parse_query(request.rel_url.raw_query_string, _OPTIONS)
         if not options.get("api-version"):  # looked at before the token
             message = "The api-version query parameter (?api-version=) is required for all requests."
@@ -144,8 +144,8 @@ class _ResourceManager:
             message = f"The provided subscription identifier '{path[1]}' is malformed or invalid."
             raise ArmError(400, "InvalidSubscriptionId", message)
         handler = self._find(request, path)
-        self._charge(request, access, subscription_id, limits)
-        self._arm.started.settle()
+        self._check_limits(request, access, subscription_id, limits)
+        self._arm.started.complete_due()
         return await handler(ArmCall(request=request, arm=self._arm, access=access, options=options, path=path))
 
     def _find(self, request: web.Request, path: tuple[str, ...]) -> Handler:
@@ -161,18 +161,18 @@ class _ResourceManager:
         message = f"No route of the emulator's Azure Resource Manager matches '{request.rel_url.raw_path}'."
         raise ArmError(404, "NotFound", message)
 
-    def _charge(
+    def _check_limits(
         self, request: web.Request, access: Access, subscription_id: str | None, limits: dict[str, str]
     ) -> None:
-        kind, object_id = kind_of(request.method), str(access.claims["oid"])
+        kind, object_id = request_kind(request.method), str(access.claims["oid"])
         wait_s = self._arm.limits.take(object_id, subscription_id, kind)
         limits.update(self._arm.limits.headers(object_id, subscription_id, kind))
         refusal = None if wait_s is None else str(wait_s)
         if refusal is None:
-            verdict = self._throttle.take("azure", str(access.claims["appid"]))
-            if verdict.allowed:
+            decision = self._throttle.take("azure", str(access.claims["appid"]))
+            if decision.allowed:
                 return
-            refusal = verdict.retry_after
+            refusal = decision.retry_after
         raise throttled(refusal, kind=kind, subscription_id=subscription_id, object_id=object_id)
 
     def _as_arm_error(self, reason: Exception) -> ArmError:

@@ -86,10 +86,10 @@ class Arm:
         Args:
             form: How a client can follow them: by ``Azure-AsyncOperation`` (``"async"``), by ``Location``
                 (``"location"``), by both, by nothing but the resource's ``provisioningState``, or, with
-                ``"immediate"``, not at all: they are over when they are answered.
+                ``"immediate"``, not at all: they are over when the response is sent.
             takes_s: Seconds on the emulator's clock until they end.
             outcome: How they end.
-            retry_after_s: The ``Retry-After`` of every answer while they run, or ``None`` for no such header.
+            retry_after_s: The ``Retry-After`` of every response while they run, or ``None`` for no such header.
             running: What ``status`` says until then; each resource provider has words of its own.
             error: Code and message of those that do not succeed.
 
@@ -106,7 +106,7 @@ class Arm:
 
         Args:
             object_id: Of a user or a service principal.
-            role: The role; ``None`` for none, so that everything is answered 403.
+            role: The role; ``None`` for none, so that everything gets a 403.
             subscription_id: At this subscription; at every one unless given.
 
         Raises:

@@ -1,4 +1,4 @@
-"""One request to Azure Resource Manager whose token was accepted: what it asks for, and what it carries."""
+"""One request to Azure Resource Manager whose token was accepted: what it requests, and what it carries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from entra_async.testing.arm.resources import Subscription
     from entra_async.testing.entra.tokens.access import Access
 
-__all__ = ("ArmCall", "json_answer", "split_path")
+__all__ = ("ArmCall", "json_response", "split_path")
 
 _JSON_TYPE: Final = "application/json; charset=utf-8"
 # https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/azure-subscription-service-limits
@@ -30,11 +30,11 @@ _MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmCall:
     """
-    One request, found its way.
+    A request that was routed.
 
     Attributes:
         request: As it arrived.
-        arm: What it is answered from.
+        arm: What the response is made from.
         access: The verified token.
         options: The query, decoded, ``api-version`` included.
         path: The path's segments, decoded. What is fixed of them is read in any case of letters.
@@ -53,12 +53,12 @@ class ArmCall:
 
     @property
     def api_version(self) -> str:
-        """The version asked for."""
+        """The requested API version."""
         return self.options["api-version"]
 
     @property
     def object_id(self) -> str:
-        """Who asks."""
+        """The object id of the caller."""
         return str(self.access.claims["oid"])
 
     @property
@@ -77,7 +77,7 @@ class ArmCall:
 
     def require(self, action: str) -> None:
         """
-        Check that who asks may do this, such as ``Microsoft.Storage/storageAccounts/write``.
+        Check that the caller may do this, such as ``Microsoft.Storage/storageAccounts/write``.
 
         Raises:
             ArmError: 403 without a role that allows it.
@@ -88,7 +88,7 @@ class ArmCall:
 
     def check_version(self, supported: frozenset[str], error: ArmError) -> None:
         """
-        Check the version asked for.
+        Check the requested API version.
 
         Raises:
             ArmError: *error*, if it is not supported.
@@ -128,10 +128,10 @@ def split_path(request: web.Request) -> tuple[str, ...]:
     return tuple(unquote(segment) for segment in request.rel_url.raw_path.removesuffix("/").split("/")[1:])
 
 
-def json_answer(
+def json_response(
     body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an answer that carries JSON."""
+    """Return a response that carries JSON."""
     return web.Response(
         status=status, body=msgspec.json.encode(body), headers={"Content-Type": _JSON_TYPE, **(headers or {})}
     )

@@ -1,5 +1,5 @@
 """
-How Azure Resource Manager says no.
+The errors of Azure Resource Manager.
 
 Sources:
     https://github.com/cloud-and-ai-microsoft/resource-provider-contract/blob/master/v1.0/common-api-details.md
@@ -44,7 +44,7 @@ class ArmError(ServiceError):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON of the answer, before it is encoded."""
+        """The JSON of the response, before it is encoded."""
         return {"error": {"code": self.code, "message": self.message}}
 
 
@@ -106,7 +106,7 @@ def throttled(retry_after: str | None, *, kind: str, subscription_id: str | None
         retry_after: The header's value, ``None`` to leave it out.
         kind: ``"reads"``, ``"writes"`` or ``"deletes"``.
         subscription_id: Whose limit it is; ``None`` for the tenant's.
-        object_id: Who asks.
+        object_id: The caller.
     """
     of = f"subscription '{subscription_id}'" if subscription_id else "tenant"
     wait = f" after '{retry_after}' seconds" if retry_after is not None else ""

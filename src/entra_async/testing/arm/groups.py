@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from entra_async.testing.arm.call import ArmCall, json_answer
+from entra_async.testing.arm.call import ArmCall, json_response
 from entra_async.testing.arm.errors import ArmError, group_not_found, invalid_api_version
-from entra_async.testing.arm.following import location_answer, location_headers
+from entra_async.testing.arm.polling import location_headers, location_response
 from entra_async.testing.arm.resources import (
     GROUP_NAME,
     GROUP_VERSIONS,
@@ -37,10 +37,10 @@ _GROUPS: Final = "Microsoft.Resources/subscriptions/resourceGroups"
 
 class ArmGroups:
     """
-    Answers what concerns subscriptions and resource groups.
+    Handles requests to subscriptions and resource groups.
 
     Args:
-        pages: Answers lists.
+        pages: Serves lists.
         clock: Tells which deletions are over.
         tenant_id: The tenant the subscriptions trust.
     """
@@ -51,31 +51,31 @@ class ArmGroups:
         self._tenant_id = tenant_id
 
     async def list_subscriptions(self, call: ArmCall) -> web.Response:
-        """List the subscriptions who asks has a role at."""
+        """List the subscriptions at which the caller has a role."""
         _check(call, SUBSCRIPTION_VERSIONS)
         allowed = [each for each in call.arm.subscriptions.values() if call.arm.allows(call.object_id, each.id, _READ)]
-        return self._pages.answer(call, [subscription.json(self._tenant_id) for subscription in allowed])
+        return self._pages.page_response(call, [subscription.json(self._tenant_id) for subscription in allowed])
 
     async def get_subscription(self, call: ArmCall) -> web.Response:
         """Read one subscription."""
         _check(call, SUBSCRIPTION_VERSIONS)
         subscription = call.subscription
         call.require(_READ)
-        return json_answer(subscription.json(self._tenant_id))
+        return json_response(subscription.json(self._tenant_id))
 
     async def list(self, call: ArmCall) -> web.Response:
         """List resource groups."""
         _check(call, GROUP_VERSIONS)
         groups = call.subscription.groups
         call.require(f"{_GROUPS}/read")
-        return self._pages.answer(call, [group.json() for _, group in sorted(groups.items())])
+        return self._pages.page_response(call, [group.json() for _, group in sorted(groups.items())])
 
     async def get(self, call: ArmCall) -> web.Response:
         """Read one resource group."""
-        return json_answer(_group(call, "read").json())
+        return json_response(_group(call, "read").json())
 
     async def check_existence(self, call: ArmCall) -> web.Response:
-        """Answer 204 if the group exists."""
+        """Respond with 204 if the group exists."""
         _group(call, "read")
         return web.Response(status=204)
 
@@ -88,7 +88,7 @@ class ArmGroups:
         location, tags = _read_group(name, body)
         group = subscription.groups.get(name.lower())
         if group is None:
-            return json_answer(subscription.add_group(name, location, tags).json(), status=201)
+            return json_response(subscription.add_group(name, location, tags).json(), status=201)
         if group.location != location:
             message = (
                 f"Invalid resource group location '{location}'. The Resource group already exists in location "
@@ -97,7 +97,7 @@ class ArmGroups:
             raise ArmError(409, "InvalidResourceGroupLocation", message)
         _check_not_deleting(group)
         group.tags = tags
-        return json_answer(group.json())
+        return json_response(group.json())
 
     async def delete(self, call: ArmCall) -> web.Response:
         """Begin to delete a resource group with all that is in it; it is always followed by ``Location``."""
@@ -119,10 +119,10 @@ class ArmGroups:
         return web.Response(status=202, headers=location_headers(call, operation, path))
 
     async def deletion(self, call: ArmCall) -> web.Response:
-        """Tell how a deletion goes."""
+        """Report the progress of a deletion."""
         _check(call, GROUP_VERSIONS)
         call.require(f"{_GROUPS}/read")
-        return location_answer(call, self._clock.now())
+        return location_response(call, self._clock.now())
 
 
 def _check(call: ArmCall, supported: frozenset[str]) -> None:

@@ -16,15 +16,15 @@ from entra_async.testing.limits.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
 
-__all__ = ("ArmLimits", "Kind", "kind_of")
+__all__ = ("ArmLimits", "RequestKind", "request_kind")
 
-Kind = Literal["reads", "writes", "deletes"]
+RequestKind = Literal["reads", "writes", "deletes"]
 """What a request counts as."""
 
-_KIND_OF: Final[dict[str, Kind]] = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
+_KIND_OF: Final[dict[str, RequestKind]] = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
 
-def kind_of(method: str) -> Kind:
+def request_kind(method: str) -> RequestKind:
     """Return what a request of this method counts as; a POST is a write."""
     return _KIND_OF.get(method, "writes")
 
@@ -49,15 +49,15 @@ class ArmLimits:
 
     def __init__(self, clock: EmulatorClock) -> None:
         self._clock = clock
-        self._limits: dict[Kind, _ArmLimit] = {
+        self._limits: dict[RequestKind, _ArmLimit] = {
             "reads": _ArmLimit(250, 25.0),
             "writes": _ArmLimit(200, 10.0),
             "deletes": _ArmLimit(200, 10.0),
         }
-        self._buckets: dict[tuple[str, str | None, Kind], TokenBucket] = {}
+        self._buckets: dict[tuple[str, str | None, RequestKind], TokenBucket] = {}
         self.reported_remaining: int | None = None
 
-    def set(self, kind: Kind, *, burst: int, per_s: float) -> None:
+    def set(self, kind: RequestKind, *, burst: int, per_s: float) -> None:
         """
         Set a limit from now on, with full buckets, for each principal at each subscription and at the tenant.
 
@@ -73,17 +73,17 @@ class ArmLimits:
             message = f"kind must be one of {', '.join(self._limits)}, not {kind!r}."
             raise ValueError(message)
         if burst < 1 or not 0 < per_s < math.inf:
-            message = "burst must be at least 1 and per_s a positive number, or no request is ever answered."
+            message = "burst must be at least 1 and per_s a positive number, or every request would be refused."
             raise ValueError(message)
         self._limits[kind] = _ArmLimit(burst, per_s)
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[2] != kind}
 
-    def take(self, object_id: str, subscription_id: str | None, kind: Kind) -> int | None:
+    def take(self, object_id: str, subscription_id: str | None, kind: RequestKind) -> int | None:
         """
-        Charge one request.
+        Count one request.
 
         Args:
-            object_id: Who asks.
+            object_id: The caller.
             subscription_id: Where; ``None`` for the tenant.
             kind: What it counts as.
 
@@ -97,14 +97,14 @@ class ArmLimits:
         bucket.level = max(0.0, bucket.level - 1)
         return None
 
-    def headers(self, object_id: str, subscription_id: str | None, kind: Kind) -> dict[str, str]:
+    def headers(self, object_id: str, subscription_id: str | None, kind: RequestKind) -> dict[str, str]:
         """Return the header that says how many requests of this kind are left, or are said to be."""
         _, bucket = self._bucket(object_id, subscription_id, kind)
         remaining = int(bucket.level) if self.reported_remaining is None else self.reported_remaining
         scope = "subscription" if subscription_id else "tenant"
         return {f"x-ms-ratelimit-remaining-{scope}-{kind}": str(remaining)}
 
-    def _bucket(self, object_id: str, subscription_id: str | None, kind: Kind) -> tuple[_ArmLimit, TokenBucket]:
+    def _bucket(self, object_id: str, subscription_id: str | None, kind: RequestKind) -> tuple[_ArmLimit, TokenBucket]:
         limit = self._limits[kind]
         now = self._clock.monotonic()
         bucket = self._buckets.setdefault((object_id, subscription_id, kind), TokenBucket(limit.burst, now))

@@ -42,7 +42,7 @@ class OperationPlan:
         form: How they can be followed.
         takes_s: Seconds on the emulator's clock until they end.
         outcome: How they end.
-        retry_after_s: The ``Retry-After`` of every answer while they run, or ``None`` for no such header.
+        retry_after_s: The ``Retry-After`` of every response while they run, or ``None`` for no such header.
         running: What ``status`` says until then; each provider has words of its own.
         error: Code and message of one that does not succeed, or ``None`` for those of the outcome.
     """
@@ -89,7 +89,7 @@ class ArmOperation:
         ends_at: Epoch seconds.
         query: The query its URL must be called with, unchanged.
         finish: Applies its effect.
-        result: What its ``Location`` answers in the end: a status, and a body if there is one.
+        result: What its ``Location`` responds with in the end: a status, and a body if there is one.
     """
 
     id: str
@@ -106,7 +106,7 @@ class ArmOperation:
 
     def status(self, path: str, now: float) -> dict[str, Any]:
         """
-        Return what the ``Azure-AsyncOperation`` URL answers.
+        Return the JSON behind the ``Azure-AsyncOperation`` URL.
 
         Args:
             path: The path of that URL.
@@ -154,7 +154,7 @@ class ArmOperations:
         Args:
             api_version: The version its URLs are called with.
             finish: Applies its effect, once it is over.
-            result: What its ``Location`` answers then, if it succeeds.
+            result: What its ``Location`` responds with then, if it succeeds.
             plan: How it goes, if not as :attr:`plan` says.
         """
         plan = plan or self.plan
@@ -183,7 +183,7 @@ class ArmOperations:
         """Return the operation of that id, or ``None``."""
         return self._known.get(operation_id)
 
-    def settle(self) -> None:
+    def complete_due(self) -> None:
         """Apply the effect of what is over by now, in the order it ended, and forget what ended a day ago."""
         now = self._clock.now()
         over = [operation for operation in self._running if operation.is_over(now)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from entra_async.testing.arm.call import json_answer
+from entra_async.testing.arm.call import json_response
 from entra_async.testing.arm.errors import ArmError
 from entra_async.testing.odata.query import build_query, parse_number
-from entra_async.testing.odata.skiptoken import ForgedTokenError, Place, SkipTokens
+from entra_async.testing.odata.skiptoken import ForgedTokenError, PagePosition, SkipTokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _MAX_PAGE: Final = 1000
 
 class ArmPages:
     """
-    Answers lists, page by page.
+    Serves lists, page by page.
 
     Args:
         clock: For the age of page tokens.
@@ -32,9 +32,9 @@ class ArmPages:
 
     def __init__(self, clock: EmulatorClock) -> None:
         self._clock = clock
-        self._tokens = SkipTokens(Place)
+        self._tokens = SkipTokens(PagePosition)
 
-    def answer(self, call: ArmCall, entries: Sequence[dict[str, Any]]) -> web.Response:
+    def page_response(self, call: ArmCall, entries: Sequence[dict[str, Any]]) -> web.Response:
         """
         Return one page.
 
@@ -54,17 +54,17 @@ class ArmPages:
             raise ArmError(400, "InvalidTopQueryParameter", message)
         query = f"{'/'.join(call.path).lower()}?{build_query(dict(sorted(options.items())))}"
         now = self._clock.now()
-        place = Place(0, 1, advanced=False, issued_at=now) if token is None else self._read(call, token, query)
+        place = PagePosition(0, 1, advanced=False, issued_at=now) if token is None else self._read(call, token, query)
         empty = call.arm.empty_pages > 0 and place.page % call.arm.empty_pages == 0
         end = place.position if empty else place.position + size
         body: dict[str, Any] = {"value": list(entries[place.position : end])}
         if end < len(entries):
-            following = Place(end, place.page + 1, advanced=False, issued_at=now)
+            following = PagePosition(end, place.page + 1, advanced=False, issued_at=now)
             link = {**options, "$skiptoken": self._tokens.issue(following, query)}
             body["nextLink"] = call.url(call.request.rel_url.raw_path, link)
-        return json_answer(body)
+        return json_response(body)
 
-    def _read(self, call: ArmCall, token: str, query: str) -> Place:
+    def _read(self, call: ArmCall, token: str, query: str) -> PagePosition:
         try:
             place = self._tokens.read(token, query)
         except ForgedTokenError as error:

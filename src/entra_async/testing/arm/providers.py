@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from entra_async.testing.arm.call import ArmCall, json_answer
+from entra_async.testing.arm.call import ArmCall, json_response
 from entra_async.testing.arm.errors import ArmError, group_not_found, no_registered_provider, resource_not_found
-from entra_async.testing.arm.following import following_headers, location_answer, status_answer
+from entra_async.testing.arm.polling import location_response, polling_headers, status_response
 from entra_async.testing.arm.resources import (
     LOCATIONS,
     RESOURCE_TYPES,
@@ -40,10 +40,10 @@ _READ_ONLY: Final = frozenset({"id", "name", "type"})
 
 class ArmProviders:
     """
-    Answers what concerns resources and the operations on them.
+    Handles requests to resources and to the operations on them.
 
     Args:
-        pages: Answers lists.
+        pages: Serves lists.
         clock: Tells which operations are over.
     """
 
@@ -56,17 +56,17 @@ class ArmProviders:
         kind, subscription = _kind(call, 3), call.subscription
         call.require(f"{kind.full_name}/read")
         groups = [group for _, group in sorted(subscription.groups.items())]
-        return self._pages.answer(call, [entry for group in groups for entry in _entries(group, kind)])
+        return self._pages.page_response(call, [entry for group in groups for entry in _entries(group, kind)])
 
     async def list(self, call: ArmCall) -> web.Response:
         """List the resources of a type in one group."""
         kind, group = _kind(call, 5), _group(call)
         call.require(f"{kind.full_name}/read")
-        return self._pages.answer(call, _entries(group, kind))
+        return self._pages.page_response(call, _entries(group, kind))
 
     async def get(self, call: ArmCall) -> web.Response:
         """Read one resource."""
-        return json_answer(_existing(call, "read").json())
+        return json_response(_existing(call, "read").json())
 
     async def put(self, call: ArmCall) -> web.Response:
         """Begin to create a resource, or to replace it."""
@@ -91,11 +91,11 @@ class ArmProviders:
         resource.body = body
         group.resources[key] = resource
         if started is None:
-            return json_answer(resource.json(), status=201 if created else 200)
-        headers = following_headers(call, started, kind.namespace, body["location"])
+            return json_response(resource.json(), status=201 if created else 200)
+        headers = polling_headers(call, started, kind.namespace, body["location"])
         if started.plan.form == "location":
             return web.Response(status=202, headers=headers)
-        return json_answer(resource.json(), status=201 if created else 200, headers=headers)
+        return json_response(resource.json(), status=201 if created else 200, headers=headers)
 
     async def delete(self, call: ArmCall) -> web.Response:
         """Begin to delete a resource; one that does not exist is no error."""
@@ -126,14 +126,14 @@ class ArmProviders:
         return self._accepted(call, resource, started, over=web.Response(status=200))
 
     async def operation_status(self, call: ArmCall) -> web.Response:
-        """Answer the URL of ``Azure-AsyncOperation``."""
+        """Handle a request to the URL of ``Azure-AsyncOperation``."""
         call.require(f"{call.path[3]}/locations/operations/read")
-        return status_answer(call, self._clock.now())
+        return status_response(call, self._clock.now())
 
     async def operation_result(self, call: ArmCall) -> web.Response:
-        """Answer the URL of ``Location``."""
+        """Handle a request to the URL of ``Location``."""
         call.require(f"{call.path[3]}/locations/operationresults/read")
-        return location_answer(call, self._clock.now())
+        return location_response(call, self._clock.now())
 
     def _start(
         self,
@@ -165,9 +165,9 @@ class ArmProviders:
     ) -> web.Response:
         if started is None:
             return over
-        headers = following_headers(call, started, resource.kind.namespace, resource.body["location"])
+        headers = polling_headers(call, started, resource.kind.namespace, resource.body["location"])
         # Without a header to follow, the state in the body is all that says it is not over.
-        return web.Response(status=202, headers=headers) if headers else json_answer(resource.json(), status=202)
+        return web.Response(status=202, headers=headers) if headers else json_response(resource.json(), status=202)
 
 
 def _kind(call: ArmCall, at: int) -> ResourceType:

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from entra_async.testing.defender.pages import DefenderBehaviour, DefenderPages
-from entra_async.testing.defender.responses import DefenderError, json_answer, read_body, read_query
+from entra_async.testing.defender.responses import DefenderError, json_response, read_body, read_query
 from entra_async.testing.defender.service import DefenderService, Permissions
 from entra_async.testing.directory.security_records import SecurityRecords
 from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.hunting.hunting import DEVICE_TABLES, Hunting
-from entra_async.testing.limits.throttle import Charge
+from entra_async.testing.limits.throttle import Cost
 from entra_async.testing.odata.filter import EdmType, Property
 from entra_async.testing.odata.query import QueryError, parse_number, parse_query
 
@@ -108,8 +108,8 @@ def defender_application(
     Args:
         directory: Whose machines.
         authorize: Judges the access token of each request.
-        clock: Dates the answers.
-        throttle: Asked once per request, for the service ``"endpoint"`` and the lane it is in.
+        clock: Dates the responses.
+        throttle: Consulted once per request, for the service ``"endpoint"`` and the workload it belongs to.
         records: Whose alerts.
         hunting: Runs queries.
         behaviour: What tests change while it runs.
@@ -147,10 +147,10 @@ class _Endpoint(DefenderService):
         )
         self._collections = {"machines": (machines, _READ_MACHINES), "alerts": (alerts, _READ_ALERTS)}
 
-    def charge(self, path: list[str]) -> Charge:
+    def cost(self, path: list[str]) -> Cost:
         if path[1:2] == ["advancedqueries"]:
-            return Charge(lane="hunting", running_s=self._hunting.running_s)
-        return Charge(lane="alerts" if path[1:2] == ["alerts"] else "machines")
+            return Cost(workload="hunting", running_s=self._hunting.running_s)
+        return Cost(workload="alerts" if path[1:2] == ["alerts"] else "machines")
 
     async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
         hunts = path == ["api", "advancedqueries", "run"]
@@ -198,14 +198,16 @@ class _Endpoint(DefenderService):
         if self._behaviour.empty_is_404:
             message = f"No {collection.context.lower()} were found."
             raise DefenderError(404, "NotFound", message)
-        return json_answer({"@odata.context": collection.link(request, f"$metadata#{collection.context}"), "value": []})
+        return json_response(
+            {"@odata.context": collection.link(request, f"$metadata#{collection.context}"), "value": []}
+        )
 
     async def _hunt(self, request: web.Request) -> web.Response:
         parse_query(request.rel_url.raw_query_string, ())
         query = read_query(await read_body(request))
         result = await self._hunting.run(query, limit_s=_LONGEST_QUERY_S, tables=DEVICE_TABLES)
         schema = [{"Name": name, "Type": kind} for name, kind in result.columns.items()]
-        return json_answer({"Schema": schema, "Results": result.rows})
+        return json_response({"Schema": schema, "Results": result.rows})
 
 
 def _options(request: web.Request, collection: DefenderPages) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from entra_async.testing.defender.responses import json_answer
+from entra_async.testing.defender.responses import json_response
 from entra_async.testing.odata.filter_parser import parse_filter
 from entra_async.testing.odata.pages import encode_page, find_page
 from entra_async.testing.odata.query import QueryError, build_query
@@ -29,7 +29,7 @@ class DefenderBehaviour:
         page_size: How many objects a page holds at most, also where ``$top`` asks for more.
         next_links: Whether a page that is followed by another has an ``@odata.nextLink``. The documentation shows none;
             without it a client goes on by ``$skip``.
-        empty_is_404: Whether a list of nothing is answered 404, as documented for machines, or with an empty list.
+        empty_is_404: Whether an empty list gets a 404, as documented for machines, or with an empty list.
     """
 
     page_size: int = 10_000
@@ -77,7 +77,7 @@ class DefenderPages:
 
         Raises:
             FilterError: If the filter is none.
-            QueryError: If it can't be answered.
+            QueryError: If it uses an operator that is not supported.
         """
         test = None
         if "$filter" in options:
@@ -87,7 +87,7 @@ class DefenderPages:
                     message = f"The operator '{use.operator}' is not supported on property '{use.property}'."
                     raise QueryError(message)
             test = parsed.test(self.objects.reader)
-        # $skip counts matches, not places, so what is skipped has to be walked past, too.
+        # $skip counts matches, not places, so what is skipped has to be read, too.
         found, following = await find_page(self.objects.selection, test, 0, skip + size)
         head: dict[str, Any] = {"@odata.context": self.link(request, f"$metadata#{self.context}")}
         if following is not None and next_links:
@@ -95,12 +95,12 @@ class DefenderPages:
             head["@odata.nextLink"] = self.link(request, f"{self.context.lower()}?{query}")
         if not found[skip:]:
             return None
-        return json_answer(await encode_page(head, found[skip:], self.objects.projector(names)))
+        return json_response(await encode_page(head, found[skip:], self.objects.projector(names)))
 
     def entity(self, request: web.Request, index: int) -> web.Response:
         """Return one object."""
         body = {"@odata.context": self.link(request, f"$metadata#{self.context}/$entity")}
-        return json_answer(body | self.objects.projector(tuple(self.objects.properties))(index))
+        return json_response(body | self.objects.projector(tuple(self.objects.properties))(index))
 
     def link(self, request: web.Request, end: str) -> str:
         """Return a link within the service, which is named as the client named it."""

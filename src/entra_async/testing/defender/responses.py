@@ -1,5 +1,5 @@
 """
-How both Defender services answer, and how they say no.
+The responses of both Defender services, and their errors.
 
 Sources:
     https://learn.microsoft.com/en-us/defender-endpoint/api/common-errors
@@ -24,9 +24,9 @@ from entra_async.testing.wire.json_object import decode_object
 from entra_async.testing.wire.service_error import ServiceError
 
 if TYPE_CHECKING:
-    from entra_async.testing.limits.service_limit import Verdict
+    from entra_async.testing.limits.service_limit import ThrottleDecision
 
-__all__ = ("JSON_TYPE", "DefenderError", "as_defender_error", "json_answer", "read_body", "read_query", "too_many")
+__all__ = ("JSON_TYPE", "DefenderError", "as_defender_error", "json_response", "read_body", "read_query", "too_many")
 
 JSON_TYPE: Final = "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8"
 
@@ -35,8 +35,8 @@ class DefenderError(ServiceError):
     """A request that a Defender service refuses."""
 
 
-def json_answer(body: bytes | bytearray | Mapping[str, Any]) -> web.Response:
-    """Return the answer with that JSON, or what is to be encoded."""
+def json_response(body: bytes | bytearray | Mapping[str, Any]) -> web.Response:
+    """Return the response with that JSON, or what is to be encoded."""
     encoded = body if isinstance(body, bytes | bytearray) else msgspec.json.encode(body)
     return web.Response(body=encoded, headers={"Content-Type": JSON_TYPE})
 
@@ -75,17 +75,17 @@ def read_query(body: Mapping[str, Any]) -> str:
     return query
 
 
-def too_many(verdict: Verdict) -> DefenderError:
+def too_many(decision: ThrottleDecision) -> DefenderError:
     """Return the 429; its message tells which limit was reached."""
-    limit = verdict.refused_by
+    limit = decision.refused_by
     assert limit is not None  # or it would not have been refused
-    headers = {} if verdict.retry_after is None else {"Retry-After": verdict.retry_after}
+    headers = {} if decision.retry_after is None else {"Retry-After": decision.retry_after}
     what = (
         "CPU quota exceeded! maximum running seconds"
         if limit.by == "running_s"
         else "API calls quota exceeded! maximum"
     )
-    until = "later" if verdict.retry_after is None else f"in {verdict.retry_after} seconds"
+    until = "later" if decision.retry_after is None else f"in {decision.retry_after} seconds"
     message = f"{what} allowed {limit.amount:g} per {_span(limit.per_s)}. You can send requests again {until}."
     return DefenderError(429, "TooManyRequests", message, headers=headers)
 
@@ -96,7 +96,7 @@ def _span(seconds: float) -> str:
 
 
 def as_defender_error(reason: Exception) -> DefenderError:
-    """Return what is answered for *reason*; what no request is to blame for is raised again."""
+    """Return the error for *reason*; what no request is to blame for is raised again."""
     match reason:
         case DefenderError():
             return reason

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from entra_async.testing.clock import EmulatorClock
-    from entra_async.testing.limits.throttle import Charge, Throttle
+    from entra_async.testing.limits.throttle import Cost, Throttle
 
 __all__ = ("DefenderService", "Permissions")
 
@@ -57,14 +57,14 @@ class Permissions:
 
 class DefenderService(ABC):
     """
-    Takes a request as far as the operation it asks for.
+    Authorizes, counts and routes a request.
 
     Args:
         name: The service, as the throttle knows it.
         audiences: What tokens may be made for.
         authorize: Judges the access token of each request.
-        clock: Dates the answers.
-        throttle: Asked once per request.
+        clock: Dates the responses.
+        throttle: Consulted once per request.
     """
 
     def __init__(
@@ -79,26 +79,26 @@ class DefenderService(ABC):
     def application(self) -> web.Application:
         """Return the service as an aiohttp application."""
         application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._answer)
+        application.router.add_route("*", "/{path:.*}", self._handle)
         return application
 
     @abstractmethod
-    def charge(self, path: list[str]) -> Charge:
+    def cost(self, path: list[str]) -> Cost:
         """Return what a request to that path costs; the path is decoded, and as split at its slashes."""
 
     @abstractmethod
     async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
-        """Return the answer to a request whose token is good."""
+        """Return the response to a request whose token is good."""
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.Request) -> web.Response:
         try:
             check_headers(request)
             access = self._authorize(request, self._audiences)
             path = [unquote(segment) for segment in request.rel_url.raw_path.strip("/").split("/")]
             app_id = str(access.claims.get("appid") or access.claims.get("azp"))
-            verdict = self._throttle.take(self._name, app_id, self.charge(path))
-            if not verdict.allowed:
-                raise too_many(verdict)
+            decision = self._throttle.take(self._name, app_id, self.cost(path))
+            if not decision.allowed:
+                raise too_many(decision)
             response = await self.route(request, path, access)
         except (DefenderError, HeaderError, Unauthorized, QueryError, FilterError, HuntingError) as reason:
             error = as_defender_error(reason)

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from entra_async.testing.defender.pages import DefenderPages
-from entra_async.testing.defender.responses import DefenderError, json_answer, read_body, read_query
+from entra_async.testing.defender.responses import DefenderError, json_response, read_body, read_query
 from entra_async.testing.defender.service import DefenderService, Permissions
 from entra_async.testing.entra.resource_servers import ResourceServer
-from entra_async.testing.limits.throttle import Charge
+from entra_async.testing.limits.throttle import Cost
 from entra_async.testing.odata.filter import Property
 from entra_async.testing.odata.query import QueryError, parse_number, parse_query
 
@@ -80,8 +80,8 @@ def defender_xdr_application(
         records: Whose incidents.
         hunting: Runs queries.
         authorize: Judges the access token of each request.
-        clock: Dates the answers and what is changed.
-        throttle: Asked once per request, for the service ``"security"`` and the lane it is in.
+        clock: Dates the responses and what is changed.
+        throttle: Consulted once per request, for the service ``"security"`` and the workload it belongs to.
     """
     return _Xdr(records, hunting, authorize=authorize, clock=clock, throttle=throttle).application()
 
@@ -97,10 +97,10 @@ class _Xdr(DefenderService):
             type_name="microsoft.mtp.api.Incident",
         )
 
-    def charge(self, path: list[str]) -> Charge:
+    def cost(self, path: list[str]) -> Cost:
         if path[1:2] == ["advancedhunting"]:
-            return Charge(lane="hunting", running_s=self._hunting.running_s)
-        return Charge(lane="incidents")
+            return Cost(workload="hunting", running_s=self._hunting.running_s)
+        return Cost(workload="incidents")
 
     async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
         match path, request.method:
@@ -140,7 +140,7 @@ class _Xdr(DefenderService):
             names=tuple(self._incidents.objects.properties),
             next_links=False,  # the documentation knows only $skip
         )
-        return page or json_answer(
+        return page or json_response(
             {"@odata.context": self._incidents.link(request, "$metadata#Incidents"), "value": []}
         )
 
@@ -168,7 +168,7 @@ class _Xdr(DefenderService):
     async def _hunt(self, request: web.Request) -> web.Response:
         parse_query(request.rel_url.raw_query_string, ())
         query = read_query(await read_body(request))
-        return json_answer(_told(await self._hunting.run(query, limit_s=_LONGEST_QUERY_S), self._hunting.running_s))
+        return json_response(_told(await self._hunting.run(query, limit_s=_LONGEST_QUERY_S), self._hunting.running_s))
 
 
 def _told(result: HuntingResult, running_s: float) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from entra_async.testing.developer_tools.tools import DeveloperTools, Printed
+from entra_async.testing.developer_tools.tools import DeveloperTools, ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 __all__ = ("COMMANDS",)
 
 
-class _Failure(Exception):  # noqa: N818 - it is what a tool prints, not an error
-    """What a tool complains of."""
+class _ToolError(Exception):
+    """What a tool refuses, before it takes the form in which that tool says so."""
 
-    def __init__(self, said: str, *, code: int = 1) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, message: str, *, code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
         self.code = code
 
 
 def _issue(tools: DeveloperTools, resource: str, tenant: str | None) -> IssuedToken:
     if tenant is not None and not tools.tokens.tenant.is_named(tenant):
-        said = f"AADSTS90002: Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."
-        raise _Failure(said)
+        message = f"AADSTS90002: Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."
+        raise _ToolError(message)
     found = tools.tokens.tenant.find_resource(resource)
     if found is None:
-        said = f"AADSTS500011: The resource principal named {resource} was not found in the tenant."
-        raise _Failure(said)
+        message = f"AADSTS500011: The resource principal named {resource} was not found in the tenant."
+        raise _ToolError(message)
     return tools.tokens.issue_app_token(
         tools.app,
         client_authentication="1",
@@ -62,14 +62,14 @@ def _options(arguments: list[str], spellings: Mapping[str, str], flags: frozense
             given[name] = ""
             continue
         if name not in spellings:
-            said = f"unrecognized arguments: {name}"
-            raise _Failure(said, code=2)
+            message = f"unrecognized arguments: {name}"
+            raise _ToolError(message, code=2)
         if not rest or rest[0].startswith("-"):
-            said = f"argument {name}: expected one argument"
-            raise _Failure(said, code=2)
+            message = f"argument {name}: expected one argument"
+            raise _ToolError(message, code=2)
         if spellings[name] in given:
-            said = f"argument {name} was given twice"
-            raise _Failure(said, code=2)
+            message = f"argument {name} was given twice"
+            raise _ToolError(message, code=2)
         given[spellings[name]] = rest.pop(0)
     return given
 
@@ -88,36 +88,36 @@ _AZ: Final = {
 }
 
 
-def _az(tools: DeveloperTools, arguments: list[str]) -> Printed:
+def _az(tools: DeveloperTools, arguments: list[str]) -> ToolResult:
     try:
-        return Printed(_az_account_get_access_token(tools, arguments))
-    except _Failure as failure:
-        return Printed(complaint=f"ERROR: {failure.said}\n", code=failure.code)
+        return ToolResult(_az_account_get_access_token(tools, arguments))
+    except _ToolError as failure:
+        return ToolResult(stderr=f"ERROR: {failure.message}\n", exit_code=failure.code)
 
 
 def _az_account_get_access_token(tools: DeveloperTools, arguments: list[str]) -> str:
     if arguments[:2] != ["account", "get-access-token"]:
-        said = f"'{' '.join(arguments[:2])}' is misspelled or not recognized by the system."
-        raise _Failure(said, code=2)
+        message = f"'{' '.join(arguments[:2])}' is misspelled or not recognized by the system."
+        raise _ToolError(message, code=2)
     given = _options(arguments[2:], _AZ, frozenset())
     if given.get("output", "json") != "json":
-        said = f"argument --output/-o: invalid choice: '{given['output']}'"
-        raise _Failure(said, code=2)
+        message = f"argument --output/-o: invalid choice: '{given['output']}'"
+        raise _ToolError(message, code=2)
     if "tenant" in given and "subscription" in given:
-        said = "Please specify only one of subscription and tenant, not both"
-        raise _Failure(said)
+        message = "Please specify only one of subscription and tenant, not both"
+        raise _ToolError(message)
     if not tools.signed_in:
-        said = "Please run 'az login' to setup account."
-        raise _Failure(said)
+        message = "Please run 'az login' to setup account."
+        raise _ToolError(message)
     if given.get("subscription") not in (None, tools.subscription, "Contoso"):
-        said = f"Subscription '{given['subscription']}' not found. Check the spelling and casing and try again."
-        raise _Failure(said)
+        message = f"Subscription '{given['subscription']}' not found. Check the spelling and casing and try again."
+        raise _ToolError(message)
     resource = given.get("resource") or given.get("scope", "https://management.core.windows.net/").removesuffix(
         "/.default"
     )
     token = _issue(tools, resource, given.get("tenant"))
     local = datetime.fromtimestamp(token.expires_on).astimezone()
-    answer = {
+    output = {
         "accessToken": token.access_token,
         "expiresOn": f"{local:%Y-%m-%d %H:%M:%S.%f}",
         "expires_on": token.expires_on,
@@ -126,42 +126,42 @@ def _az_account_get_access_token(tools: DeveloperTools, arguments: list[str]) ->
         "tokenType": "Bearer",
     }
     if tools.old:
-        del answer["expires_on"]
-    return json.dumps(answer, indent=2) + "\n"
+        del output["expires_on"]
+    return json.dumps(output, indent=2) + "\n"
 
 
 _AZD: Final = {"--output": "output", "-o": "output", "--scope": "scope", "--tenant-id": "tenant", "--claims": "claims"}
 
 
-def _azd(tools: DeveloperTools, arguments: list[str]) -> Printed:
+def _azd(tools: DeveloperTools, arguments: list[str]) -> ToolResult:
     try:
-        return Printed(_azd_auth_token(tools, arguments))
-    except _Failure as failure:
+        return ToolResult(_azd_auth_token(tools, arguments))
+    except _ToolError as failure:
         now = datetime.fromtimestamp(tools.tokens.clock.now(), UTC).isoformat()
-        message = {"type": "consoleMessage", "timestamp": now, "data": {"message": f"\nERROR: {failure.said}\n"}}
-        return Printed(json.dumps(message) + "\n", code=failure.code)
+        message = {"type": "consoleMessage", "timestamp": now, "data": {"message": f"\nERROR: {failure.message}\n"}}
+        return ToolResult(json.dumps(message) + "\n", exit_code=failure.code)
 
 
 def _azd_auth_token(tools: DeveloperTools, arguments: list[str]) -> str:
     if arguments[:2] != ["auth", "token"]:
-        said = f'unknown command "{" ".join(arguments[:2])}" for "azd"'
-        raise _Failure(said)
+        message = f'unknown command "{" ".join(arguments[:2])}" for "azd"'
+        raise _ToolError(message)
     if tools.old and "--claims" in arguments:
-        said = "unknown flag: --claims"
-        raise _Failure(said)
+        message = "unknown flag: --claims"
+        raise _ToolError(message)
     given = _options(arguments[2:], _AZD, frozenset({"--no-prompt"}))
     if given.get("output") != "json" or "--no-prompt" not in given:
-        said = "a program asks with --output json and --no-prompt"
-        raise _Failure(said)
+        message = "a program asks with --output json and --no-prompt"
+        raise _ToolError(message)
     if "claims" in given:
         try:
             json.loads(base64.b64decode(given["claims"], validate=True))
         except (binascii.Error, ValueError) as error:
-            said = "claims are base64 of a JSON text"
-            raise _Failure(said) from error
+            message = "claims are base64 of a JSON text"
+            raise _ToolError(message) from error
     if not tools.signed_in:
-        said = "not logged in, run `azd auth login` to login"
-        raise _Failure(said)
+        message = "not logged in, run `azd auth login` to login"
+        raise _ToolError(message)
     token = _issue(tools, given.get("scope", "").removesuffix("/.default"), given.get("tenant"))
     expires_on = f"{datetime.fromtimestamp(token.expires_on, UTC):%Y-%m-%dT%H:%M:%SZ}"
     return json.dumps({"token": token.access_token, "expiresOn": expires_on})
@@ -176,25 +176,29 @@ _RESULT: Final = re.compile(
 _NEEDED: Final = ("Import-Module Az.Accounts -MinimumVersion", "Get-AzAccessToken @params", "SecureString")
 
 
-def _pwsh(tools: DeveloperTools, arguments: list[str]) -> Printed:
+def _pwsh(tools: DeveloperTools, arguments: list[str]) -> ToolResult:
     """Do what a script says that asks Az.Accounts for a token; what it is read by is in every such script."""
     if arguments[:3] != ["-NoProfile", "-NonInteractive", "-EncodedCommand"] or len(arguments) != 4:
-        return Printed(complaint="The argument is not recognized as the name of a script file.\n", code=64)
+        return ToolResult(stderr="The argument is not recognized as the name of a script file.\n", exit_code=64)
     script = base64.b64decode(arguments[3], validate=True).decode("utf-16-le")
     resource, tenant = _RESOURCE.search(script), _TENANT.search(script)
     no_module, result = _NO_MODULE.search(script), _RESULT.search(script)
     if not (resource and tenant and no_module and result) or any(part not in script for part in _NEEDED):
-        return Printed(complaint="ParserError: this script does not ask for a token.\n", code=1)
+        return ToolResult(stderr="ParserError: this script does not ask for a token.\n", exit_code=1)
     if not tools.has_module:
-        return Printed(f"{no_module[1]}\n")
+        return ToolResult(f"{no_module[1]}\n")
     if not tools.signed_in:
-        return Printed(complaint="Get-AzAccessToken: Run Connect-AzAccount to login.\n", code=1)
+        return ToolResult(stderr="Get-AzAccessToken: Run Connect-AzAccount to login.\n", exit_code=1)
     try:
         token = _issue(tools, resource[1], tenant[1] or None)
-    except _Failure as failure:
-        return Printed(complaint=f"Get-AzAccessToken: {failure.said}\n", code=1)
-    return Printed(f"\n{result[1]}{token.access_token}%{token.expires_on}\n\n")
+    except _ToolError as failure:
+        return ToolResult(stderr=f"Get-AzAccessToken: {failure.message}\n", exit_code=1)
+    return ToolResult(f"\n{result[1]}{token.access_token}%{token.expires_on}\n\n")
 
 
-COMMANDS: Final[Mapping[str, Callable[[DeveloperTools, list[str]], Printed]]] = {"az": _az, "azd": _azd, "pwsh": _pwsh}
+COMMANDS: Final[Mapping[str, Callable[[DeveloperTools, list[str]], ToolResult]]] = {
+    "az": _az,
+    "azd": _azd,
+    "pwsh": _pwsh,
+}
 """The tools."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,10 +36,10 @@ _PROGRAM: Final = """import json, os, socket, sys
 call = {{"name": sys.argv[1], "arguments": sys.argv[2:], "folder": os.getcwd(), "environment": dict(os.environ)}}
 with socket.create_connection(("127.0.0.1", {port})) as connection:
     connection.sendall(json.dumps(call).encode() + b"\\n")
-    answer = json.loads(connection.makefile().readline())
-sys.stdout.write(answer["output"])
-sys.stderr.write(answer["complaint"])
-sys.exit(answer["code"])
+    result = json.loads(connection.makefile().readline())
+sys.stdout.write(result["stdout"])
+sys.stderr.write(result["stderr"])
+sys.exit(result["exit_code"])
 """
 _LONGEST: Final = 1 << 20
 
@@ -87,11 +88,8 @@ async def _serve(tools: DeveloperTools, reader: asyncio.StreamReader, writer: as
         if tools.stuck:
             await reader.read()  # until it is killed
             return
-        printed = tools.says or COMMANDS[call.name](tools, call.arguments)
-        writer.write(
-            json.dumps({"output": printed.output, "complaint": printed.complaint, "code": printed.code}).encode()
-        )
-        writer.write(b"\n")
+        result = tools.result or COMMANDS[call.name](tools, call.arguments)
+        writer.write(json.dumps(asdict(result)).encode() + b"\n")
         await writer.drain()
         await reader.read()
     except (ConnectionError, ValueError):

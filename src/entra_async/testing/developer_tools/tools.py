@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.tenant import App
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
 
-__all__ = ("DeveloperTools", "Printed", "ToolCall")
+__all__ = ("DeveloperTools", "ToolCall", "ToolResult")
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class ToolResult:
     """
-    How a tool ends.
+    How a call of a tool ends.
 
     Attributes:
-        output: Its standard output.
-        complaint: Its standard error.
-        code: Its exit code.
+        stdout: What it wrote to its standard output.
+        stderr: What it wrote to its standard error.
+        exit_code: Its exit code.
     """
 
-    output: str = field(default="", repr=False)
-    complaint: str = field(default="", repr=False)
-    code: int = 0
+    stdout: str = field(default="", repr=False)
+    stderr: str = field(default="", repr=False)
+    exit_code: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,11 +64,11 @@ class DeveloperTools:
         app: The service principal that is signed in.
         subscription: The one subscription of its tenant.
         signed_in: Whether anybody is.
-        stuck: Whether the tools never answer.
+        stuck: Whether the tools never end.
         has_module: Whether PowerShell has ``Az.Accounts``.
         old: Whether ``az`` is older than 2.54, which says when a token expires in local time only, and ``azd`` older
             than 1.18.1, which knows no claims.
-        says: What to print instead of the answer, or ``None``.
+        result: How every call ends, or ``None`` for what the tool itself would do.
         calls: What was called so far.
     """
 
@@ -80,7 +80,7 @@ class DeveloperTools:
     stuck: bool = False
     has_module: bool = True
     old: bool = False
-    says: Printed | None = None
+    result: ToolResult | None = None
     calls: list[ToolCall] = field(default_factory=list)
     _called: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -108,6 +108,6 @@ class DeveloperTools:
         return self.calls
 
     def note(self, call: ToolCall) -> None:
-        """Remember a call, and tell whoever waits for it."""
+        """Record a call, and wake whoever waits for it."""
         self.calls.append(call)
         self._called.set()

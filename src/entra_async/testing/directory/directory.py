@@ -197,7 +197,7 @@ class Selection:
         objects: Where they live.
         positions: Increasing places in the collection; a place keeps its meaning when objects come and go.
         index_at: The number of the object at a place, ``None`` where there is none (any more).
-        count: How many there are, ``None`` if only walking all places tells.
+        count: How many there are, ``None`` if only a pass over all positions tells.
     """
 
     objects: Objects

@@ -121,10 +121,10 @@ class Drives:
         Raises:
             FileNotFoundError: If there is no such file.
         """
-        self.settle()
+        self.complete_due()
         drive = self.of_user(user_id)
         try:
-            item = drive.walk(drive.root, path.split("/"))
+            item = drive.resolve(drive.root, path.split("/"))
         except DriveError:
             item = drive.root
         if item.content is None:
@@ -150,7 +150,7 @@ class Drives:
         Args:
             takes_s: Seconds on the emulator's clock until they end.
             outcome: How they end.
-            retry_after_s: The ``Retry-After`` of the monitor's answers while they run, or ``None`` for no such header.
+            retry_after_s: The ``Retry-After`` of the monitor while they run, or ``None`` for no such header.
             redirects: Whether the monitor of one that is completed redirects to the copy (303), as it may.
 
         Raises:
@@ -274,13 +274,13 @@ class Drives:
         Raises:
             DriveError: 404 if there is none.
         """
-        self.settle()
+        self.complete_due()
         copy = self._copies.get(copy_id)
         if copy is None:
             raise DriveError(404, "operationNotFound", "The operation does not exist.")
         return copy
 
-    def settle(self) -> None:
+    def complete_due(self) -> None:
         """Do what the copies that are over by now came to."""
         now = self._clock.now()
         for copy in self._copies.values():

@@ -1,7 +1,7 @@
 """
 Where the bytes of drives go and come from: upload and download URLs, and the monitors of copies.
 
-It is another host than Graph's, as in OneDrive, and its URLs are passes in themselves: an access token is refused.
+It is another host than Graph's, as in OneDrive, and its URLs are pre-authenticated: an access token is refused.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
@@ -26,7 +26,7 @@ from entra_async.testing.drives.file_content import FileContent
 from entra_async.testing.drives.item_json import item_json, media_type
 from entra_async.testing.drives.items import DriveItem
 from entra_async.testing.wire.byte_ranges import ContentRange, UnsatisfiableRange, parse_content_range, parse_range
-from entra_async.testing.wire.entity_tags import names_tag
+from entra_async.testing.wire.entity_tags import matches_entity_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def file_origin_application(*, drives: Drives, clock: EmulatorClock) -> web.Appl
 
     Args:
         drives: What is stored.
-        clock: Dates the answers, and ends sessions and copies.
+        clock: Dates the responses, and ends sessions and copies.
     """
     origin = _FileOrigin(drives, clock)
     application = web.Application(middlewares=[origin.judge])
@@ -69,11 +69,11 @@ class _FileOrigin:
 
     @web.middleware
     async def judge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse access tokens, and give every answer what all answers have."""
+        """Refuse access tokens, and add the headers that every response has."""
         response: web.StreamResponse
         try:
             if "Authorization" in request.headers:
-                message = "This URL is a pass in itself: send no Authorization header."
+                message = "This URL is pre-authenticated: send no Authorization header."
                 raise DriveError(401, "unauthenticated", message)
             response = await handler(request)
         except DriveError as error:
@@ -103,7 +103,7 @@ class _FileOrigin:
         return _json(session.json(closed=self._drives.closed_ranges), status=202)
 
     async def report(self, request: web.Request) -> web.Response:
-        """Tell what is missing."""
+        """Report the missing ranges."""
         return _json(self._session(request).json(closed=self._drives.closed_ranges))
 
     async def complete(self, request: web.Request) -> web.Response:
@@ -136,9 +136,9 @@ class _FileOrigin:
             "ETag": item.ctag,
             "Last-Modified": formatdate(item.modified_at, usegmt=True),
         }
-        if names_tag(request.headers.get("If-None-Match", ""), item.ctag):
+        if matches_entity_tag(request.headers.get("If-None-Match", ""), item.ctag):
             return web.Response(status=304, headers=headers)
-        if not names_tag(request.headers.get("If-Match", "*"), item.ctag):
+        if not matches_entity_tag(request.headers.get("If-Match", "*"), item.ctag):
             message = "The file has changed."
             raise DriveError(412, "preconditionFailed", message)
         part = _read_range(request, item, len(data))
@@ -148,7 +148,7 @@ class _FileOrigin:
         return web.Response(status=206, body=data[part.start : part.end + 1], headers=headers)
 
     async def monitor(self, request: web.Request) -> web.Response:
-        """Tell how a copy goes."""
+        """Report the progress of a copy."""
         copy = self._drives.copy(request.match_info["copy"])
         if copy.made is None:
             done = (self._clock.now() - copy.started_at) / copy.plan.takes_s

@@ -164,7 +164,7 @@ class Drive:
             raise item_not_found()
         return item
 
-    def walk(self, start: DriveItem, names: Sequence[str]) -> DriveItem:
+    def resolve(self, start: DriveItem, names: Sequence[str]) -> DriveItem:
         """
         Return the item these names lead to.
 

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
@@ -55,7 +55,7 @@ class User:
     _revocations: int = field(default=0, init=False, repr=False)
 
     @property
-    def stamp(self) -> tuple[str, int]:
+    def security_stamp(self) -> tuple[str, int]:
         """What a session or refresh token remembers; it is revoked once this has changed."""
         return self.password, self._revocations
 
@@ -69,31 +69,31 @@ class User:
         Check what was typed.
 
         Raises:
-            EntraRefusal: If the account is locked (50053) or disabled (50057), or the password wrong (50126) or
+            AadstsError: If the account is locked (50053) or disabled (50057), or the password wrong (50126) or
                 expired (50055).
         """
         if self.locked or now < self._locked_out_until:
-            raise EntraRefusal(50053)
+            raise AadstsError(50053)
         if not hmac.compare_digest(self.password.encode(), password.encode()):
             self._wrong_passwords += 1
             if self._wrong_passwords >= _WRONG_PASSWORDS:
                 self._wrong_passwords = 0
                 self._locked_out_until = now + _LOCKOUT_S
-            raise EntraRefusal(50126)
+            raise AadstsError(50126)
         self._wrong_passwords = 0
         self.check_enabled()
         if self.password_expired:
-            raise EntraRefusal(50055)
+            raise AadstsError(50055)
 
     def check_enabled(self) -> None:
         """
         Check that the account may sign in at all.
 
         Raises:
-            EntraRefusal: 50057 if it is disabled.
+            AadstsError: 50057 if it is disabled.
         """
         if self.disabled:
-            raise EntraRefusal(50057)
+            raise AadstsError(50057)
 
     def check_policies(self, *, mfa: bool, error: str) -> None:
         """
@@ -104,15 +104,15 @@ class User:
             error: The OAuth error of a refusal that a sign-in page would settle.
 
         Raises:
-            EntraRefusal: 53003 blocked; 50079 and 50076, with claims to sign in with.
+            AadstsError: 53003 blocked; 50079 and 50076, with claims to sign in with.
         """
         if self.blocked_by_policy:
-            raise EntraRefusal(53003)
+            raise AadstsError(53003)
         if mfa or not (self.mfa_required or self.mfa_unregistered):
             return
         claims = '{"access_token":{"capolids":{"essential":true,"values":["3f1a6f2e-5e7b-4d0b-9c57-6a3a2c8d1b40"]}}}'
         code = 50079 if self.mfa_unregistered else 50076
-        raise EntraRefusal(code, error=error, suberror="basic_action", claims=claims)
+        raise AadstsError(code, error=error, suberror="basic_action", claims=claims)
 
 
 class Accounts:
@@ -140,7 +140,7 @@ class Accounts:
         Create a user with a password.
 
         Args:
-            name: What stands before the ``@`` of the user principal name.
+            name: What comes before the ``@`` of the user principal name.
 
         Raises:
             ValueError: If the name is taken.
@@ -166,22 +166,22 @@ class Accounts:
         Return the user of that name, in any case of letters.
 
         Raises:
-            EntraRefusal: 50034 if the tenant has no such account.
+            AadstsError: 50034 if the tenant has no such account.
         """
         wanted = user_principal_name.strip().lower()
         for user in self._users.values():
             if user.user_principal_name.lower() == wanted and self._directory.users.find(user.id) is not None:
                 return user
-        raise EntraRefusal(50034, user=user_principal_name.strip())
+        raise AadstsError(50034, user=user_principal_name.strip())
 
     def get(self, user_id: str) -> User:
         """
         Return the user with that object id.
 
         Raises:
-            EntraRefusal: 50034 if the account is gone.
+            AadstsError: 50034 if the account is gone.
         """
         user = self._users.get(user_id)
         if user is None or self._directory.users.find(user_id) is None:
-            raise EntraRefusal(50034, user=user_id)
+            raise AadstsError(50034, user=user_id)
         return user

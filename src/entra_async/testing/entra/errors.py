@@ -1,5 +1,5 @@
 """
-How Entra ID says no: the AADSTS codes with their status, OAuth error and text, and the body that carries them.
+The errors of Entra ID: the AADSTS codes with their status, OAuth error and text, and the body that carries them.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from entra_async.testing.entra.person_refusals import PERSON_REFUSALS
+from entra_async.testing.entra.user_errors import USER_ERRORS
 from entra_async.testing.faults.responses import ErrorFormat
 
 if TYPE_CHECKING:
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
-__all__ = ("ERRORS", "EntraRefusal", "no_store_headers")
+__all__ = ("ERRORS", "AadstsError", "no_store_headers")
 
 # Code → (OAuth error, text).
 _REFUSALS: Final[dict[int, tuple[str, str]]] = {
@@ -122,16 +122,16 @@ _REFUSALS: Final[dict[int, tuple[str, str]]] = {
             "Request origin: '{origin}'."
         ),
     ),
-    **PERSON_REFUSALS,
+    **USER_ERRORS,
 }
 
-# Microsoft's pages name no status; this is what RFC 6749 asks for and what recorded answers show.
+# Microsoft's pages name no status; this is what RFC 6749 asks for and what recorded responses show.
 _STATUS: Final = {"invalid_client": 401, "temporarily_unavailable": 503}
 
 
-class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an error of this program
+class AadstsError(Exception):
     """
-    Entra ID refuses the request being answered.
+    An error of Entra ID, by its AADSTS code.
 
     Attributes:
         code: Number of the AADSTS code.
@@ -161,9 +161,9 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         self.text = text.format(**details).rstrip()
         super().__init__(f"AADSTS{code}: {self.text}")
 
-    def response(self, request: Incoming, *, now: float) -> web.Response:
+    def response(self, request: IncomingRequest, *, now: float) -> web.Response:
         """
-        Return the answer that carries this refusal.
+        Return the response that carries this error.
 
         Args:
             request: What is refused; its ``client-request-id``, when a GUID, becomes the correlation id.
@@ -172,8 +172,8 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         body = self.body(request, now=now)
         return web.json_response(body, status=self.status, headers=no_store_headers(str(body["trace_id"])))
 
-    def body(self, request: Incoming, *, now: float) -> dict[str, object]:
-        """Return the fields of the answer; the arguments are those of :meth:`response`."""
+    def body(self, request: IncomingRequest, *, now: float) -> dict[str, object]:
+        """Return the fields of the response; the arguments are those of :meth:`response`."""
         trace_id = str(uuid.uuid4())
         asked_id = request.headers.get("client-request-id") or request.rel_url.query.get("client-request-id") or ""
         correlation_id = _guid(asked_id) or str(uuid.uuid4())
@@ -195,17 +195,17 @@ class EntraRefusal(Exception):  # noqa: N818 -- an answer of the service, not an
         return body
 
 
-def _render(request: Incoming, status: int, now: float) -> web.Response:
+def _render(request: IncomingRequest, status: int, now: float) -> web.Response:
     throttled = status == HTTPStatus.TOO_MANY_REQUESTS
-    return EntraRefusal(90055 if throttled else 90033, status=status).response(request, now=now)
+    return AadstsError(90055 if throttled else 90033, status=status).response(request, now=now)
 
 
 ERRORS: Final = ErrorFormat(render=_render)
-"""How planted faults look at Entra ID."""
+"""How Entra ID writes the errors that are injected."""
 
 
 def no_store_headers(request_id: str) -> dict[str, str]:
-    """Return the headers of every answer of the token endpoint; *request_id* is what support asks for."""
+    """Return the headers of every response of the token endpoint; *request_id* is what support asks for."""
     return {
         "Cache-Control": "no-store, no-cache",
         "Pragma": "no-cache",

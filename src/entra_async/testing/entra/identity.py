@@ -1,4 +1,4 @@
-"""Entra ID as a web application: which path leads where, and how a refusal becomes an answer."""
+"""Entra ID as a web application: its routes, and how its errors become responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import ERRORS, EntraRefusal
+from entra_async.testing.entra.errors import ERRORS, AadstsError
 from entra_async.testing.entra.grants.authorization_codes import AuthorizationCodes
 from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
 from entra_async.testing.entra.grants.client_credentials import grant_client_credentials
@@ -24,7 +24,7 @@ from entra_async.testing.entra.pages.browser_sessions import BrowserSessions
 from entra_async.testing.entra.pages.device import DevicePage
 from entra_async.testing.entra.pages.html import error_page
 from entra_async.testing.entra.pages.sign_in import SignInPages, page_response
-from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokens
+from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokenStore
 from entra_async.testing.entra.user_realm import UserRealm
 from entra_async.testing.faults.responses import ERROR_FORMAT
 
@@ -55,20 +55,20 @@ def identity_application(access: AccessTokenIssuer, accounts: Accounts, tls: ssl
     tenant, clock = access.tenant, access.clock
     federation = Federation(tenant=tenant, key=access.key, own_issuer=access.issuer, tls=tls)
     authenticate = ClientAuthenticator(tenant=tenant, federation=federation)
-    tokens = UserTokens(access=access, accounts=accounts, authenticate=authenticate, refresh_tokens=RefreshTokens())
+    tokens = UserTokens(access=access, accounts=accounts, authenticate=authenticate, refresh_tokens=RefreshTokenStore())
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except EntraRefusal as refusal:
+        except AadstsError as refusal:
             return refusal.response(request, now=clock.now())
 
     def page(handler: Handler) -> Handler:
         async def show(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
-            except EntraRefusal as refusal:
+            except AadstsError as refusal:
                 body = refusal.body(request, now=clock.now())
                 details = {label: str(body[name]) for label, name in _SHOWN.items()}
                 return page_response(error_page(str(refusal), details), status=400)
@@ -103,7 +103,7 @@ def identity_application(access: AccessTokenIssuer, accounts: Accounts, tls: ssl
             web.post("/common/login/{step}", page(pages.step)),
             web.get("/common/oauth2/deviceauth", device_page.show, allow_head=False),
             web.post("/common/oauth2/deviceauth", page(device_page.enter)),
-            web.get("/common/userrealm/{user}", realm.answer),
+            web.get("/common/userrealm/{user}", realm.handle),
             web.get("/{tenant}/v2.0/.well-known/openid-configuration", metadata.openid_v2),
             web.get("/{tenant}/.well-known/openid-configuration", metadata.openid_v1),
             web.get("/common/discovery/instance", metadata.instance_discovery),

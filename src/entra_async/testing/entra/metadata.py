@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.tenant import ALIASES, MSA_TENANT_ID
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ("Metadata",)
 
 _CACHE_HEADERS: Final = {"Cache-Control": "max-age=86400, private"}
 
-# What Microsoft's own answer lists, shortened to the clouds that still sign people in.
+# What Microsoft's own response lists, shortened to the clouds that still sign people in.
 _CLOUDS: Final[tuple[dict[str, Any], ...]] = (
     {
         "preferred_network": "login.microsoftonline.com",
@@ -44,13 +44,13 @@ _CLOUDS: Final[tuple[dict[str, Any], ...]] = (
 
 
 class Metadata:
-    """Answers the metadata documents of one tenant, and of the aliases that stand for any."""
+    """Handles the metadata documents of one tenant, and of the aliases that stand for any."""
 
     def __init__(self, tokens: AccessTokenIssuer) -> None:
         self._tokens = tokens
 
     async def openid_v1(self, request: web.Request) -> web.Response:
-        """Answer ``/{tenant}/.well-known/openid-configuration``."""
+        """Handle ``/{tenant}/.well-known/openid-configuration``."""
         tenant = self._tenant(request)
         root = f"https://{request.host}/{tenant}"
         document = {
@@ -64,7 +64,7 @@ class Metadata:
         return web.json_response(document | _capabilities(), headers=_CACHE_HEADERS)
 
     async def openid_v2(self, request: web.Request) -> web.Response:
-        """Answer ``/{tenant}/v2.0/.well-known/openid-configuration``."""
+        """Handle ``/{tenant}/v2.0/.well-known/openid-configuration``."""
         tenant = self._tenant(request)
         root = f"https://{request.host}/{tenant}"
         document = {
@@ -80,29 +80,29 @@ class Metadata:
         return web.json_response(document | _capabilities(), headers=_CACHE_HEADERS)
 
     async def keys(self, request: web.Request) -> web.Response:
-        """Answer ``/{tenant}/discovery/v2.0/keys`` and the v1.0 path: the keys that sign tokens."""
+        """Handle ``/{tenant}/discovery/v2.0/keys`` and the v1.0 path: the keys that sign tokens."""
         self._tenant(request)
         return web.json_response(self._tokens.key.jwks(self._tokens.issuer), headers=_CACHE_HEADERS)
 
     async def instance_discovery(self, request: web.Request) -> web.Response:
-        """Answer ``/common/discovery/instance``: whether a sign-in host is one of Microsoft's, or this one."""
+        """Handle ``/common/discovery/instance``: whether a sign-in host is one of Microsoft's, or this one."""
         version = request.query.get("api-version")
         endpoint = request.query.get("authorization_endpoint")
         if version not in {"1.0", "1.1"}:
-            raise EntraRefusal(900144, parameter="api-version")
+            raise AadstsError(900144, parameter="api-version")
         if not endpoint:
-            raise EntraRefusal(900144, parameter="authorization_endpoint")
+            raise AadstsError(900144, parameter="authorization_endpoint")
         try:
             parts = urlsplit(endpoint)
         except ValueError as error:  # an unclosed bracket, say
-            raise EntraRefusal(50050, parameter="authorization_endpoint") from error
+            raise AadstsError(50050, parameter="authorization_endpoint") from error
         tenant = parts.path.strip("/").partition("/")[0]
         if parts.scheme != "https" or not parts.hostname or not tenant:
-            raise EntraRefusal(50050, parameter="authorization_endpoint")
+            raise AadstsError(50050, parameter="authorization_endpoint")
         own = {"preferred_network": request.host, "preferred_cache": request.host, "aliases": [request.host]}
         clouds = [*_CLOUDS, own]
         if not any(parts.netloc.lower() in cloud["aliases"] for cloud in clouds):
-            raise EntraRefusal(50049)
+            raise AadstsError(50049)
         document: dict[str, Any] = {
             "tenant_discovery_endpoint": f"https://{parts.netloc}/{tenant}/v2.0/.well-known/openid-configuration"
         }
@@ -111,13 +111,13 @@ class Metadata:
         return web.json_response(document, headers=_CACHE_HEADERS)
 
     def _tenant(self, request: web.Request) -> str:
-        # A domain is answered with the GUID, an alias stays as it is: what Entra ID does.
+        # For a domain the document names the GUID, an alias stays as it is: what Entra ID does.
         segment = request.match_info["tenant"].lower()
         if self._tokens.tenant.is_named(segment):
             return self._tokens.tenant.id
         if segment in ALIASES:
             return segment
-        raise EntraRefusal(90002, error="invalid_tenant", tenant=segment)
+        raise AadstsError(90002, error="invalid_tenant", tenant=segment)
 
 
 def _issuer_tenant(tenant: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.scopes import OIDC_SCOPES
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ _GRAPH: Final = "00000003-0000-0000-c000-000000000000"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceScopes:
     """
-    What is asked of one resource.
+    The scopes requested of one resource server.
 
     Attributes:
         resource: The resource.
-        audience: Its name as it was asked for; its application id when the scopes named none.
-        prefix: What stands before the name of each scope asked for, and so before those of the answer.
-        names: The permissions asked for by name.
-        default: Whether ``.default`` is asked for: whatever the registration of the app lists.
+        audience: Its name as it was requested; its application id when the scopes named none.
+        prefix: The prefix of each scope in the request, and so in the response.
+        names: The permissions requested by name.
+        default: Whether ``.default`` is requested: whatever the registration of the app lists.
     """
 
     resource: ResourceServer
@@ -46,20 +46,20 @@ class ResourceScopes:
 
     def wanted(self, app: App) -> frozenset[Permission]:
         """
-        Return the permissions the app must have been granted to get what it asks for.
+        Return the permissions the app must have been granted to get what it requests.
 
         Raises:
-            EntraRefusal: 650057 if it asks for its registered permissions, and has none there.
+            AadstsError: 650057 if it requests its registered permissions, and has none there.
         """
         if not self.default:
             return frozenset((self.resource.app_id, name) for name in self.names)
         listed = frozenset(permission for permission in app.delegated if permission[0] == self.resource.app_id)
         if not listed:
-            raise EntraRefusal(650057, client_id=app.client_id, resource=self.audience)
+            raise AadstsError(650057, client_id=app.client_id, resource=self.audience)
         return listed
 
     def written(self, granted: Collection[str]) -> str:
-        """Return the names of *granted* as the ``scope`` of an answer."""
+        """Return the names of *granted* as the ``scope`` of a token response."""
         names = [*sorted(granted), *([".default"] if self.default else [])]
         return " ".join(f"{self.prefix}{name}" for name in names)
 
@@ -71,7 +71,7 @@ class RequestedScopes:
 
     Attributes:
         oidc: The scopes that belong to no resource: ``openid``, ``offline_access`` and the like.
-        resources: What is asked of each resource, in the order they were named; never empty.
+        resources: The scopes requested of each resource server, in the order they were named; never empty.
     """
 
     oidc: frozenset[str]
@@ -80,15 +80,15 @@ class RequestedScopes:
 
 def read_scopes(text: str, app: App, tenant: Tenant) -> RequestedScopes:
     """
-    Return what a ``scope`` parameter asks for. Without a resource's scope, that is Microsoft Graph's user info.
+    Return what a ``scope`` parameter requests. Without a resource's scope, that is Microsoft Graph's user info.
 
     Args:
         text: Scopes separated by blanks.
-        app: Who asks.
+        app: The caller.
         tenant: Where the resources are looked up.
 
     Raises:
-        EntraRefusal: 500011 for an unknown resource, 650053 for an unknown scope, 70011 for ``.default`` among others.
+        AadstsError: 500011 for an unknown resource, 650053 for an unknown scope, 70011 for ``.default`` among others.
     """
     oidc: set[str] = set()
     prefixes: dict[str, tuple[ResourceServer, str]] = {}  # by application id, how the resource was named first
@@ -101,13 +101,13 @@ def read_scopes(text: str, app: App, tenant: Tenant) -> RequestedScopes:
         resource = _find(audience, tenant)
         found = ".default" if slash and name == ".default" else resource.find_scope(name)
         if found is None:
-            raise EntraRefusal(650053, client_id=app.client_id, scope=name, resource=resource.app_id)
+            raise AadstsError(650053, client_id=app.client_id, scope=name, resource=resource.app_id)
         prefixes.setdefault(resource.app_id, (resource, audience + slash))
         names.setdefault(resource.app_id, set()).add(found)
     if not prefixes:
         prefixes[_GRAPH] = (_find("", tenant), "")
     if any(".default" in found and len(found) > 1 for found in names.values()):
-        raise EntraRefusal(70011, scope=text)
+        raise AadstsError(70011, scope=text)
     asked = tuple(
         ResourceScopes(
             resource=resource,
@@ -123,10 +123,10 @@ def read_scopes(text: str, app: App, tenant: Tenant) -> RequestedScopes:
 
 def read_resource(name: str, tenant: Tenant) -> ResourceScopes:
     """
-    Return what the ``resource`` parameter of the older endpoints asks for: all the app may have there.
+    Return what the ``resource`` parameter of the older endpoints requests: all the app may have there.
 
     Raises:
-        EntraRefusal: 500011 for an unknown resource.
+        AadstsError: 500011 for an unknown resource.
     """
     return ResourceScopes(resource=_find(name, tenant), audience=name, prefix="", names=frozenset(), default=True)
 
@@ -134,5 +134,5 @@ def read_resource(name: str, tenant: Tenant) -> ResourceScopes:
 def _find(audience: str, tenant: Tenant) -> ResourceServer:
     resource = tenant.find_resource(audience or _GRAPH)
     if resource is None:
-        raise EntraRefusal(500011, resource=audience, tenant=tenant.id)
+        raise AadstsError(500011, resource=audience, tenant=tenant.id)
     return resource

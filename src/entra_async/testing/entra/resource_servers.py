@@ -20,7 +20,7 @@ class ResourceServer:
     https://learn.microsoft.com/en-us/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in
 
     Attributes:
-        app_id: Its application id, a GUID; may stand in for an identifier URI.
+        app_id: Its application id, a GUID; may be used in place of an identifier URI.
         identifiers: Its identifier URIs, without trailing slash.
         roles: The app roles it defines.
         scopes: The delegated permissions a user can consent to.

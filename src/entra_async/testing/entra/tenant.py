@@ -25,7 +25,7 @@ MSA_TENANT_ID: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of personal Microsoft accounts."""
 
 ALIASES: Final = frozenset({"common", "organizations", "consumers", MSA_TENANT_ID})
-"""What may stand in a URL in place of a tenant, where the flow allows it."""
+"""What a URL may name in place of a tenant, where the flow allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class App:
         disabled: Whether its sign-in is switched off.
         name: What the consent page calls it.
         multi_tenant: Whether it may be used through ``common`` and ``organizations``.
-        redirect_uris: Where answers may be sent: web and native clients.
+        redirect_uris: Where responses may be sent: web and native clients.
         spa_redirect_uris: The same for single-page applications.
         delegated: The delegated permissions its registration lists.
         admin_consent: The delegated permissions an administrator granted it for everybody.
-        user_consent: By user id, what each user granted it; OpenID Connect's scopes stand under their own name.
+        user_consent: By user id, what each user granted it; OpenID Connect's scopes are listed under their own name.
         exposes: The scopes of its own API, ``api://{client_id}``.
         federated_credentials: The tokens of other issuers it may sign in with.
     """

@@ -2,7 +2,7 @@
 How the users of a domain sign in: with Entra ID itself, or not known here.
 
 Source:
-    The answer msal and azure-identity read, as ``login.microsoftonline.com`` gives it for api-version 1.0.
+    The response msal and azure-identity read, as ``login.microsoftonline.com`` gives it for api-version 1.0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.tenant import Tenant
@@ -20,15 +20,15 @@ __all__ = ("UserRealm",)
 
 
 class UserRealm:
-    """Answers ``GET /common/userrealm/{user}``."""
+    """Handles ``GET /common/userrealm/{user}``."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer by the domain alone: whether the user exists is nobody's business before the password is right."""
+    async def handle(self, request: web.Request) -> web.Response:
+        """Decide by the domain alone: whether the user exists is nobody's business before the password is right."""
         if request.query.get("api-version") != "1.0":
-            raise EntraRefusal(900144, parameter="api-version")
+            raise AadstsError(900144, parameter="api-version")
         _, _, domain = request.match_info["user"].rpartition("@")
         if domain.lower() != self._tenant.domain:
             return web.json_response({"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": "emulator"})

@@ -1,4 +1,4 @@
-"""A fault, or a mixture of them, and which requests it strikes."""
+"""A fault, or a mixture of them, and which requests it is injected into."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WrongJson = Literal["truncated", "type", "nan"]
 @dataclass(slots=True, kw_only=True, eq=False)
 class Fault:
     """
-    One planted fault; :meth:`~entra_async.testing.faults.faults.Faults.add` says what the fields mean.
+    One fault; :meth:`~entra_async.testing.faults.faults.Faults.add` says what the fields mean.
 
     Attributes:
-        hits: How many requests it has struck so far.
+        hits: How many requests it has been injected into so far.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Fault:
     empty: bool
     half_body: bool
     cut_request_after: int | None
-    cut_answer_after: int | None
+    cut_response_after: int | None
     wrong_json: WrongJson | None
     slow_body_s: float
     skew_s: float
@@ -56,13 +56,13 @@ class Fault:
         self._chance = Random(self.seed)  # noqa: S311 -- it is to be the same in every run
 
     @property
-    def takes_connection(self) -> bool:
-        """Whether it does something to the connection or the bytes sent. It strikes a batch, never one item of it."""
+    def affects_connection(self) -> bool:
+        """Whether it affects the connection or the bytes sent. It applies to a batch, never to one item of it."""
         return any(
             (
                 self.half_body,
                 self.cut_request_after is not None,
-                self.cut_answer_after is not None,
+                self.cut_response_after is not None,
                 self.wrong_json is not None,
                 self.slow_body_s,
                 self.skew_s,
@@ -70,9 +70,9 @@ class Fault:
             )
         )
 
-    def fits(self, record: RecordedRequest) -> bool:
-        """Return whether the request is one of those that may be struck."""
-        if record.item_id is not None and self.takes_connection:
+    def applies_to(self, record: RecordedRequest) -> bool:
+        """Return whether the request is one that it can be injected into."""
+        if record.item_id is not None and self.affects_connection:
             return False
         return (
             fnmatchcase(record.path, self.path)
@@ -80,9 +80,9 @@ class Fault:
             and self.method in {None, record.method}
         )
 
-    def strike(self, record: RecordedRequest) -> Fault | None:
+    def match(self, record: RecordedRequest) -> Fault | None:
         """Return this fault if the request is to go wrong, and count it."""
-        if (self.times is not None and self.hits >= self.times) or not self.fits(record):
+        if (self.times is not None and self.hits >= self.times) or not self.applies_to(record):
             return None
         if self._passed < self.after:
             self._passed += 1
@@ -95,7 +95,7 @@ class Fault:
 
 class FaultMix:
     """
-    Faults of several kinds, one of which strikes a share of the requests.
+    Faults of several kinds, one of which is injected into a share of the requests.
 
     :meth:`~entra_async.testing.faults.faults.Faults.mix` says more.
 
@@ -104,8 +104,8 @@ class FaultMix:
 
     Args:
         faults: The faults by kind; they differ in nothing but the effect.
-        share: The share of the requests that fit which is struck.
-        seed: What chance goes by.
+        share: The share of the matching requests they are injected into.
+        seed: Of the random numbers.
     """
 
     def __init__(self, faults: Mapping[str, Fault], *, share: float, seed: int) -> None:
@@ -115,12 +115,12 @@ class FaultMix:
 
     @property
     def hits(self) -> int:
-        """How many requests have been struck so far."""
+        """How many requests have got one of them so far."""
         return sum(fault.hits for fault in self.faults.values())
 
-    def strike(self, record: RecordedRequest) -> Fault | None:
-        """Return the fault that strikes this request, counting the hit, or ``None``."""
-        faults = [fault for fault in self.faults.values() if fault.fits(record)]
+    def match(self, record: RecordedRequest) -> Fault | None:
+        """Return the fault to inject into this request, counting the hit, or ``None``."""
+        faults = [fault for fault in self.faults.values() if fault.applies_to(record)]
         if not faults or self._chance.random() >= self._share:
             return None
-        return self._chance.choice(faults).strike(record)
+        return self._chance.choice(faults).match(record)

@@ -1,4 +1,4 @@
-"""Faults a test plants in the emulator: which requests go wrong, and how."""
+"""Fault injection: which requests fail, and how."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _MIXED: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 class Faults:
-    """The faults planted now. A request is struck by the first one that fits it, in the order they were added."""
+    """The faults to inject. A request gets the first one that matches it, in the order they were added."""
 
     def __init__(self) -> None:
-        self._planted: list[Fault | FaultMix] = []
+        self._injected: list[Fault | FaultMix] = []
 
     def add(
         self,
@@ -50,7 +50,7 @@ class Faults:
         empty: bool = False,
         half_body: bool = False,
         cut_request_after: int | None = None,
-        cut_answer_after: int | None = None,
+        cut_response_after: int | None = None,
         wrong_json: WrongJson | None = None,
         slow_body_s: float = 0.0,
         skew_s: float = 0.0,
@@ -60,46 +60,46 @@ class Faults:
         seed: int = 0,
     ) -> Fault:
         """
-        Plant a fault: one effect, and a delay before it if wanted. A delay alone lets the real answer follow.
+        Inject a fault: one effect, and a delay before it if wanted. A delay alone lets the real response follow.
 
-        Items of a Graph batch are struck like requests of their own. Only what is done to the connection, or to the
-        bytes that go over it (*half_body* to *skew_s*, and *reset*), passes them by, uncounted: an item has none, its
-        batch has.
+        Items of a Graph batch get faults like requests of their own. Only what is done to the connection, or to the
+        bytes that go over it (*half_body* to *skew_s*, and *reset*), does not apply to them, and is not counted: an
+        item has no connection, its batch has.
 
         Args:
-            path: Which paths it strikes, as ``fnmatch`` reads it: ``"/v1.0/users*"``.
+            path: Which paths it applies to, as ``fnmatch`` reads it: ``"/v1.0/users*"``.
             service: Only at this service: ``"identity"``, ``"graph"``, ``"endpoint"``, …
             method: Only for this method.
-            times: How many requests it strikes before it is spent; ``None`` for every one.
-            after: How many requests that fit are let through first.
-            status: Answer with this status instead of the service.
-            body: The body of that answer: a text, bytes, or an object for JSON. Without one, the service's own shape
+            times: How many requests it is injected into; ``None`` for every one.
+            after: How many matching requests are let through first.
+            status: Respond with this status instead of the service.
+            body: The body of that response: a text, bytes, or an object for JSON. Without one, the service's own shape
                 of an error of that status.
-            headers: Headers to add to that answer, or to the one *throttle*, *html* or *empty* makes.
-            throttle: Answer 429 in the service's own shape, with this ``Retry-After``: seconds, or a text as it is,
-                such as an HTTP date.
-            html: Answer 200 with a web page, as a captive portal does.
-            empty: Answer 200 ``application/json`` without a single byte.
-            half_body: Send the real answer's headers and only half of its body, then close the connection. An answer
+            headers: Headers to add to that response, or to the one *throttle*, *html* or *empty* makes.
+            throttle: Respond with 429 in the service's own shape, with this ``Retry-After``: seconds, or a text as it
+                is, such as an HTTP date.
+            html: Respond with 200 and a web page, as a captive portal does.
+            empty: Respond with 200 ``application/json`` without a single byte.
+            half_body: Send the real response's headers and only half of its body, then close the connection. A response
                 without a body, such as a 204, is whole; the connection is closed after it all the same.
             cut_request_after: Abort the connection (RST) once that many bytes of the request's body have arrived, or
                 all of a shorter one. The service never sees the request.
-            cut_answer_after: Send the real answer's headers and that many bytes of its body, then close the connection;
-                a body that is no longer arrives whole.
-            wrong_json: Spoil the JSON of the real answer, which looks whole otherwise: ``"truncated"`` gives the first
-                half of the text, ``"type"`` an array with what should have been there, ``"nan"`` a ``NaN`` in it. An
-                answer that is no JSON is left as it is.
-            slow_body_s: Seconds on the emulator's clock that the body of the real answer takes, in ten pieces.
-            skew_s: Seconds the real answer's ``Date`` is ahead of the emulator's clock, or behind it if negative. To
+            cut_response_after: Send the headers of the service's response and that many bytes of its body, then close
+                the connection; a body that is no longer arrives whole.
+            wrong_json: Corrupt the JSON of the real response, which looks whole otherwise: ``"truncated"`` gives the
+                first half of the text, ``"type"`` an array with what should have been there, ``"nan"`` a ``NaN`` in it.
+                A response that is no JSON is left as it is.
+            slow_body_s: Seconds on the emulator's clock that the body of the real response takes, in ten pieces.
+            skew_s: Seconds the real response's ``Date`` is ahead of the emulator's clock, or behind it if negative. To
                 have every service and token off, give the client another clock instead.
             reset: Abort the connection (RST) ``"before"`` the service has seen the request, or ``"after"`` it has
                 acted on it.
             delay_s: Seconds on the emulator's clock to wait before anything else happens.
-            share: The share of the requests that fit which is struck, at random.
-            seed: What chance goes by: the same requests in the same order are struck the same way.
+            share: The share of the matching requests it is injected into, at random.
+            seed: Of the random numbers: the same requests in the same order get the same faults.
 
         Returns:
-            The fault; its ``hits`` count the requests struck.
+            The fault; its ``hits`` count the requests it was injected into.
 
         Raises:
             ValueError: If there is no effect, or more than one, or a value that could never do anything.
@@ -111,7 +111,7 @@ class Faults:
             message = "times must be at least 1, after and delay_s at least 0."
             raise ValueError(message)
         if status is not None and not 200 <= status <= 599:
-            message = f"No answer has the status {status}."
+            message = f"No response has the status {status}."
             raise ValueError(message)
         if isinstance(throttle, int | float) and not 0 <= throttle < math.inf:
             message = f"throttle must be a number of seconds or a text, not {throttle}."
@@ -128,23 +128,23 @@ class Faults:
         if reset not in {None, "before", "after"}:
             message = f"reset must be 'before' or 'after', not {reset!r}."
             raise ValueError(message)
-        if min(cut_request_after or 0, cut_answer_after or 0) < 0:
+        if min(cut_request_after or 0, cut_response_after or 0) < 0:
             message = "A connection is cut after some bytes or none, never after fewer."
             raise ValueError(message)
-        planted = [status is not None, throttle is not None, html, empty]
-        cutting = [half_body, cut_request_after is not None, cut_answer_after is not None, reset is not None]
-        effects = [*planted, *cutting, wrong_json is not None, slow_body_s > 0, skew_s != 0]
+        injected = [status is not None, throttle is not None, html, empty]
+        cutting = [half_body, cut_request_after is not None, cut_response_after is not None, reset is not None]
+        effects = [*injected, *cutting, wrong_json is not None, slow_body_s > 0, skew_s != 0]
         if sum(effects) > 1 or not (any(effects) or delay_s > 0):
             message = (
                 "A fault needs one effect of status, throttle, html, empty, half_body, cut_request_after, "
-                "cut_answer_after, wrong_json, slow_body_s, skew_s and reset, or a delay_s."
+                "cut_response_after, wrong_json, slow_body_s, skew_s and reset, or a delay_s."
             )
             raise ValueError(message)
         if body is not None and status is None:
             message = "A body needs a status."
             raise ValueError(message)
-        if headers and not any(planted):
-            message = "Added headers need an answer that is planted: status, throttle, html or empty."
+        if headers and not any(injected):
+            message = "Added headers need an injected response: status, throttle, html or empty."
             raise ValueError(message)
         fault = Fault(
             path=path,
@@ -160,7 +160,7 @@ class Faults:
             empty=empty,
             half_body=half_body,
             cut_request_after=cut_request_after,
-            cut_answer_after=cut_answer_after,
+            cut_response_after=cut_response_after,
             wrong_json=wrong_json,
             slow_body_s=slow_body_s,
             skew_s=skew_s,
@@ -169,7 +169,7 @@ class Faults:
             share=share,
             seed=seed,
         )
-        self._planted.append(fault)
+        self._injected.append(fault)
         return fault
 
     def mix(
@@ -184,12 +184,12 @@ class Faults:
         retry_after_s: float = 1.0,
     ) -> FaultMix:
         """
-        Plant a mixture: a share of the requests is struck, each by a fault of another kind, as chance has it.
+        Inject faults of several kinds into a share of the requests, each chosen at random.
 
         Args:
-            path: Which paths it strikes, as :meth:`add` takes it.
-            share: The share of the requests that fit which is struck: 0.02 for two in a hundred.
-            seed: What chance goes by: the same requests in the same order are struck the same way.
+            path: Which paths it applies to, as :meth:`add` takes it.
+            share: The share of the matching requests they are injected into: 0.02 for two in a hundred.
+            seed: Of the random numbers: the same requests in the same order get the same faults.
             service: Only at this service.
             method: Only for this method.
             kinds: Which kinds: ``"throttle"`` (a 429), ``"500"``, ``"502"``, ``"503"``, ``"504"``, ``"reset_before"``,
@@ -198,7 +198,7 @@ class Faults:
             retry_after_s: What ``Retry-After`` of a 429 says.
 
         Returns:
-            The mixture; its ``hits`` count the requests struck, those of its ``faults`` by kind.
+            The mixture; its ``hits`` count the requests with a fault, those of its ``faults`` by kind.
 
         Raises:
             ValueError: If *kinds* is empty or holds an unknown one, or a value could never do anything.
@@ -218,14 +218,14 @@ class Faults:
             kind: nowhere.add(path, service=service, method=method, times=None, **effects[kind]) for kind in chosen
         }
         mix = FaultMix(faults, share=share, seed=seed)
-        self._planted.append(mix)
+        self._injected.append(mix)
         return mix
 
     def clear(self) -> None:
         """Remove every fault."""
-        self._planted.clear()
+        self._injected.clear()
 
-    def strike(self, record: RecordedRequest) -> Fault | None:
-        """Return the fault that strikes this request, counting the hit, or ``None``."""
-        struck = (planted.strike(record) for planted in self._planted)
-        return next((fault for fault in struck if fault is not None), None)
+    def match(self, record: RecordedRequest) -> Fault | None:
+        """Return the fault to inject into this request, counting the hit, or ``None``."""
+        matches = (injected.match(record) for injected in self._injected)
+        return next((fault for fault in matches if fault is not None), None)

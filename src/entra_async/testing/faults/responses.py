@@ -1,4 +1,4 @@
-"""The responses planted faults give in place of a service, in the format of that service's own errors."""
+"""The responses of injected faults in place of a service, in the format of that service's own errors."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from entra_async.testing.faults.fault import Fault, WrongJson
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
-__all__ = ("ERROR_FORMAT", "ErrorFormat", "fault_response", "spoil_json", "status_error")
+__all__ = ("ERROR_FORMAT", "ErrorFormat", "corrupt_json", "fault_response", "status_error")
 
 _HTML: Final = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome to the network.</body></html>"
 
 
 def status_error(status: int) -> tuple[str, str]:
-    """Return the code and the message of the error that a planted fault with that HTTP status is."""
+    """Return the code and the message of the error that is injected with that HTTP status."""
     if status == http.HTTPStatus.TOO_MANY_REQUESTS:
         return "TooManyRequests", "Please retry again later."
     return _code(status), "The service failed on purpose."
 
 
-def _plain_error(_: Incoming, status: int, __: float) -> web.Response:
+def _plain_error(_: IncomingRequest, status: int, __: float) -> web.Response:
     code, message = status_error(status)
     request_id = str(uuid.uuid4())
     error: dict[str, Any] = {"code": code, "message": message, "target": request_id}
     return web.json_response({"error": error}, status=status, headers={"request-id": request_id})
 
 
-def _no_headers(_: Incoming) -> dict[str, str]:
+def _no_headers(_: IncomingRequest) -> dict[str, str]:
     return {}
 
 
@@ -51,22 +51,22 @@ class ErrorFormat:
         json_type: The ``Content-Type`` of its JSON.
     """
 
-    render: Callable[[Incoming, int, float], web.Response] = _plain_error
-    headers: Callable[[Incoming], dict[str, str]] = _no_headers
+    render: Callable[[IncomingRequest, int, float], web.Response] = _plain_error
+    headers: Callable[[IncomingRequest], dict[str, str]] = _no_headers
     json_type: str = "application/json; charset=utf-8"
 
 
 ERROR_FORMAT: Final = web.AppKey("error_format", ErrorFormat)
-"""Where a service's application says how the service writes its errors, for whatever makes planted faults of them."""
+"""Where a service's application says how the service writes its errors, for the errors that are injected."""
 
 
-def fault_response(fault: Fault, request: Incoming, errors: ErrorFormat, *, now: float) -> web.Response | None:
+def fault_response(fault: Fault, request: IncomingRequest, errors: ErrorFormat, *, now: float) -> web.Response | None:
     """
     Return what *fault* responds instead of the service, or ``None`` when the service is to respond.
 
     Args:
-        fault: The fault that strikes.
-        request: The request it strikes.
+        fault: The fault.
+        request: The request it is injected into.
         errors: How the service writes its errors.
         now: Epoch seconds.
     """
@@ -87,26 +87,26 @@ def fault_response(fault: Fault, request: Incoming, errors: ErrorFormat, *, now:
     return response
 
 
-def spoil_json(answer: web.StreamResponse, how: WrongJson) -> None:
+def corrupt_json(response: web.StreamResponse, how: WrongJson) -> None:
     """
-    Spoil the JSON of an answer, before it is sent; its ``Content-Length`` will fit.
+    Corrupt the JSON of a response, before it is sent; its ``Content-Length`` will fit.
 
     Args:
-        answer: The answer. One that is no JSON is left as it is.
+        response: The response. One that is no JSON is left as it is.
         how: In which way.
     """
-    if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes | bytearray) or not answer.body:
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes | bytearray) or not response.body:
         return
-    if answer.content_type != "application/json":
+    if response.content_type != "application/json":
         return
-    body = bytes(answer.body)
+    body = bytes(response.body)
     match how:
         case "truncated":
-            answer.body = body[: len(body) // 2]
+            response.body = body[: len(body) // 2]
         case "type":
-            answer.body = b"[" + body + b"]"
+            response.body = b"[" + body + b"]"
         case "nan":
-            answer.body = b'{"value":NaN,' + body.removeprefix(b"{")
+            response.body = b'{"value":NaN,' + body.removeprefix(b"{")
 
 
 def _with_body(

@@ -22,7 +22,7 @@ from entra_async.testing.faults.responses import ERROR_FORMAT
 from entra_async.testing.graph.batch import Batches
 from entra_async.testing.graph.behaviour import GraphBehaviour
 from entra_async.testing.graph.call import GraphCall, Routes
-from entra_async.testing.graph.costs import graph_charge
+from entra_async.testing.graph.costs import graph_cost
 from entra_async.testing.graph.directory import DirectoryOperations
 from entra_async.testing.graph.drives.operations import GraphDrives
 from entra_async.testing.graph.drives.paths import read_drive_path
@@ -37,7 +37,7 @@ from entra_async.testing.graph.errors import (
 from entra_async.testing.graph.permissions import MICROSOFT_GRAPH
 from entra_async.testing.graph.planner import PlannerOperations
 from entra_async.testing.graph.reads import GraphReader
-from entra_async.testing.graph.responses import ERRORS, common_headers, error_answer
+from entra_async.testing.graph.responses import ERRORS, common_headers, error_response
 from entra_async.testing.graph.security import security_routes
 from entra_async.testing.hunting.hunting import Hunting
 from entra_async.testing.odata.filter import FilterError
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from entra_async.testing.drives.drives import Drives
     from entra_async.testing.faults.faults import Faults
     from entra_async.testing.limits.throttle import Throttle
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("graph_application",)
 
@@ -82,10 +82,10 @@ def graph_application(
     Args:
         directory: Whose users and groups.
         authorize: Judges the access token of each request.
-        clock: Dates the answers, and ages page tokens.
-        throttle: Asked once per request, for the service ``"graph"`` and the lane it is in.
+        clock: Dates the responses, and ages page tokens.
+        throttle: Consulted once per request, for the service ``"graph"`` and the workload it belongs to.
         behaviour: What tests change while it runs.
-        faults: What strikes single items of a batch; whole requests are struck before they get here.
+        faults: Those to inject into single items of a batch; those of whole requests are injected before.
         records: The sign-ins and whatever else isn't in the directory.
         hunting: Runs queries.
         drives: The users' drives; without them no path leads to one.
@@ -96,12 +96,12 @@ def graph_application(
     hunting = hunting or Hunting(directory, records)
     behaviour = behaviour or GraphBehaviour()
     service = _Graph(directory, authorize, clock, throttle, behaviour, faults, records, hunting, drives)
-    application.router.add_route("*", "/{path:.*}", service.answer)
+    application.router.add_route("*", "/{path:.*}", service.handle)
     return application
 
 
 class _Graph:
-    """Finds the way of a request, and gives every answer what all answers have."""
+    """Routes requests, and adds the headers that every response has."""
 
     def __init__(
         self,
@@ -121,51 +121,51 @@ class _Graph:
         self._clock = clock
         self._throttle = throttle
         self._hunting = hunting
-        batches = Batches(self.answer, clock, faults)
+        batches = Batches(self.handle, clock, faults)
         # "*" stands for the key of an object.
         self._routes: Routes = {
-            _BATCH: {"POST": batches.answer},
+            _BATCH: {"POST": batches.handle},
             **DirectoryOperations(directory, clock, behaviour).routes,
             **PlannerOperations(clock).routes,
             **security_routes(GraphReader(clock, behaviour), records, hunting),
         }
         self._prefixes = {route[:length] for route in self._routes for length in range(1, len(route) + 1)}
 
-    async def answer(self, request: Incoming) -> web.Response:
-        """Answer any request, or item of a batch."""
+    async def handle(self, request: IncomingRequest) -> web.Response:
+        """Handle any request, or item of a batch."""
         common = common_headers(request)
-        charged: dict[str, str] = {}
+        limit_headers: dict[str, str] = {}
         try:
             version, path = _split(request)
             check_headers(request, plain_text=path[-1:] == ["$count"])
             access = self._authorize(request, MICROSOFT_GRAPH.audiences)
-            if tuple(path) != _BATCH:  # its items are charged, one by one
-                charged = self._charge(request, path, access)
+            if tuple(path) != _BATCH:  # its items count, one by one
+                limit_headers = self._check_limits(request, path, access)
             response = await self._route(request, version, path, access)
         except _REFUSALS as reason:
-            response = error_answer(_as_graph_error(reason), common, now_s=self._clock.now())
-        response.headers.update({**common, **charged, "Date": formatdate(self._clock.now(), usegmt=True)})
+            response = error_response(_as_graph_error(reason), common, now_s=self._clock.now())
+        response.headers.update({**common, **limit_headers, "Date": formatdate(self._clock.now(), usegmt=True)})
         return response
 
-    def _charge(self, request: Incoming, path: list[str], access: Access) -> dict[str, str]:
-        """Charge the request and return the headers that tell of it."""
+    def _check_limits(self, request: IncomingRequest, path: list[str], access: Access) -> dict[str, str]:
+        """Count the request, and return the headers that report its cost."""
         app_id = str(access.claims.get("appid") or access.claims.get("azp"))
         priority = request.headers.get("x-ms-throttle-priority")
-        charge = graph_charge(
+        cost = graph_cost(
             request.method, path, request.rel_url.raw_query_string, priority, running_s=self._hunting.running_s
         )
-        verdict = self._throttle.take("graph", app_id, charge)
-        if not verdict.allowed:
-            raise throttled(verdict, app_id, self._directory.tenant_id)
-        headers = {"x-ms-resource-unit": str(charge.units)} if charge.lane == "directory" else {}
-        if verdict.load is not None:
-            headers["x-ms-throttle-limit-percentage"] = f"{verdict.load:.2f}"
+        decision = self._throttle.take("graph", app_id, cost)
+        if not decision.allowed:
+            raise throttled(decision, app_id, self._directory.tenant_id)
+        headers = {"x-ms-resource-unit": str(cost.units)} if cost.workload == "directory" else {}
+        if decision.load is not None:
+            headers["x-ms-throttle-limit-percentage"] = f"{decision.load:.2f}"
         return headers
 
-    async def _route(self, request: Incoming, version: str, path: list[str], access: Access) -> web.Response:
+    async def _route(self, request: IncomingRequest, version: str, path: list[str], access: Access) -> web.Response:
         drive_path = None if self._drives is None else read_drive_path(request)
         if self._drives is not None and drive_path is not None:
-            return await self._drives.answer(request, version, drive_path, access, _own_id)
+            return await self._drives.handle(request, version, drive_path, access, _own_id)
         route: tuple[str, ...] = ()
         key = ""
         for segment in path:
@@ -193,7 +193,7 @@ class _Key(str):
     __slots__ = ()
 
 
-def _split(request: Incoming) -> tuple[str, list[str]]:
+def _split(request: IncomingRequest) -> tuple[str, list[str]]:
     """
     Return the version and the path after it, decoded; a key in parentheses is a segment of its own.
 

@@ -1,5 +1,5 @@
 """
-``POST /$batch``: up to 20 requests to Microsoft Graph in one, each answered as if it had come alone.
+``POST /$batch``: up to 20 requests to Microsoft Graph in one, each handled as if it had come alone.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/json-batching
@@ -24,9 +24,9 @@ from yarl import URL
 
 from entra_async.testing.faults.responses import fault_response
 from entra_async.testing.graph.errors import GraphError, bad_request
-from entra_async.testing.graph.responses import ERRORS, GATEWAY_HEADERS, common_headers, error_answer
+from entra_async.testing.graph.responses import ERRORS, GATEWAY_HEADERS, common_headers, error_response
 from entra_async.testing.graph.writes import read_json
-from entra_async.testing.wire.incoming import Incoming
+from entra_async.testing.wire.incoming_request import IncomingRequest
 from entra_async.testing.wire.record import RECORD, RecordedRequest, mask_headers, mask_query, mask_raw_query
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _BatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class _ItemRequest:
-    """One item as a request: what :class:`Incoming` asks for."""
+    """One item as a request: an :class:`IncomingRequest`."""
 
     method: str
     rel_url: URL
@@ -82,27 +82,28 @@ class _ItemRequest:
 
 class Batches:
     """
-    Answers batches.
+    Handles batches.
 
-    Items run at the same time, each as soon as what it depends on has succeeded. Planted faults strike them like other
-    requests, except those that cut a connection: an item has none. An item is recorded in the record of its batch.
+    Items run at the same time, each as soon as what it depends on has succeeded. Faults are injected into them as
+    into other requests, except those that cut a connection: an item has none. The record of a batch holds those of its
+    items.
 
     Args:
-        answer: What answers a single request.
+        handle: Handles a single request.
         clock: Dates the items' records, and delays those that a fault delays.
         faults: What goes wrong on purpose.
     """
 
     def __init__(
-        self, answer: Callable[[Incoming], Awaitable[web.Response]], clock: EmulatorClock, faults: Faults | None
+        self, handle: Callable[[IncomingRequest], Awaitable[web.Response]], clock: EmulatorClock, faults: Faults | None
     ) -> None:
-        self._answer = answer
+        self._handle = handle
         self._clock = clock
         self._faults = faults
 
-    async def answer(self, call: GraphCall) -> web.Response:
+    async def handle(self, call: GraphCall) -> web.Response:
         """
-        Return the answer to a batch. It is 200 whatever became of the items.
+        Return the response to a batch. It is 200 whatever became of the items.
 
         Raises:
             GraphError: 400 if the batch is malformed, 413 if it is too large; then no item has run.
@@ -132,23 +133,23 @@ class Batches:
         async with anyio.create_task_group() as tasks:
             for each in prepared:
                 tasks.start_soon(run, *each)
-        answers = [_encode(item.id, results[item.key]) for item in items]
+        responses = [_encode(item.id, results[item.key]) for item in items]
         # Graph promises no order, so whoever relies on one is to notice.
-        return call.answer({"responses": answers[1::2] + answers[::2]})
+        return call.json_response({"responses": responses[1::2] + responses[::2]})
 
     async def _run(self, request: _ItemRequest, record: RecordedRequest) -> web.Response:
-        fault = self._faults.strike(record) if self._faults is not None else None
+        fault = self._faults.match(record) if self._faults is not None else None
         if fault is not None:
             if fault.delay_s > 0:
                 await self._clock.sleep(fault.delay_s)
-            planted = fault_response(fault, request, ERRORS, now=self._clock.now())
-            if planted is not None:
-                return planted
-        return await self._answer(request)
+            injected = fault_response(fault, request, ERRORS, now=self._clock.now())
+            if injected is not None:
+                return injected
+        return await self._handle(request)
 
     def _failed_dependency(self, request: _ItemRequest) -> web.Response:
         error = GraphError(424, "FailedDependency", "A request this one depends on has failed.")
-        return error_answer(error, common_headers(request), now_s=self._clock.now())
+        return error_response(error, common_headers(request), now_s=self._clock.now())
 
 
 def _read(body: Mapping[str, Any], version: str) -> Sequence[_BatchItem]:
@@ -266,14 +267,14 @@ def _record(item: _BatchItem, request: _ItemRequest, *, at: float) -> RecordedRe
 
 
 def _encode(item_id: str, response: web.Response) -> dict[str, Any]:
-    """Return an answer as it stands in a batch: JSON as it is, everything else in base64."""
+    """Return a response as it is written in a batch: JSON as it is, everything else in base64."""
     headers = {name: value for name, value in response.headers.items() if name.lower() not in GATEWAY_HEADERS}
-    answer: dict[str, Any] = {"id": item_id, "status": response.status, "headers": headers}
+    encoded: dict[str, Any] = {"id": item_id, "status": response.status, "headers": headers}
     body = bytes(response.body) if isinstance(response.body, bytes | bytearray) else b""
     if body:
         is_json = _media_type(response.headers.get("Content-Type", "")) == _JSON and _is_json(body)
-        answer["body"] = msgspec.Raw(body) if is_json else base64.b64encode(body).decode()
-    return answer
+        encoded["body"] = msgspec.Raw(body) if is_json else base64.b64encode(body).decode()
+    return encoded
 
 
 def _is_json(body: bytes) -> bool:

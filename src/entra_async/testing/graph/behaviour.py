@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ("DeltaReset", "GraphBehaviour", "TokenDeaths")
+__all__ = ("DeltaReset", "GraphBehaviour", "TokenExpirations")
 
 DeltaReset: TypeAlias = Literal["location", "gone", "sync_state_not_found", "resync_required"]
 """
@@ -23,28 +23,28 @@ How Graph says that a delta query has to start over.
 
 
 @dataclass(slots=True)
-class TokenDeaths:
+class TokenExpirations:
     """
-    Which tokens of one kind have died before their time; once dead they stay so.
+    Which tokens of one kind have expired before their time, for good.
 
     Attributes:
         generation: What a token issued now carries.
     """
 
     generation: int = 0
-    _doomed: set[int] = field(default_factory=set)
+    _expiring_pages: set[int] = field(default_factory=set)
 
     def expire(self, at_page: int | None) -> None:
-        """Let all tokens die: now, or when the one that leads to page *at_page* is next used."""
+        """Let all tokens expire: now, or when the one that leads to page *at_page* is next used."""
         if at_page is None:
             self.generation += 1
         else:
-            self._doomed.add(at_page)
+            self._expiring_pages.add(at_page)
 
-    def has_died(self, generation: int, page: int) -> bool:
-        """Return whether the token of that generation that leads to *page* is dead; asking may be its death."""
-        if generation == self.generation and page in self._doomed:
-            self._doomed.discard(page)
+    def has_expired(self, generation: int, page: int) -> bool:
+        """Return whether the token of that generation that leads to *page* has expired; this call may expire it."""
+        if generation == self.generation and page in self._expiring_pages:
+            self._expiring_pages.discard(page)
             self.generation += 1
         return generation != self.generation
 
@@ -59,24 +59,24 @@ class GraphBehaviour:
         empty_pages: Every n-th page (n at least 2) comes without objects, though more follow; 0 for never.
         page_token_lifetime_s: How long a ``@odata.nextLink`` can be followed.
         repeated_items: So many of the last objects of a page come again at the start of the next one.
-        planted_links: Pages whose ``@odata.nextLink`` leads elsewhere, by number from 1: ``{3: 3}`` is a page that
+        injected_links: Pages whose ``@odata.nextLink`` leads elsewhere, by number from 1: ``{3: 3}`` is a page that
             links to itself, ``{3: 2}`` a loop of two. Links to the same page are the same text then.
         delta_token_lifetime_s: How long the links of a delta query can be followed.
         delta_reset: How an expired delta token is refused.
-        delta_replays: Whether delta queries tell things twice: each change as it was made, then the object as it is.
+        delta_replays: Whether delta queries report changes twice: each change as it was made, then the object as it is.
     """
 
     page_size: int = 100
     empty_pages: int = 0
     page_token_lifetime_s: float = 3600.0
     repeated_items: int = 0
-    planted_links: dict[int, int] = field(default_factory=dict)
+    injected_links: dict[int, int] = field(default_factory=dict)
     # https://learn.microsoft.com/en-us/graph/delta-query-overview (token duration, directory objects)
     delta_token_lifetime_s: float = 7 * 86400.0
     delta_reset: DeltaReset = "location"
     delta_replays: bool = False
-    page_deaths: TokenDeaths = field(default_factory=TokenDeaths, init=False, repr=False)
-    delta_deaths: TokenDeaths = field(default_factory=TokenDeaths, init=False, repr=False)
+    page_token_expirations: TokenExpirations = field(default_factory=TokenExpirations, init=False, repr=False)
+    delta_token_expirations: TokenExpirations = field(default_factory=TokenExpirations, init=False, repr=False)
 
     def expire_page_tokens(self, *, at_page: int | None = None) -> None:
         """
@@ -85,7 +85,7 @@ class GraphBehaviour:
         Args:
             at_page: Not now, but once, when the next client asks for the page of this number (from 2) by its link.
         """
-        self.page_deaths.expire(at_page)
+        self.page_token_expirations.expire(at_page)
 
     def expire_delta_tokens(self, reset: DeltaReset | None = None, *, at_page: int | None = None) -> None:
         """
@@ -97,4 +97,4 @@ class GraphBehaviour:
         """
         if reset is not None:
             self.delta_reset = reset
-        self.delta_deaths.expire(at_page)
+        self.delta_token_expirations.expire(at_page)

@@ -1,4 +1,4 @@
-"""One request to Microsoft Graph whose token was accepted, and the answers to it."""
+"""One request to Microsoft Graph whose token was accepted, and the responses to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from entra_async.testing.odata.query import parse_query
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.tokens.access import Access
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("GraphCall", "Handler", "Routes")
 
@@ -25,7 +25,7 @@ _REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
 @dataclass(frozen=True, slots=True)
 class GraphCall:
     """
-    One request, found its way and allowed in.
+    A request that was routed and authorized.
 
     Attributes:
         request: As it arrived.
@@ -35,7 +35,7 @@ class GraphCall:
         access: The verified token.
     """
 
-    request: Incoming
+    request: IncomingRequest
     version: str
     path: tuple[str, ...]
     key: str
@@ -95,7 +95,7 @@ class GraphCall:
             raise bad_request(message)
         return options
 
-    def answer(
+    def json_response(
         self,
         body: bytearray | Mapping[str, Any],
         *,
@@ -103,7 +103,7 @@ class GraphCall:
         location: str | None = None,
     ) -> web.Response:
         """
-        Return a JSON answer.
+        Return a JSON response.
 
         Args:
             body: The JSON, or what to encode.
@@ -119,4 +119,4 @@ class GraphCall:
 
 Handler: TypeAlias = Callable[[GraphCall], Awaitable[web.Response]]
 Routes: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Handler]]
-"""What answers a path, whose segments may be ``*`` for the key of an object, and a method."""
+"""The handlers of a path, whose segments may be ``*`` for the key of an object, and a method."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
-from entra_async.testing.limits.service_limit import Charge, Priority
+from entra_async.testing.limits.service_limit import Cost, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("graph_charge",)
+__all__ = ("graph_cost",)
 
 _MY: Final = "users/*"  # "me/" costs what "users/{id}/" costs
 _UNITS: Final[Mapping[str, int]] = {
@@ -45,7 +45,7 @@ _READING_POSTS: Final[Mapping[str, int]] = {  # by the last segment; they cost n
     "checkMemberGroups": 4,
     "checkMemberObjects": 4,
 }
-_LANES: Final[Mapping[tuple[str, ...], str]] = {
+_WORKLOADS: Final[Mapping[tuple[str, ...], str]] = {
     ("auditLogs",): "reports",
     ("identityProtection",): "identity_protection",
     ("identity", "conditionalAccess"): "identity_protection",
@@ -58,9 +58,9 @@ _PRIORITIES: Final[Mapping[str, Priority]] = {"low": "low", "high": "high"}  # w
 _CHEAP_TOP: Final = 20
 
 
-def graph_charge(
+def graph_cost(
     method: str, path: Sequence[str], raw_query: str, priority: str | None, *, running_s: float = 0.0
-) -> Charge:
+) -> Cost:
     """
     Return what a request costs: at least one resource unit.
 
@@ -72,19 +72,19 @@ def graph_charge(
         running_s: Seconds a hunting query runs.
     """
     ranked: Priority = _PRIORITIES.get((priority or "").strip().lower(), "normal")
-    lane = _lane(path)
-    if lane != "directory":
-        return Charge(lane=lane, running_s=running_s if lane == "hunting" else 0.0, priority=ranked)
+    workload = _workload(path)
+    if workload != "directory":
+        return Cost(workload=workload, running_s=running_s if workload == "hunting" else 0.0, priority=ranked)
     reading_post = _READING_POSTS.get(path[-1]) if method == "POST" and path else None
     units = reading_post or _UNITS.get(f"{method} {_pattern(path)}", 1)
     writes = int(method not in {"GET", "HEAD"} and reading_post is None)
-    return Charge(lane=lane, units=max(1, units + _modifier(raw_query)), writes=writes, priority=ranked)
+    return Cost(workload=workload, units=max(1, units + _modifier(raw_query)), writes=writes, priority=ranked)
 
 
-def _lane(path: Sequence[str]) -> str:
+def _workload(path: Sequence[str]) -> str:
     if len(path) > 2 and path[0] == "users" and path[2] == "drive":
         return "files"
-    return _LANES.get(tuple(path[:1])) or _LANES.get(tuple(path[:2])) or "directory"
+    return _WORKLOADS.get(tuple(path[:1])) or _WORKLOADS.get(tuple(path[:2])) or "directory"
 
 
 def _pattern(path: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ class _Round:
         page: Which page that is; the first is 1.
         options: ``$select`` and ``$filter`` of the query.
         issued_at: When the token was made, in seconds since the epoch.
-        generation: Which tokens it dies with when a test lets them expire.
+        generation: Which tokens it expires with when a test lets them.
     """
 
     since: int | None
@@ -63,7 +63,7 @@ class _Round:
 
 class DeltaReader:
     """
-    Answers delta queries.
+    Handles delta queries.
 
     Args:
         clock: For the age of tokens.
@@ -109,7 +109,7 @@ class DeltaReader:
         else:
             token = self._issue(call, "$skiptoken", replace(here, position=following, page=here.page + 1))
             head["@odata.nextLink"] = f"{_root(call)}?$skiptoken={token}"
-        return call.answer(await encode_page(head, told, project))
+        return call.json_response(await encode_page(head, told, project))
 
     def _changed(
         self, objects: Objects, here: _Round, entity: EntityType, names: Sequence[str], keys: frozenset[str] | None
@@ -143,7 +143,7 @@ class DeltaReader:
         if skip_token is None and delta_token in ("", "latest"):
             return _Round(None, now, options=query), delta_token == "latest"
         if len(options) > 1:
-            message = "A $skiptoken or $deltatoken holds the options of its query; no other can stand beside it."
+            message = "A $skiptoken or $deltatoken holds the options of its query; no other can be combined with it."
             raise bad_request(message)
         kind = "$deltatoken" if skip_token is None else "$skiptoken"
         try:
@@ -151,13 +151,13 @@ class DeltaReader:
         except ForgedTokenError as error:
             message = f"The {kind} is malformed, or does not belong to this request."
             raise bad_request(message) from error
-        dead = self._behaviour.delta_deaths.has_died(found.generation, found.page)
-        if dead or self._clock.now() - found.issued_at > self._behaviour.delta_token_lifetime_s:
+        expired = self._behaviour.delta_token_expirations.has_expired(found.generation, found.page)
+        if expired or self._clock.now() - found.issued_at > self._behaviour.delta_token_lifetime_s:
             raise self._reset(call, found.options)
         return (replace(found, until=now) if kind == "$deltatoken" else found), False
 
     def _issue(self, call: GraphCall, kind: str, to: _Round) -> str:
-        generation = self._behaviour.delta_deaths.generation
+        generation = self._behaviour.delta_token_expirations.generation
         dated = replace(to, issued_at=self._clock.now(), generation=generation)
         return self._tokens.issue(dated, _scope(call, kind))
 

@@ -188,7 +188,7 @@ class DirectoryOperations:
         objects.restore(index)
         restored = objects.projector(entity.default)(index)
         head = {"@odata.context": f"{call.root}/$metadata#directoryObjects/$entity", "@odata.type": f"#{entity.name}"}
-        return call.answer({**head, **restored})
+        return call.json_response({**head, **restored})
 
     async def _list_members(self, call: GraphCall) -> web.Response:
         return await self._reads.page(call, self._members(call))
@@ -248,5 +248,5 @@ class DirectoryOperations:
         created = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         index = objects.create({**values, "createdDateTime": created})
         new = objects.projector(entity.default)(index)
-        answer = {"@odata.context": f"{call.root}/$metadata#{entity.entity_set}/$entity", **new}
-        return call.answer(answer, status=201, location=f"{call.root}/{entity.entity_set}/{new['id']}")
+        body = {"@odata.context": f"{call.root}/$metadata#{entity.entity_set}/$entity", **new}
+        return call.json_response(body, status=201, location=f"{call.root}/{entity.entity_set}/{new['id']}")

@@ -1,5 +1,5 @@
 """
-How Microsoft Graph says no.
+The errors of Microsoft Graph.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/errors
@@ -18,7 +18,7 @@ from multidict import MultiDict
 from entra_async.testing.wire.service_error import ServiceError
 
 if TYPE_CHECKING:
-    from entra_async.testing.limits.service_limit import Verdict
+    from entra_async.testing.limits.service_limit import ThrottleDecision
 
 __all__ = (
     "GraphError",
@@ -123,22 +123,22 @@ def method_not_allowed(allowed: str) -> GraphError:
     return GraphError(405, "Request_BadRequest", message, headers={"Allow": allowed})
 
 
-def throttled(verdict: Verdict, app_id: str, tenant_id: str) -> GraphError:
+def throttled(decision: ThrottleDecision, app_id: str, tenant_id: str) -> GraphError:
     """
     Return the 429.
 
     Args:
-        verdict: What refused the request, and how long to wait.
+        decision: What refused the request, and how long to wait.
         app_id: The app that is throttled.
         tenant_id: GUID of the tenant.
     """
-    limit = verdict.refused_by
+    limit = decision.refused_by
     assert limit is not None  # or it would not have been refused
     scope = "Tenant" if limit.per == "tenant" else "Tenant_Application"
     headers = {
         "x-ms-throttle-scope": f"{scope}/{'Write' if limit.by == 'write' else 'ReadWrite'}/{app_id}/{tenant_id}",
         "x-ms-throttle-information": _EXCEEDED.get(limit.by, "ResourceUnitLimitExceeded"),
     }
-    if verdict.retry_after is not None:
-        headers["Retry-After"] = verdict.retry_after
+    if decision.retry_after is not None:
+        headers["Retry-After"] = decision.retry_after
     return GraphError(429, "TooManyRequests", "Please retry again later.", headers=headers)

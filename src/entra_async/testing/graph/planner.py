@@ -96,7 +96,7 @@ class PlannerOperations:
         defaults = {"bucketId": None, "percentComplete": 0, "priority": 5, "createdDateTime": created}
         task = _Task({**defaults, **values, "id": secrets.token_urlsafe(_ID_BYTES)})
         self._tasks[task.values["id"]] = task
-        return self._answer(call, task, status=201, location=f"{call.root}/planner/tasks/{task.values['id']}")
+        return self._response(call, task, status=201, location=f"{call.root}/planner/tasks/{task.values['id']}")
 
     async def _get(self, call: GraphCall) -> web.Response:
         call.require(READ_TASKS)
@@ -104,7 +104,7 @@ class PlannerOperations:
         task = self._find(call)
         if call.request.headers.get("If-None-Match", "").strip() in (task.etag, "*"):
             return web.Response(status=304, headers={"ETag": task.etag})
-        return self._answer(call, task)
+        return self._response(call, task)
 
     async def _update(self, call: GraphCall) -> web.Response:
         call.require(WRITE_TASKS)
@@ -114,7 +114,7 @@ class PlannerOperations:
         task.values |= changes
         task.version += 1
         if "return=representation" in call.preferences:
-            return self._answer(call, task)
+            return self._response(call, task)
         return web.Response(status=204)
 
     async def _delete(self, call: GraphCall) -> web.Response:
@@ -146,11 +146,13 @@ class PlannerOperations:
             raise GraphError(412, "preconditionFailed", message)
         return task
 
-    def _answer(self, call: GraphCall, task: _Task, *, status: int = 200, location: str | None = None) -> web.Response:
+    def _response(
+        self, call: GraphCall, task: _Task, *, status: int = 200, location: str | None = None
+    ) -> web.Response:
         body = {"@odata.context": f"{call.root}/$metadata#planner/tasks/$entity", **task.body}
-        answer = call.answer(body, status=status, location=location)
-        answer.headers["ETag"] = task.etag
-        return answer
+        response = call.json_response(body, status=status, location=location)
+        response.headers["ETag"] = task.etag
+        return response
 
 
 def _read(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from entra_async.testing.odata.filter import ODataFilter
 from entra_async.testing.odata.filter_parser import parse_filter
 from entra_async.testing.odata.pages import count, encode_page, find_page
 from entra_async.testing.odata.query import build_query, parse_boolean, parse_number, parse_select
-from entra_async.testing.odata.skiptoken import ForgedTokenError, Place, SkipTokens
+from entra_async.testing.odata.skiptoken import ForgedTokenError, PagePosition, SkipTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ _HELP: Final = "Refer to https://aka.ms/graph-docs/advanced-queries for more inf
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """
-    A collection to answer from.
+    A collection to read from.
 
     Attributes:
         selection: The objects.
@@ -66,7 +66,7 @@ class Listing:
 
 class GraphReader:
     """
-    Answers reads.
+    Serves reads.
 
     Args:
         clock: For the age of page tokens.
@@ -76,18 +76,18 @@ class GraphReader:
     def __init__(self, clock: EmulatorClock, behaviour: GraphBehaviour) -> None:
         self._clock = clock
         self._behaviour = behaviour
-        self._tokens = SkipTokens(Place)
+        self._tokens = SkipTokens(PagePosition)
 
     def entity(self, call: GraphCall, objects: Objects, index: int, entity: EntityType) -> web.Response:
-        """Return the answer to a read of one object."""
+        """Return the response to a read of one object."""
         options = call.options("$select")
         names = select_properties(options, entity)
         context = f"{_context(entity.entity_set, options, names)}/$entity"
         body = {"@odata.context": f"{call.root}/{context}"} | objects.projector(names)(index)
-        return call.answer(body)
+        return call.json_response(body)
 
     async def page(self, call: GraphCall, listing: Listing) -> web.Response:
-        """Return the answer to a read of a collection: one page."""
+        """Return the response to a read of a collection: one page."""
         options = call.options("$select", "$filter", "$top", "$count", "$skiptoken")
         names = select_properties(options, listing.entity)
         size = self._page_size(options, listing.largest_page)
@@ -100,8 +100,8 @@ class GraphReader:
         indexes, following = await self._found(selection, test, here, size)
         if self._behaviour.empty_pages and here.page % self._behaviour.empty_pages == 0 and indexes:
             indexes, following = [], here.position
-        if following is not None or here.page in self._behaviour.planted_links:
-            there = Place(following or 0, here.page + 1, advanced, 0)
+        if following is not None or here.page in self._behaviour.injected_links:
+            there = PagePosition(following or 0, here.page + 1, advanced, 0)
             there = await self._after(here, there, selection, test, size)
             if self._behaviour.repeated_items:
                 there = replace(there, repeated=tuple(indexes[-self._behaviour.repeated_items :]))
@@ -109,10 +109,10 @@ class GraphReader:
             query = build_query({**options, "$skiptoken": token})
             head["@odata.nextLink"] = f"{call.root}/{call.request.rel_url.raw_path.split('/', 2)[2]}?{query}"
         body = await encode_page(head, indexes, _projector(listing, names))
-        return call.answer(body)
+        return call.json_response(body)
 
     async def count(self, call: GraphCall, listing: Listing) -> web.Response:
-        """Return the answer to ``…/$count``: a bare number."""
+        """Return the response to ``…/$count``: a bare number."""
         options = call.options("$filter")
         if not call.eventual:
             message = "$count is not currently supported."
@@ -121,27 +121,32 @@ class GraphReader:
         return web.Response(text=str(await count(selection, test)))
 
     async def _found(
-        self, selection: Selection, test: Callable[[int], bool] | None, here: Place, size: int
+        self, selection: Selection, test: Callable[[int], bool] | None, here: PagePosition, size: int
     ) -> tuple[list[int], int | None]:
         again = [index for index in here.repeated if index in selection.objects][: size - 1]
         indexes, following = await find_page(selection, test, here.position, size - len(again))
         return again + indexes, following
 
     async def _after(
-        self, here: Place, there: Place, selection: Selection, test: Callable[[int], bool] | None, size: int
-    ) -> Place:
-        """Return where the link of page *here* leads: *there*, unless a test planted another page."""
-        planted = self._behaviour.planted_links
+        self,
+        here: PagePosition,
+        there: PagePosition,
+        selection: Selection,
+        test: Callable[[int], bool] | None,
+        size: int,
+    ) -> PagePosition:
+        """Return where the link of page *here* leads: *there*, unless a test injected another link."""
+        injected = self._behaviour.injected_links
         # Where links go round, the date of the first one stays, so that they come round as the same text.
-        issued_at = here.issued_at if planted and here.issued_at else self._clock.now()
-        there = replace(there, issued_at=issued_at, generation=self._behaviour.page_deaths.generation)
-        if here.page not in planted:
+        issued_at = here.issued_at if injected and here.issued_at else self._clock.now()
+        there = replace(there, issued_at=issued_at, generation=self._behaviour.page_token_expirations.generation)
+        if here.page not in injected:
             return there
         position: int | None = 0
-        for _ in range(1, planted[here.page]):
+        for _ in range(1, injected[here.page]):
             if position is not None:
                 _, position = await find_page(selection, test, position, size)
-        return replace(there, position=position or 0, page=planted[here.page])
+        return replace(there, position=position or 0, page=injected[here.page])
 
     def _page_size(self, options: Mapping[str, str], largest: int) -> int:
         if "$top" not in options:
@@ -152,17 +157,17 @@ class GraphReader:
             raise unsupported_query(message)
         return size
 
-    def _place(self, call: GraphCall, options: Mapping[str, str]) -> Place:
+    def _place(self, call: GraphCall, options: Mapping[str, str]) -> PagePosition:
         """Return where the page begins that the client asks for."""
         if "$skiptoken" not in options:
-            return Place(0, 1, advanced=False, issued_at=0)
+            return PagePosition(0, 1, advanced=False, issued_at=0)
         try:
             place = self._tokens.read(options["$skiptoken"], _fingerprint(call, options))
         except ForgedTokenError as error:
             message = "The $skiptoken is malformed, or does not belong to this request."
             raise bad_request(message) from error
-        dead = self._behaviour.page_deaths.has_died(place.generation, place.page)
-        if dead or self._clock.now() - place.issued_at > self._behaviour.page_token_lifetime_s:
+        expired = self._behaviour.page_token_expirations.has_expired(place.generation, place.page)
+        if expired or self._clock.now() - place.issued_at > self._behaviour.page_token_lifetime_s:
             message = "The specified page token value has expired and can no longer be included in your request."
             raise bad_request(message, code="Directory_ExpiredPageToken")
         if place.advanced and not call.eventual:
@@ -173,7 +178,7 @@ class GraphReader:
 
 def select_properties(options: Mapping[str, str], entity: EntityType) -> tuple[str, ...]:
     """
-    Return the properties to answer with.
+    Return the properties to respond with.
 
     Raises:
         QueryError: If ``$select`` names one that does not exist.

@@ -1,5 +1,5 @@
 """
-What every answer of Microsoft Graph carries, errors and planted faults included.
+What every response of Microsoft Graph carries, errors and injected faults included.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/errors
@@ -21,20 +21,20 @@ from entra_async.testing.graph.errors import GraphError, error_body
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
-__all__ = ("ERRORS", "GATEWAY_HEADERS", "JSON_TYPE", "common_headers", "error_answer")
+__all__ = ("ERRORS", "GATEWAY_HEADERS", "JSON_TYPE", "common_headers", "error_response")
 
 JSON_TYPE: Final = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 _SERVER: Final = (
     '{"ServerInfo":{"DataCenter":"Emulator","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"EMULATOR"}}'
 )
 GATEWAY_HEADERS: Final = frozenset({"request-id", "client-request-id", "x-ms-ags-diagnostic", "date"})
-"""What the gateway adds to an answer it sends, in lower case; the answer to an item of a batch goes without."""
+"""What the gateway adds to a response it sends, in lower case; the response to an item of a batch goes without."""
 
 
-def common_headers(request: Incoming) -> dict[str, str]:
-    """Return the headers of an answer to *request*, with a new ``request-id``."""
+def common_headers(request: IncomingRequest) -> dict[str, str]:
+    """Return the headers of a response to *request*, with a new ``request-id``."""
     request_id = str(uuid.uuid4())
     return {
         "request-id": request_id,
@@ -45,13 +45,13 @@ def common_headers(request: Incoming) -> dict[str, str]:
     }
 
 
-def error_answer(error: GraphError, common: Mapping[str, str], *, now_s: float) -> web.Response:
+def error_response(error: GraphError, common: Mapping[str, str], *, now_s: float) -> web.Response:
     """
-    Return the answer that carries an error.
+    Return the response that carries an error.
 
     Args:
         error: What went wrong.
-        common: The answer's :func:`common_headers`.
+        common: The response's :func:`common_headers`.
         now_s: The time, in seconds since the epoch.
     """
     body = error_body(
@@ -61,9 +61,9 @@ def error_answer(error: GraphError, common: Mapping[str, str], *, now_s: float) 
     return web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)
 
 
-def _render(request: Incoming, status: int, now: float) -> web.Response:
-    return error_answer(GraphError(status, *status_error(status)), common_headers(request), now_s=now)
+def _render(request: IncomingRequest, status: int, now: float) -> web.Response:
+    return error_response(GraphError(status, *status_error(status)), common_headers(request), now_s=now)
 
 
 ERRORS: Final = ErrorFormat(render=_render, headers=common_headers, json_type=JSON_TYPE)
-"""How planted faults look at Graph."""
+"""How Graph writes the errors that are injected."""

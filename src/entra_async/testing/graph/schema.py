@@ -27,7 +27,7 @@ class EntityType:
         name: As in ``@odata.type``, without ``#``.
         resource: As in error messages of the directory.
         entity_set: The collection at the root.
-        default: What an answer holds without ``$select``.
+        default: What a response holds without ``$select``.
         properties: Every property, and how it can be filtered.
         single_only: Properties the collection refuses with 501: another service holds them, object by object.
     """

@@ -54,7 +54,7 @@ def security_routes(reader: GraphReader, records: SecurityRecords, hunting: Hunt
     Return the routes, ``*`` standing for the key of an object, with their handlers by method.
 
     Args:
-        reader: Answers reads.
+        reader: Serves reads.
         records: What is read.
         hunting: Runs queries.
     """
@@ -122,7 +122,7 @@ def security_routes(reader: GraphReader, records: SecurityRecords, hunting: Hunt
             result = await hunting.run(query, limit_s=_LONGEST_QUERY_S)
         except HuntingError as error:
             raise bad_request(str(error), code="BadRequest") from error
-        return call.answer(
+        return call.json_response(
             {
                 "@odata.context": f"{call.root}/$metadata#microsoft.graph.security.huntingQueryResults",
                 "schema": [{"name": name, "type": kind} for name, kind in result.columns.items()],

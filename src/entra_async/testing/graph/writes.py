@@ -20,7 +20,7 @@ from entra_async.testing.wire.json_object import decode_object
 
 if TYPE_CHECKING:
     from entra_async.testing.directory.directory import Directory
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("read_group_changes", "read_json", "read_new_group", "read_new_user", "read_user_changes")
 
@@ -35,7 +35,7 @@ _READ_ONLY: Final = frozenset(
 Valid = Mapping[str, Callable[[object], bool]]
 
 
-async def read_json(request: Incoming) -> dict[str, Any]:
+async def read_json(request: IncomingRequest) -> dict[str, Any]:
     """
     Return the JSON object a request carries.
 

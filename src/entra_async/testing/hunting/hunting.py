@@ -77,7 +77,7 @@ class Hunting:
     Runs hunting queries.
 
     Attributes:
-        running_s: Seconds each query is said to run, and charged for. Nothing waits for them.
+        running_s: Seconds each query is said to run, and counted as. Nothing waits for them.
 
     Args:
         directory: Whose users and machines.

@@ -21,7 +21,7 @@ Columns = Mapping[str, str]
 
 Row = Mapping[str, Any]
 Rows = Iterator[Row | None]
-"""Rows; ``None`` between them is a chance to let others have a turn."""
+"""Rows; ``None`` between them is a chance to yield to other tasks."""
 
 Stage = Callable[[Rows], Rows]
 
@@ -259,12 +259,12 @@ def _count(rows: Rows) -> Rows:
 
 
 def _sorted(rows: Rows, name: str, *, descending: bool) -> Rows:
-    held: list[Row] = []
+    result: list[Row] = []
     for row in rows:
         if row is None:
             yield None
         else:
-            held.append(row)
+            result.append(row)
     # Nulls come last in descending order, which is the order unless it says otherwise, and first in ascending order.
-    held.sort(key=lambda row: (row[name] is not None, row[name] if row[name] is not None else 0), reverse=descending)
-    yield from held
+    result.sort(key=lambda row: (row[name] is not None, row[name] if row[name] is not None else 0), reverse=descending)
+    yield from result

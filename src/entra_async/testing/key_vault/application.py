@@ -26,7 +26,7 @@ from aiohttp import web
 from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.entra.tokens.access import Access, Authorize, Unauthorized
 from entra_async.testing.key_vault.vault import SecretVersion, Vault, is_secret_name
-from entra_async.testing.odata.skiptoken import ForgedTokenError, Place, SkipTokens
+from entra_async.testing.odata.skiptoken import ForgedTokenError, PagePosition, SkipTokens
 from entra_async.testing.wire.service_error import ServiceError
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def key_vault_application(
         vault: What it holds.
         tenant_id: The tenant whose tokens it takes.
         authorize: Judges the access token of each request.
-        clock: Dates the answers, and decides what has expired.
-        throttle: Asked once per request, for the service ``"key_vault"``.
+        clock: Dates the responses, and decides what has expired.
+        throttle: Consulted once per request, for the service ``"key_vault"``.
     """
     application = web.Application()
     service = _KeyVault(vault, tenant_id, authorize, clock, throttle)
-    application.router.add_route("*", "/{path:.*}", service.answer)
+    application.router.add_route("*", "/{path:.*}", service.handle)
     return application
 
 
@@ -95,10 +95,10 @@ class _KeyVault:
         self._authorize = authorize
         self._clock = clock
         self._throttle = throttle
-        self._skiptokens = SkipTokens(Place)
+        self._skiptokens = SkipTokens(PagePosition)
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer any request."""
+    async def handle(self, request: web.Request) -> web.Response:
+        """Handle any request."""
         try:
             response = _json(200, self._route(request, self._admit(request)))
         except _VaultError as error:
@@ -133,9 +133,9 @@ class _KeyVault:
             encoded = base64.b64encode(msgspec.json.encode(claims)).decode()
             message = "AKV10138: Continuous access evaluation resulted in a challenge."
             raise self._challenge(message, f', error="insufficient_claims", claims="{encoded}"')
-        verdict = self._throttle.take("key_vault", _app_id(access))
-        if not verdict.allowed:
-            headers = {} if verdict.retry_after is None else {"Retry-After": verdict.retry_after}
+        decision = self._throttle.take("key_vault", _app_id(access))
+        if not decision.allowed:
+            headers = {} if decision.retry_after is None else {"Retry-After": decision.retry_after}
             message = "Request was not processed because too many requests were received."
             raise _VaultError(429, "Throttled", message, headers=headers)
         if self._vault.behaviour.firewalled:
@@ -228,20 +228,20 @@ class _KeyVault:
             except ForgedTokenError as error:
                 raise _VaultError(400, "BadParameter", "The $skiptoken is not valid.") from error
         page = entries[start : start + size]
-        answer: dict[str, Any] = {
+        body: dict[str, Any] = {
             "value": [_properties(request, name, each, with_version=full) for name, each, full in page],
             "nextLink": None,
         }
         if start + size < len(entries):
-            place = Place(position=start + size, page=0, advanced=False, issued_at=self._clock.now())
+            place = PagePosition(position=start + size, page=0, advanced=False, issued_at=self._clock.now())
             token = quote(self._skiptokens.issue(place, query), safe="")
             version = quote(request.query["api-version"], safe="")
             # The service writes its default port out.
             port = "" if ":" in request.host else ":443"
-            answer["nextLink"] = (
+            body["nextLink"] = (
                 f"https://{request.host}{port}{request.path}?api-version={version}&$skiptoken={token}&maxresults={size}"
             )
-        return answer
+        return body
 
 
 def _properties(request: web.Request, name: str, version: SecretVersion, *, with_version: bool) -> dict[str, Any]:

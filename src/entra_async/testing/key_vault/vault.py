@@ -74,7 +74,7 @@ class VaultBehaviour:
 
     Attributes:
         page_size: Entries of a page when the client names no number; the service's own is 25.
-        revoked_at: Epoch seconds, or ``None``: tokens issued before are answered with a claims challenge, if their
+        revoked_at: Epoch seconds, or ``None``: tokens issued before get a claims challenge, if their
             client declared to handle one (continuous access evaluation).
         firewalled: Whether the vault's network rules keep everybody out.
     """

@@ -1,5 +1,5 @@
 """
-The limits Microsoft documents for the services and lanes the emulator serves.
+The limits Microsoft documents for the services and workloads the emulator serves.
 
 Left out are the ones that can't be reached here before another is: Graph's 130,000 requests in 10 seconds, and what an
 app may do across all tenants.
@@ -36,7 +36,7 @@ _HUNTING_RUNNING_S: Final = 150.0
 
 def documented_limits(tenant_size: TenantSize) -> dict[tuple[str | None, str | None], tuple[ServiceLimit, ...]]:
     """
-    Return the limits by service and lane, with full buckets.
+    Return the limits by service and workload, with full buckets.
 
     Args:
         tenant_size: Decides how many resource units of the directory an app has.

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from entra_async.testing.limits.token_bucket import TokenBucket
 
-__all__ = ("Charge", "Measure", "Priority", "RetryAfterForm", "ServiceLimit", "Verdict")
+__all__ = ("Cost", "Measure", "Priority", "RetryAfterForm", "ServiceLimit", "ThrottleDecision")
 
 Measure = Literal["request", "unit", "write", "running_s"]
 """What a bucket holds: requests, Graph's resource units, writes, or seconds that queries run."""
@@ -34,19 +34,19 @@ _DUST: Final = 1e-9  # who waits exactly as long as asked gets through, whatever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Cost:
     """
     What one request costs, and where.
 
     Attributes:
-        lane: The part of the service that counts by itself; empty for a service that has only one.
+        workload: The part of the service that counts by itself; empty for a service that has only one.
         units: Resource units.
         writes: Writes.
         running_s: Seconds its query runs.
         priority: Who is refused first when it gets tight.
     """
 
-    lane: str = ""
+    workload: str = ""
     units: float = 1
     writes: float = 0
     running_s: float = 0.0
@@ -66,7 +66,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ThrottleDecision:
     """
     What the limits say to one request.
 
@@ -107,32 +107,32 @@ class ServiceLimit:
     retry_after_form: RetryAfterForm = "integer"
     _buckets: dict[str, TokenBucket] = field(default_factory=dict, init=False, repr=False)
 
-    def take(self, key: str, charge: Charge, now: float) -> Verdict:
+    def take(self, key: str, cost: Cost, now: float) -> ThrottleDecision:
         """
-        Charge a request, whether or not it is then allowed.
+        Count a request, whether or not it is then allowed.
 
         A refused request counts, too, as it does at Microsoft: the bucket goes below empty, down to as much as it can
         hold, and ``Retry-After`` grows. Only one refused for its low priority alone takes nothing from the others.
 
         Args:
             key: Whose bucket.
-            charge: What the request costs. More than the bucket holds is as much as it holds.
+            cost: What the request costs. More than the bucket holds is as much as it holds.
             now: Seconds on a clock that only moves forward.
         """
-        cost = min(charge.of(self.by), self.burst)
-        if cost <= 0:
-            return Verdict(allowed=True)
+        taken = min(cost.of(self.by), self.burst)
+        if taken <= 0:
+            return ThrottleDecision(allowed=True)
         bucket = self._bucket(key, now)
-        needed = min(cost + self.burst * _SET_APART[charge.priority], self.burst)
+        needed = min(taken + self.burst * _SET_APART[cost.priority], self.burst)
         allowed = bucket.level >= needed - _DUST
-        if allowed or bucket.level < cost - _DUST:
-            bucket.level = max(-self.burst, bucket.level - cost)
+        if allowed or bucket.level < taken - _DUST:
+            bucket.level = max(-self.burst, bucket.level - taken)
         bucket.level = 0.0 if -_DUST < bucket.level < 0 else bucket.level
         if allowed:
             load = min(1 - bucket.level / self.burst, _REPORT_LOAD_TO)
-            return Verdict(allowed=True, load=load if load >= _REPORT_LOAD_FROM else None)
+            return ThrottleDecision(allowed=True, load=load if load >= _REPORT_LOAD_FROM else None)
         wait_s = (needed - bucket.level) * self.per_s / self.amount
-        return Verdict(allowed=False, retry_after=self._retry_after(wait_s), refused_by=self)
+        return ThrottleDecision(allowed=False, retry_after=self._retry_after(wait_s), refused_by=self)
 
     def take_over(self, other: ServiceLimit, now: float) -> None:
         """Go on with the buckets of another limit, as full as they are now; what overflows is lost."""

@@ -11,28 +11,29 @@ import math
 from typing import TYPE_CHECKING, Final, get_args
 
 from entra_async.testing.limits.documented import TenantSize, documented_limits
-from entra_async.testing.limits.service_limit import Charge, Measure, RetryAfterForm, ServiceLimit, Verdict
+from entra_async.testing.limits.service_limit import Cost, Measure, RetryAfterForm, ServiceLimit, ThrottleDecision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from entra_async.testing.clock import EmulatorClock
 
-__all__ = ("Charge", "RetryAfterForm", "Throttle", "Verdict")
+__all__ = ("Cost", "RetryAfterForm", "Throttle", "ThrottleDecision")
 
-_LANES: Final[Mapping[str, tuple[str, ...]]] = {
+_WORKLOADS: Final[Mapping[str, tuple[str, ...]]] = {
     "graph": ("directory", "reports", "identity_protection", "hunting", "files", "planner"),
     "endpoint": ("machines", "alerts", "hunting"),
     "security": ("incidents", "hunting"),
 }
-_ONE_REQUEST: Final = Charge()
+_ONE_REQUEST: Final = Cost()
 
 
 class Throttle:
     """
-    Limits what each app may do. A request finds enough in the buckets or is answered 429; it never waits.
+    Limits what each app may do. A request finds enough in the buckets or gets a 429; it never waits.
 
-    A refused request counts, too: a client that keeps asking stays locked out, one that waits as told gets through.
+    A refused request counts, too: a client that keeps sending stays throttled, one that waits as long as
+    ``Retry-After`` says gets through.
 
     Args:
         clock: The emulator's clock: moving it refills the buckets.
@@ -48,7 +49,7 @@ class Throttle:
         per_s: float,
         *,
         service: str | None = None,
-        lane: str | None = None,
+        workload: str | None = None,
         by: Measure = "request",
         burst: float | None = None,
         retry_after_s: float | None = None,
@@ -56,14 +57,14 @@ class Throttle:
         keep: bool = False,
     ) -> None:
         """
-        Set the limit of each app from now on, in place of whatever limited the same service and lane.
+        Set the limit of each app from now on, in place of whatever limited the same service and workload.
 
         Args:
             requests: How many requests, or what *by* says, the bucket gains in *per_s* seconds.
             per_s: That many seconds.
             service: ``"graph"``, ``"endpoint"``, ``"security"`` or ``"key_vault"``; ``None`` for every service that has
                 no limit of its own, with a bucket for each.
-            lane: Only for this part of the service, which then no longer counts for the service's own limit:
+            workload: Only for this part of the service, which then no longer counts for the service's own limit:
                 ``"directory"``, ``"reports"``, ``"identity_protection"``, ``"hunting"``, ``"files"`` or ``"planner"``
                 of Graph, ``"machines"``, ``"alerts"`` or ``"hunting"`` of Defender for Endpoint, ``"incidents"`` or
                 ``"hunting"`` of Defender XDR.
@@ -79,22 +80,22 @@ class Throttle:
 
         Raises:
             ValueError: If one of *requests*, *per_s* and *burst* is not a positive number, *retry_after_s* is negative
-                or no number, or *lane*, *by* or *retry_after_form* is unknown.
+                or no number, or *workload*, *by* or *retry_after_form* is unknown.
         """
         capacity = requests if burst is None else burst
         if not all(0 < number < math.inf for number in (requests, per_s, capacity)):
             message = "requests, per_s and burst must be positive."
             raise ValueError(message)
         if capacity < 1:
-            message = "burst must be at least 1, or no request is ever answered."
+            message = "burst must be at least 1, or every request would be refused."
             raise ValueError(message)
         if retry_after_s is not None and not 0 <= retry_after_s < math.inf:
             message = f"retry_after_s must be a number of seconds, not {retry_after_s}."
             raise ValueError(message)
         _check_choice("retry_after_form", retry_after_form, get_args(RetryAfterForm))
         _check_choice("by", by, get_args(Measure))
-        if lane is not None:
-            _check_choice(f"lane of {service}", lane, _LANES.get(service or "", ()))
+        if workload is not None:
+            _check_choice(f"workload of {service}", workload, _WORKLOADS.get(service or "", ()))
         limit = ServiceLimit(
             amount=requests,
             per_s=per_s,
@@ -103,11 +104,11 @@ class Throttle:
             retry_after_s=retry_after_s,
             retry_after_form=retry_after_form,
         )
-        before = self._limits.get((service, lane), ()) if keep else ()
+        before = self._limits.get((service, workload), ()) if keep else ()
         for old in before:
             if (old.by, old.per) == (limit.by, limit.per):
                 limit.take_over(old, self._clock.monotonic())
-        self._limits[service, lane] = (limit,)
+        self._limits[service, workload] = (limit,)
 
     def documented(self, *, tenant_size: TenantSize = "M") -> None:
         """
@@ -127,27 +128,27 @@ class Throttle:
         """Lift every limit."""
         self._limits.clear()
 
-    def take(self, service: str, app_id: str, charge: Charge = _ONE_REQUEST) -> Verdict:
+    def take(self, service: str, app_id: str, cost: Cost = _ONE_REQUEST) -> ThrottleDecision:
         """
-        Charge one request, whether or not it is then allowed.
+        Count one request, whether or not it is then allowed.
 
         Args:
-            service: The service asked.
-            app_id: Client id of the app that asks.
-            charge: What the request costs, and in which lane.
+            service: The service.
+            app_id: Client id of the app.
+            cost: What the request costs, and in which workload.
         """
         limits = (
-            self._limits.get((service, charge.lane))
+            self._limits.get((service, cost.workload))
             or self._limits.get((service, None))
             or self._limits.get((None, None), ())
         )
         now = self._clock.monotonic()
-        verdicts = [limit.take(_key(limit, service, app_id), charge, now) for limit in limits]
-        refused = [verdict for verdict in verdicts if not verdict.allowed]
+        decisions = [limit.take(_key(limit, service, app_id), cost, now) for limit in limits]
+        refused = [decision for decision in decisions if not decision.allowed]
         if refused:
-            return max(refused, key=lambda verdict: float(verdict.retry_after or 0))
-        load = max((verdict.load for verdict in verdicts if verdict.load is not None), default=None)
-        return Verdict(allowed=True, load=load)
+            return max(refused, key=lambda decision: float(decision.retry_after or 0))
+        load = max((decision.load for decision in decisions if decision.load is not None), default=None)
+        return ThrottleDecision(allowed=True, load=load)
 
 
 def _key(limit: ServiceLimit, service: str, app_id: str) -> str:

@@ -1,5 +1,5 @@
 """
-How each Azure host wants to be asked for a token, and what it answers.
+How a token is requested from each Azure host, and what it responds.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from entra_async.testing.entra.tokens.access_tokens import IssuedToken
-    from entra_async.testing.managed_identity.host import AzureHost, HostKind, Identity
+    from entra_async.testing.managed_identity.host import AssignedIdentity, AzureHost, HostKind
 
 __all__ = ("host_application",)
 
@@ -38,7 +38,7 @@ _SELECTORS: Final = frozenset(
 _LIKE_IMDS: Final = {"client_id": "client_id", "object_id": "principal_id", "msi_res_id": "resource_id"}
 
 
-class _Refusal(Exception):  # noqa: N818 - it is an answer, not an error
+class _Refusal(Exception):  # noqa: N818 -- a response of the host, not an error of this program
     """What a host refuses, before it takes the shape in which that host says so."""
 
     def __init__(self, status: int, code: str, said: str) -> None:
@@ -55,7 +55,7 @@ def host_application(host: AzureHost) -> web.Application:
     Args:
         host: Which.
     """
-    path, answer, shape = _ENDPOINTS[host.kind]
+    path, handle, shape = _ENDPOINTS[host.kind]
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -65,7 +65,7 @@ def host_application(host: AzureHost) -> web.Application:
             return web.json_response(shape(refusal), status=refusal.status)
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        return await answer(host, request)
+        return await handle(host, request)
 
     application = web.Application(middlewares=[refuse])
     application.router.add_route("*", path, serve)
@@ -102,7 +102,7 @@ def _require_metadata(request: web.Request) -> None:
         raise _Refusal(400, "invalid_request", "A request that was forwarded is not served.")
 
 
-def _chosen(host: AzureHost, given: Mapping[str, str], selectors: Mapping[str, str], *, lone: bool) -> Identity:
+def _chosen(host: AzureHost, given: Mapping[str, str], selectors: Mapping[str, str], *, lone: bool) -> AssignedIdentity:
     """
     Return the identity a request is about.
 
@@ -136,7 +136,7 @@ def _chosen(host: AzureHost, given: Mapping[str, str], selectors: Mapping[str, s
     raise _Refusal(400, "invalid_request", "Identity not found")
 
 
-def _issue(host: AzureHost, identity: Identity, given: Mapping[str, str]) -> IssuedToken:
+def _issue(host: AzureHost, identity: AssignedIdentity, given: Mapping[str, str]) -> IssuedToken:
     resource = given.get("resource")
     if not resource:
         raise _Refusal(400, "invalid_request", "Required audience parameter not specified")
@@ -148,7 +148,7 @@ def _issue(host: AzureHost, identity: Identity, given: Mapping[str, str]) -> Iss
 
 
 def _in_words(token: IssuedToken) -> dict[str, str]:
-    """Return what most hosts answer: every number is a text."""
+    """Return the response of most hosts: every number is a text."""
     return {
         "access_token": token.access_token,
         "refresh_token": "",
@@ -234,7 +234,7 @@ async def _service_fabric(host: AzureHost, request: web.Request) -> web.Response
     if not given.get("resource"):
         raise _Refusal(400, "ArgumentNullOrEmpty", "The parameter 'resource' is missing.")
     revoked = given.get("token_sha256_to_refresh")
-    if revoked is not None and not (_SHA256.fullmatch(revoked) and revoked in host.handed_out):
+    if revoked is not None and not (_SHA256.fullmatch(revoked) and revoked in host.issued_token_hashes):
         raise _Refusal(400, "ArgumentNullOrEmpty", "token_sha256_to_refresh names no token of this host.")
     if host.strict and given.keys() & _SELECTORS:
         raise _Refusal(400, "ArgumentNullOrEmpty", "The identity is chosen in the application manifest.")
@@ -266,8 +266,8 @@ async def _azure_ml(host: AzureHost, request: web.Request) -> web.Response:
         "linux": f"{moment:%m/%d/%Y %H:%M:%S} +00:00",
         "windows": f"{moment.month}/{moment.day}/{moment.year} {moment:%I:%M:%S %p} +00:00",
     }[host.expiry]
-    answer = {"access_token": token.access_token, "expires_on": expires_on, "resource": token.audience}
-    return web.json_response({**answer, "token_type": "Bearer", "client_id": identity.client_id})
+    body = {"access_token": token.access_token, "expires_on": expires_on, "resource": token.audience}
+    return web.json_response({**body, "token_type": "Bearer", "client_id": identity.client_id})
 
 
 async def _cloud_shell(host: AzureHost, request: web.Request) -> web.Response:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.tenant import App
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, IssuedToken
 
-__all__ = ("AzureHost", "HostKind", "Identity")
+__all__ = ("AssignedIdentity", "AzureHost", "HostKind")
 
 HostKind = Literal["imds", "app_service", "container_apps", "arc", "service_fabric", "azure_ml", "cloud_shell"]
 """What hands out tokens; also the name of the service in the record of requests and in faults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class AssignedIdentity:
     """
     A managed identity. Its app is its service principal: change the app's roles to change what it may do.
 
@@ -56,7 +56,7 @@ class AzureHost:
         user_assigned: The identities assigned to it.
         environment: The environment variables of a process on it.
         secret: What a process proves to be on it with, where the host wants that.
-        strict: Refuse a selector that the real host passes over; else pass over it and answer for its own identity.
+        strict: Refuse a selector that the real host ignores; else ignore it, and issue a token for its own identity.
         key_folder: Arc: where the keys for its challenges lie.
         key_file: Arc: what is wrong with the key file it names: nothing (``"good"``), it lies in another folder, it is
             ``"too_large"``, ``"missing"``, has another suffix, or is a ``"link"`` to a file elsewhere.
@@ -66,8 +66,8 @@ class AzureHost:
 
     kind: HostKind
     tokens: AccessTokenIssuer
-    system_assigned: Identity | None
-    user_assigned: list[Identity]
+    system_assigned: AssignedIdentity | None
+    user_assigned: list[AssignedIdentity]
     environment: Mapping[str, str] = field(default_factory=dict)
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     strict: bool = True
@@ -76,15 +76,15 @@ class AzureHost:
     confirms_identity: bool = True
     expiry: Literal["epoch", "linux", "windows"] = "epoch"
     keys: dict[str, Path] = field(default_factory=dict, repr=False)
-    handed_out: set[str] = field(default_factory=set, repr=False)
+    issued_token_hashes: set[str] = field(default_factory=set, repr=False)
 
-    def issue(self, identity: Identity, resource: str) -> IssuedToken | None:
+    def issue(self, identity: AssignedIdentity, resource: str) -> IssuedToken | None:
         """
         Return a token for an identity, or ``None`` if the tenant has no such resource.
 
         Args:
             identity: Whom for.
-            resource: The resource, as it was asked for.
+            resource: The resource, as it was requested.
         """
         found = self.tokens.tenant.find_resource(resource)
         if found is None:
@@ -96,5 +96,5 @@ class AzureHost:
             roles=identity.app.roles & found.roles,
             demanded={},
         )
-        self.handed_out.add(hashlib.sha256(token.access_token.encode()).hexdigest())
+        self.issued_token_hashes.add(hashlib.sha256(token.access_token.encode()).hexdigest())
         return token

@@ -1,5 +1,5 @@
 """
-The proof that Azure Arc wants: whoever asks must be able to read a file that only its group can read.
+The proof that Azure Arc wants: the client must be able to read a file that only its group can read.
 
 Sources:
     https://learn.microsoft.com/en-us/azure/azure-arc/servers/managed-identity-authentication
@@ -24,7 +24,7 @@ _TOO_LARGE: Final = 4097
 
 async def challenge(host: AzureHost) -> web.Response:
     """
-    Return the answer to whoever has not proven anything yet: it names a file, whose content is good for one use.
+    Return the response to a request without proof: it names a file, whose content is good for one use.
 
     Args:
         host: The machine; its ``key_file`` says what is wrong with the file, if anything.

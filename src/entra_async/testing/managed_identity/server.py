@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from entra_async.testing.crypto.keys import make_key_pair
 from entra_async.testing.managed_identity.endpoints import host_application
-from entra_async.testing.managed_identity.host import AzureHost, HostKind, Identity
+from entra_async.testing.managed_identity.host import AssignedIdentity, AzureHost, HostKind
 from entra_async.testing.server.listener import Listener
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ async def run_host(
     """
     group = f"/subscriptions/{uuid.uuid4()}/resourceGroups/emulator/providers"
 
-    def identity(path: str) -> Identity:
-        return Identity(resource_id=f"{group}/{path}", app=tokens.tenant.register_app(name=path))
+    def identity(path: str) -> AssignedIdentity:
+        return AssignedIdentity(resource_id=f"{group}/{path}", app=tokens.tenant.register_app(name=path))
 
     host = AzureHost(
         kind=kind,

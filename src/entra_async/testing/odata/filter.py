@@ -159,7 +159,7 @@ class ODataFilter:
         """The longest ``or`` or ``in``: which of both, and how many alternatives it has."""
         widths = [
             (node.operator, len(node.parts if isinstance(node, Combination) else node.values))
-            for node in _walk(self.root)
+            for node in _nodes(self.root)
             if not isinstance(node, Quantifier) and node.operator in ("or", "in")
         ]
         return max(widths, key=operator.itemgetter(1), default=("or", 0))
@@ -188,13 +188,13 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _walk(node: Node) -> Iterator[Node]:
+def _nodes(node: Node) -> Iterator[Node]:
     yield node
     if isinstance(node, Combination):
         for part in node.parts:
-            yield from _walk(part)
+            yield from _nodes(part)
     elif isinstance(node, Quantifier):
-        yield from _walk(node.body)
+        yield from _nodes(node.body)
 
 
 def _uses(node: Node, within: tuple[str, ...] = ()) -> Iterator[Use]:

@@ -1,4 +1,4 @@
-"""Finding and encoding the objects of one page, with a turn for the event loop every few milliseconds."""
+"""Finding and encoding the objects of one page, yielding to the event loop every few milliseconds."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ("count", "encode_page", "find_page")
 
 Test = Callable[[int], bool]
 
-_TURN_S: Final = 0.004
+_YIELD_EVERY_S: Final = 0.004
 _LOOK_AT_CLOCK_EVERY: Final = 64
 
 
-class _Turns:
-    """Knows when others should have the event loop."""
+class _Yielder:
+    """Yields to other tasks when this one has kept the event loop for long enough."""
 
     def __init__(self) -> None:
-        self._until = time.perf_counter() + _TURN_S
+        self._until = time.perf_counter() + _YIELD_EVERY_S
 
-    async def rest(self) -> None:
+    async def yield_if_due(self) -> None:
         if time.perf_counter() > self._until:
             await anyio.lowlevel.checkpoint()
-            self._until = time.perf_counter() + _TURN_S
+            self._until = time.perf_counter() + _YIELD_EVERY_S
 
 
 async def find_page(selection: Selection, test: Test | None, start: int, size: int) -> tuple[list[int], int | None]:
@@ -44,11 +44,11 @@ async def find_page(selection: Selection, test: Test | None, start: int, size: i
         start: The place to begin at.
         size: How many objects a page holds.
     """
-    turns = _Turns()
+    yielder = _Yielder()
     found: list[int] = []
     for seen, position in enumerate(selection.after(start)):
         if not seen % _LOOK_AT_CLOCK_EVERY:
-            await turns.rest()
+            await yielder.yield_if_due()
         index = selection.index_at(position)
         if index is None or (test is not None and not test(index)):
             continue
@@ -68,11 +68,11 @@ async def count(selection: Selection, test: Test | None) -> int:
     """
     if test is None and selection.count is not None:
         return selection.count
-    turns = _Turns()
+    yielder = _Yielder()
     total = 0
     for seen, position in enumerate(selection.positions):
         if not seen % _LOOK_AT_CLOCK_EVERY:
-            await turns.rest()
+            await yielder.yield_if_due()
         index = selection.index_at(position)
         total += index is not None and (test is None or test(index))
     return total
@@ -89,10 +89,10 @@ async def encode_page(
         indexes: Numbers of the objects.
         project: From a number to what the page says of the object.
     """
-    turns = _Turns()
+    yielder = _Yielder()
     page = bytearray(msgspec.json.encode(head)[:-1] + b',"value":[')
     for at in range(0, len(indexes), _LOOK_AT_CLOCK_EVERY):
-        await turns.rest()
+        await yielder.yield_if_due()
         chunk = [project(index) for index in indexes[at : at + _LOOK_AT_CLOCK_EVERY]]
         page += (b"," if at else b"") + msgspec.json.encode(chunk)[1:-1]
     page += b"]}"

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-__all__ = ("ForgedTokenError", "Place", "SkipTokens")
+__all__ = ("ForgedTokenError", "PagePosition", "SkipTokens")
 
 _SIGNATURE_BYTES: Final = 16
 
@@ -22,7 +22,7 @@ class ForgedTokenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """
     Where the next page begins.
 
@@ -31,7 +31,7 @@ class Place:
         page: Which page that is; the first is 1.
         advanced: Whether the query is an advanced one, so that each page needs its header.
         issued_at: When the token was made, in seconds since the epoch.
-        generation: Which tokens it dies with when a test lets them expire.
+        generation: Which tokens it expires with when a test lets them.
         repeated: Numbers of objects that come again on that page, though they were served.
     """
 
@@ -55,15 +55,15 @@ class SkipTokens(Generic[T]):
         self._kind = kind
         self._key = secrets.token_bytes(32)
 
-    def issue(self, says: T, query: str) -> str:
+    def issue(self, content: T, query: str) -> str:
         """
         Return the token.
 
         Args:
-            says: What :meth:`read` will return.
+            content: What :meth:`read` will return.
             query: The query in a form that does not depend on encoding or order; the token holds for no other.
         """
-        payload = msgspec.json.encode(says)
+        payload = msgspec.json.encode(content)
         return urlsafe_b64encode(self._sign(payload, query) + payload).rstrip(b"=").decode()
 
     def read(self, token: str, query: str) -> T:

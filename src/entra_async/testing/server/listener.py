@@ -1,4 +1,4 @@
-"""One service of the emulator on a TLS port of its own: what arrives is recorded, and faults are let loose."""
+"""One service of the emulator on a TLS port of its own: what arrives is recorded, and faults are injected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from entra_async.testing.faults.responses import ERROR_FORMAT, ErrorFormat, fault_response, spoil_json
+from entra_async.testing.faults.responses import ERROR_FORMAT, ErrorFormat, corrupt_json, fault_response
 from entra_async.testing.wire.record import RECORD, RecordedRequest, mask_form, mask_headers, mask_query, mask_raw_query
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ class Listener:
     """
     Serves one application at ``https://localhost:PORT``, or ``http``, until the block ends.
 
-    Leaving the block ends requests that are still being answered, and closes every connection.
+    Leaving the block ends requests that are still being handled, and closes every connection.
 
     Args:
         service: Name of the service, for the record and for faults.
-        application: What answers; it says how it writes errors, which planted faults imitate.
+        application: The service; it says how it writes errors, which injected faults imitate.
         tls: The server's TLS context; ``None`` for plain HTTP, as endpoints next door speak it.
         requests: Where arrivals are recorded.
         faults: What goes wrong on purpose.
         clock: The emulator's clock.
-        delay_s: Seconds on that clock before each request is answered.
+        delay_s: Seconds on that clock before each request is handled.
         host: Another name it is served under, without a port: what a client says that was led here by its resolver.
     """
 
@@ -78,11 +78,11 @@ class Listener:
         self._faults = faults
         self._clock = clock
         self._delay_s = delay_s
-        self._answering: set[asyncio.Task[object]] = set()
-        self._misdated: WeakSet[web.StreamResponse] = WeakSet()
+        self._handling: set[asyncio.Task[object]] = set()
+        self._skewed: WeakSet[web.StreamResponse] = WeakSet()
         # Outermost, so that what the application's own middlewares refuse is recorded, too.
         application.middlewares.insert(0, self._serve)
-        application.on_response_prepare.append(self._date)
+        application.on_response_prepare.append(self._set_date)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         self._listening: asyncio.Server | None = None
         self._port = 0
@@ -121,14 +121,14 @@ class Listener:
     ) -> None:
         if self._listening is not None:
             self._listening.close()
-        answering = list(self._answering)
-        for task in answering:
+        handling = list(self._handling)
+        for task in handling:
             task.cancel()
-        await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.gather(*handling, return_exceptions=True)
         server = self._runner.server
         transports = [connection.transport for connection in server.connections] if server is not None else []
         await self._runner.cleanup()
-        # A graceful end would wait for the client's; at this point nobody is owed one.
+        # A graceful end would wait for the client's; at this point no client waits for one.
         for transport in transports:
             if transport is not None:
                 transport.abort()
@@ -141,13 +141,13 @@ class Listener:
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         task = asyncio.current_task()
         assert task is not None  # aiohttp runs every handler in one
-        self._answering.add(task)
+        self._handling.add(task)
         try:
-            return await self._answer(request, handler)
+            return await self._handle(request, handler)
         finally:
-            self._answering.discard(task)
+            self._handling.discard(task)
 
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         record = RecordedRequest(
             service=self._service,
             method=request.method,
@@ -161,8 +161,8 @@ class Listener:
         request[RECORD] = record
         try:
             response = await self._respond(request, handler, record)
-        except web.HTTPException as answer:
-            record.status = answer.status
+        except web.HTTPException as error:
+            record.status = error.status
             raise
         except Exception:
             record.status = 500
@@ -177,9 +177,9 @@ class Listener:
             return await self._send(request, response, body)
         return response
 
-    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
-        # By now aiohttp has written the real time there. Only a planted fault may give another one than the clock's.
-        if response not in self._misdated:
+    async def _set_date(self, _: web.Request, response: web.StreamResponse) -> None:
+        # By now aiohttp has written the real time there. Only an injected fault may give another one than the clock's.
+        if response not in self._skewed:
             response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
 
     async def _respond(
@@ -190,39 +190,39 @@ class Listener:
         if self._service == "identity" and request.content_type == "application/x-www-form-urlencoded":
             form = parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True)
             record.form = mask_form(form)
-        fault = self._faults.strike(record)
+        fault = self._faults.match(record)
         delay_s = self._delay_s + (fault.delay_s if fault else 0.0)
         if delay_s > 0:
             await self._clock.sleep(delay_s)
-        return await handler(request) if fault is None else await self._go_wrong(fault, request, handler)
+        return await handler(request) if fault is None else await self._inject(fault, request, handler)
 
-    async def _go_wrong(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse | None:
+    async def _inject(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse | None:
         if fault.cut_request_after is not None:
             await _receive(request, fault.cut_request_after)
         if fault.reset == "before" or fault.cut_request_after is not None:
             _reset(request)
             return None
-        planted = fault_response(fault, request, self._errors, now=self._clock.now())
-        if planted is not None:
-            if "Date" in planted.headers:
-                self._misdated.add(planted)
-            return planted
+        injected = fault_response(fault, request, self._errors, now=self._clock.now())
+        if injected is not None:
+            if "Date" in injected.headers:
+                self._skewed.add(injected)
+            return injected
         try:
             response = await handler(request)
-        except web.HTTPException as answer:
-            response = web.Response(status=answer.status, text=answer.text, headers=answer.headers)
+        except web.HTTPException as error:
+            response = web.Response(status=error.status, text=error.text, headers=error.headers)
         if fault.reset == "after":
             _reset(request)
             return None
         if fault.skew_s:
             response.headers["Date"] = formatdate(self._clock.now() + fault.skew_s, usegmt=True)
-            self._misdated.add(response)
+            self._skewed.add(response)
         if fault.wrong_json is not None:
-            spoil_json(response, fault.wrong_json)
+            corrupt_json(response, fault.wrong_json)
         if fault.half_body:
             return await self._send_start(request, response, len(_body(response)) // 2)
-        if fault.cut_answer_after is not None:
-            return await self._send_start(request, response, fault.cut_answer_after)
+        if fault.cut_response_after is not None:
+            return await self._send_start(request, response, fault.cut_response_after)
         if fault.slow_body_s and isinstance(response, web.Response) and (body := _body(response)):
             return await self._send_slowly(request, response, body, fault.slow_body_s)
         return response
@@ -236,7 +236,7 @@ class Listener:
 
     async def _send_start(self, request: web.Request, whole: web.StreamResponse, size: int) -> web.StreamResponse:
         if not isinstance(whole, web.Response) or not isinstance(whole.body, bytes | bytearray | None):
-            message = "Only an answer that is known as a whole can be cut."
+            message = "Only a response that is known as a whole can be cut."
             raise TypeError(message)
         start = await self._send(request, whole, _body(whole)[: 0 if request.method == "HEAD" else size])
         if request.transport is not None:
@@ -252,18 +252,18 @@ class Listener:
         pause: Callable[[], Awaitable[None]] = _let_others_run,
     ) -> web.StreamResponse:
         """Send the headers of *whole*, and *body* in pieces of *size* bytes, with a pause before each."""
-        answer = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
-        if whole in self._misdated:
-            self._misdated.add(answer)
-        answer.cookies.load(whole.cookies)
+        sent = web.StreamResponse(status=whole.status, reason=whole.reason, headers=whole.headers)
+        if whole in self._skewed:
+            self._skewed.add(sent)
+        sent.cookies.load(whole.cookies)
         if whole.body is not None:
-            answer.content_length = whole.content_length
+            sent.content_length = whole.content_length
         with suppress(ConnectionError):  # the client went away
-            await answer.prepare(request)
+            await sent.prepare(request)
             for at in range(0, len(body), size):
                 await pause()
-                await answer.write(body[at : at + size])
-        return answer
+                await sent.write(body[at : at + size])
+        return sent
 
 
 def _reset(request: web.Request) -> None:

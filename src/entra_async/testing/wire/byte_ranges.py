@@ -17,7 +17,7 @@ _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,
 _RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.IGNORECASE)
 
 
-class UnsatisfiableRange(Exception):  # noqa: N818 -- an answer of the service, not an error of this program
+class UnsatisfiableRange(Exception):  # noqa: N818 -- a response of the service, not an error of this program
     """A ``Range`` that lies beyond the end: 416."""
 
 

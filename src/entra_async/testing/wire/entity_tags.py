@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ("names_tag",)
+__all__ = ("matches_entity_tag",)
 
 _TAG: Final = re.compile(r'"[^"]*"')  # a tag may hold a comma, as OneDrive's do
 
 
-def names_tag(condition: str, *tags: str) -> bool:
+def matches_entity_tag(condition: str, *tags: str) -> bool:
     """Return whether a condition's value is ``*``, or lists one of these tags."""
     return condition.strip() == "*" or not set(_TAG.findall(condition)).isdisjoint(tags)

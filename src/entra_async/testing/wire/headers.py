@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from entra_async.testing.wire.service_error import ServiceError
 
 if TYPE_CHECKING:
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("HeaderError", "check_headers")
 
@@ -28,13 +28,13 @@ class HeaderError(ServiceError):
     """A header that makes no sense."""
 
 
-def check_headers(request: Incoming, *, plain_text: bool = False) -> None:
+def check_headers(request: IncomingRequest, *, plain_text: bool = False) -> None:
     """
     Check the headers that mean the same to every operation.
 
     Args:
         request: The request as it arrived.
-        plain_text: Whether the answer may be read as plain text, too.
+        plain_text: Whether the response may be read as plain text, too.
 
     Raises:
         HeaderError: 400 for more than one access token, or a consistency level that does not exist; 406 if the client

@@ -44,7 +44,7 @@ class RecordedRequest:
         headers: Headers, names in lower case.
         at: When it arrived, epoch seconds on the emulator's clock.
         form: Fields of a form posted to Entra ID; empty for everything else.
-        status: Status of the answer; ``None`` while there is none, and for good when the connection was cut.
+        status: Status of the response; ``None`` while there is none, and for good when the connection was cut.
         item_id: Of an item of a batch, its ``id``; ``None`` for a request that arrived by itself.
         items: What a batch held, in its order. Items are found here only, so that a record stands for one arrival.
     """
@@ -63,7 +63,7 @@ class RecordedRequest:
 
 
 RECORD: Final = web.RequestKey("record", RecordedRequest)
-"""Where a service finds the record of the request it answers."""
+"""Where a service finds the record of the request it handles."""
 
 
 class RequestLog:
@@ -145,7 +145,7 @@ class RequestLog:
         timeout_s: float = 10.0,
     ) -> list[RecordedRequest]:
         """
-        Wait until that many requests that fit have arrived, answered or not, and return them.
+        Wait until that many requests that fit have arrived, responded to or not, and return them.
 
         Args:
             count: How many.

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from entra_async.testing.crypto.keys import base64url
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.grants.user_tokens import UserTokens
-    from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
+    from entra_async.testing.entra.tokens.refresh_tokens import UserSignIn
 
 __all__ = ("AuthorizationCode", "AuthorizationCodes", "CodeChallenge")
 
@@ -32,7 +32,7 @@ _LIFE_S: Final = 600.0
 @dataclass(frozen=True, slots=True)
 class CodeChallenge:
     """
-    What the client must be able to answer when it redeems the code.
+    What the client must prove when it redeems the code.
 
     Attributes:
         value: ``code_challenge``.
@@ -44,10 +44,10 @@ class CodeChallenge:
 
     def is_met_by(self, verifier: str) -> bool:
         """Return whether *verifier* is what the challenge was made from."""
-        answer = verifier
+        computed = verifier
         if self.method == "S256":
-            answer = base64url(hashlib.sha256(verifier.encode()).digest())
-        return hmac.compare_digest(answer.encode(), self.value.encode())
+            computed = base64url(hashlib.sha256(verifier.encode()).digest())
+        return hmac.compare_digest(computed.encode(), self.value.encode())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class AuthorizationCode:
         redeemed: Whether it has been used.
     """
 
-    signed_in: SignedIn
+    signed_in: UserSignIn
     redirect_uri: str
     challenge: CodeChallenge | None
     redeemed: bool = False
@@ -81,41 +81,43 @@ class AuthorizationCodes:
         self._codes[text] = code
         return text
 
-    async def grant(self, request: TokenRequest) -> dict[str, Any]:
+    async def grant(self, request: TokenEndpointRequest) -> dict[str, Any]:
         """
-        Return the answer to an ``authorization_code`` request.
+        Return the response to an ``authorization_code`` request.
 
         Raises:
-            EntraRefusal: If the request is refused.
+            AadstsError: If the request is refused.
         """
-        request.refuse_foreign("code", "redirect_uri", "code_verifier")
+        request.check_grant_parameters("code", "redirect_uri", "code_verifier")
         text, redirect_uri = request.required("code"), request.required("redirect_uri")
         app, client_authentication = await self._tokens.authenticate(request)
         check_tenant(request.tenant, app)
         code = self._codes.get(text)
         if code is None:
-            raise EntraRefusal(70000, suberror="bad_token", reason="The authorization code is not one.")
+            raise AadstsError(70000, suberror="bad_token", reason="The authorization code is not one.")
         signed_in = code.signed_in
         if signed_in.app is not app:
-            raise EntraRefusal(70000, suberror="client_mismatch", reason="The code was issued to another application.")
+            raise AadstsError(70000, suberror="client_mismatch", reason="The code was issued to another application.")
         if code.redeemed:
-            raise EntraRefusal(54005)
+            raise AadstsError(54005)
         if request.now >= signed_in.at + _LIFE_S:
-            raise EntraRefusal(70008)
+            raise AadstsError(70008)
         if redirect_uri != code.redirect_uri:
-            raise EntraRefusal(500112, redirect_uri=redirect_uri)
+            raise AadstsError(500112, redirect_uri=redirect_uri)
         self._tokens.check_origin(request, single_page=signed_in.single_page)
         verifier = request.form.get("code_verifier")
         # A verifier nobody asked for is a sign that the code was swapped (RFC 9700, section 4.8.2).
         if (code.challenge is None) != (verifier is None):
-            raise EntraRefusal(501481)
+            raise AadstsError(501481)
         if code.challenge is not None and not code.challenge.is_met_by(verifier or ""):
-            raise EntraRefusal(501481)
+            raise AadstsError(501481)
         signed_in.check_not_revoked()
         signed_in.user.check_enabled()
         _, asked = self._tokens.read_scopes(request, app, granted=signed_in)
         # Authorizing may name several resources, redeeming one; without a scope, the first of them is meant.
         resource = only_resource(request, asked) if "scope" in request.form else asked[0]
-        answer = self._tokens.answer(request, signed_in, resource, client_authentication=client_authentication)
+        response = self._tokens.token_response(
+            request, signed_in, resource, client_authentication=client_authentication
+        )
         code.redeemed = True
-        return answer
+        return response

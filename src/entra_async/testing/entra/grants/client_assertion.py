@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,11 +54,11 @@ def verify_client_assertion(assertion: str, app: App, *, token_url: str, now: fl
         now: Epoch seconds.
 
     Raises:
-        EntraRefusal: If it is not.
+        AadstsError: If it is not.
     """
     parts = assertion.split(".")
     if len(parts) != 3:
-        raise EntraRefusal(50027, reason="It has not three parts.")
+        raise AadstsError(50027, reason="It has not three parts.")
     header, claims = _decode_object(parts[0]), _decode_object(parts[1])
     certificate = _find_certificate(header, app, now=now)
     # The text is signed as it was sent: clients differ in how they encode it (padding, the standard alphabet).
@@ -73,36 +73,36 @@ def _decode(segment: str) -> bytes:
     try:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise EntraRefusal(50027, reason="A part is not base64url.") from error
+        raise AadstsError(50027, reason="A part is not base64url.") from error
 
 
 def _decode_object(segment: str) -> dict[str, Any]:
     try:
         decoded = json.loads(_decode(segment))
     except (ValueError, RecursionError) as error:
-        raise EntraRefusal(50027, reason="A part is not JSON.") from error
+        raise AadstsError(50027, reason="A part is not JSON.") from error
     if not isinstance(decoded, dict):
-        raise EntraRefusal(50027, reason="A part is not a JSON object.")
+        raise AadstsError(50027, reason="A part is not a JSON object.")
     return decoded
 
 
 def _find_certificate(header: Mapping[str, Any], app: App, *, now: float) -> x509.Certificate:
     if "crit" in header:  # RFC 7515, section 4.1.11: what is critical and not understood makes the whole JWS invalid
-        raise EntraRefusal(5002730, reason="Unsupported critical header parameter.")
+        raise AadstsError(5002730, reason="Unsupported critical header parameter.")
     if str(header.get("typ", "JWT")).upper() != "JWT":
-        raise EntraRefusal(5002730, reason="The token type is not JWT.")
+        raise AadstsError(5002730, reason="The token type is not JWT.")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in _PADDINGS:
-        raise EntraRefusal(5002730, reason="Unsupported key for the signing algorithm.")
+        raise AadstsError(5002730, reason="Unsupported key for the signing algorithm.")
     named = {name: header[name] for name in _THUMBPRINTS if name in header}
     if not named:
-        raise EntraRefusal(5002730, reason="No certificate thumbprint or keyId specified in token header.")
+        raise AadstsError(5002730, reason="No certificate thumbprint or keyId specified in token header.")
     for certificate in app.certificates:
         if all(_is_thumbprint(value, certificate, _THUMBPRINTS[name]) for name, value in named.items()):
             if not certificate.not_valid_before_utc.timestamp() <= now < certificate.not_valid_after_utc.timestamp():
-                raise EntraRefusal(700027, reason="The key used is expired.")
+                raise AadstsError(700027, reason="The key used is expired.")
             return certificate
-    raise EntraRefusal(700027, reason="The key was not found.")
+    raise AadstsError(700027, reason="The key was not found.")
 
 
 def _is_thumbprint(value: object, certificate: x509.Certificate, algorithm: hashes.HashAlgorithm) -> bool:
@@ -112,33 +112,33 @@ def _is_thumbprint(value: object, certificate: x509.Certificate, algorithm: hash
 def _check_signature(signature: bytes, signed: bytes, certificate: x509.Certificate, *, algorithm: object) -> None:
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey):
-        raise EntraRefusal(5002730, reason="Unsupported key for the signing algorithm.")
+        raise AadstsError(5002730, reason="Unsupported key for the signing algorithm.")
     try:
         key.verify(signature, signed, _PADDINGS[str(algorithm)], hashes.SHA256())
     except InvalidSignature as error:
         reason = "The provided signature value did not match the expected signature value."
-        raise EntraRefusal(700027, reason=reason) from error
+        raise AadstsError(700027, reason=reason) from error
 
 
 def _check_claims(claims: Mapping[str, Any], app: App, *, token_url: str, now: float) -> None:
     for name in ("iss", "sub", "aud", "jti"):
         if not isinstance(claims.get(name), str) or not claims[name]:
-            raise EntraRefusal(50027, reason=f"It has no '{name}' claim.")
+            raise AadstsError(50027, reason=f"It has no '{name}' claim.")
     if claims["iss"] != claims["sub"]:
-        raise EntraRefusal(50048)
+        raise AadstsError(50048)
     if claims["sub"].lower() != app.client_id:
-        raise EntraRefusal(700021)
+        raise AadstsError(700021)
     if claims["aud"] != token_url:
-        raise EntraRefusal(700023, reason="Client assertion audience claim does not match Realm issuer.")
+        raise AadstsError(700023, reason="Client assertion audience claim does not match Realm issuer.")
     end = _time(claims, "exp")
     if end is None:
-        raise EntraRefusal(50027, reason="It has no 'exp' claim.")
+        raise AadstsError(50027, reason="It has no 'exp' claim.")
     starts = [moment for moment in (_time(claims, "nbf"), _time(claims, "iat")) if moment is not None]
     if not starts:  # MSAL sends 'iat' only, azure-identity 'nbf' only
-        raise EntraRefusal(50027, reason="It has neither an 'nbf' nor an 'iat' claim.")
+        raise AadstsError(50027, reason="It has neither an 'nbf' nor an 'iat' claim.")
     start = max(starts)
     if end <= max(now, start) or start > now + _CLOCK_SKEW_S:
-        raise EntraRefusal(700024, now=_iso(now), start=_iso(start), end=_iso(end))
+        raise AadstsError(700024, now=_iso(now), start=_iso(start), end=_iso(end))
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
@@ -147,7 +147,7 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
         return None
     # MSAL writes fractions of a second. Beyond the year 9999 no date exists to write into the refusal.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 253402300800:
-        raise EntraRefusal(50027, reason=f"Its '{name}' claim is not a time.")
+        raise AadstsError(50027, reason=f"Its '{name}' claim is not a time.")
     return float(value)
 
 

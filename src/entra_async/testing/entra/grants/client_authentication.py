@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.client_assertion import verify_client_assertion
-from entra_async.testing.entra.grants.federation import is_foreign
+from entra_async.testing.entra.grants.federation import has_external_issuer
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.grants.federation import Federation
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.tenant import App, Tenant
 
 __all__ = ("ClientAuthenticator",)
@@ -36,14 +36,14 @@ class ClientAuthenticator:
     tenant: Tenant
     federation: Federation
 
-    async def __call__(self, request: TokenRequest) -> tuple[App, str]:
+    async def __call__(self, request: TokenEndpointRequest) -> tuple[App, str]:
         """
         Return the app that calls, and how it proved itself: ``"0"`` not at all, ``"1"`` secret, ``"2"`` assertion.
 
         Only a public client may come without proof; whether the grant suits it is for the grant to decide.
 
         Raises:
-            EntraRefusal: If the app is unknown or disabled, or its credential is missing, surplus or wrong.
+            AadstsError: If the app is unknown or disabled, or its credential is missing, surplus or wrong.
         """
         app, secret, assertion = _find_app(request, self.tenant)
         if secret is not None:
@@ -52,47 +52,47 @@ class ClientAuthenticator:
         if assertion is None:
             return app, "0"
         if request.required("client_assertion_type") != _JWT_BEARER:
-            raise EntraRefusal(9002313, reason=f"The 'client_assertion_type' must be '{_JWT_BEARER}'.")
-        if is_foreign(assertion):
+            raise AadstsError(9002313, reason=f"The 'client_assertion_type' must be '{_JWT_BEARER}'.")
+        if has_external_issuer(assertion):
             await self.federation.verify(assertion, app, authority=request.authority, now=request.now)
         else:
             verify_client_assertion(assertion, app, token_url=request.url, now=request.now)
         return app, "2"
 
 
-def _find_app(request: TokenRequest, tenant: Tenant) -> tuple[App, str | None, str | None]:
+def _find_app(request: TokenEndpointRequest, tenant: Tenant) -> tuple[App, str | None, str | None]:
     """Return the app, and the one credential it offers: a secret or an assertion; a public client offers none."""
     basic = _basic_credentials(request.authorization)
     client_id = request.form.get("client_id") or (basic[0] if basic else request.required("client_id"))
     if basic and basic[0] != client_id:
-        raise EntraRefusal(9002313, reason="The Authorization header and 'client_id' name different apps.")
+        raise AadstsError(9002313, reason="The Authorization header and 'client_id' name different apps.")
     app = tenant.find_app(client_id)
     if app is None:
-        raise EntraRefusal(700016, client_id=client_id, tenant=request.tenant)
+        raise AadstsError(700016, client_id=client_id, tenant=request.tenant)
     if app.disabled:
-        raise EntraRefusal(7000112, client_id=app.client_id)
+        raise AadstsError(7000112, client_id=app.client_id)
 
     assertion = request.form.get("client_assertion")
     if assertion is None and "client_assertion_type" in request.form:
-        raise EntraRefusal(900144, parameter="client_assertion")
+        raise AadstsError(900144, parameter="client_assertion")
     offered = [text for text in (basic and basic[1], request.form.get("client_secret"), assertion) if text]
     if len(offered) > 1:
-        raise EntraRefusal(9002313, reason="More than one client credential is given.")
+        raise AadstsError(9002313, reason="More than one client credential is given.")
     if app.public_client:
         if offered:
-            raise EntraRefusal(700025)
+            raise AadstsError(700025)
         return app, None, None
     if not offered:
-        raise EntraRefusal(7000218)
+        raise AadstsError(7000218)
     return app, offered[0] if assertion is None else None, assertion
 
 
 def _check_secret(secret: str, app: App, *, now: float) -> None:
     matching = [known for known in app.secrets if hmac.compare_digest(known.text.encode(), secret.encode())]
     if not matching:
-        raise EntraRefusal(7000215, client_id=app.client_id)
+        raise AadstsError(7000215, client_id=app.client_id)
     if all(known.expires_on is not None and known.expires_on <= now for known in matching):
-        raise EntraRefusal(7000222, client_id=app.client_id)
+        raise AadstsError(7000222, client_id=app.client_id)
 
 
 def _basic_credentials(authorization: str) -> tuple[str, str] | None:
@@ -102,8 +102,8 @@ def _basic_credentials(authorization: str) -> tuple[str, str] | None:
     try:
         decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as error:
-        raise EntraRefusal(9002313, reason="The Authorization header is malformed.") from error
+        raise AadstsError(9002313, reason="The Authorization header is malformed.") from error
     client_id, colon, secret = decoded.partition(":")
     if not colon:
-        raise EntraRefusal(9002313, reason="The Authorization header is malformed.")
+        raise AadstsError(9002313, reason="The Authorization header is malformed.")
     return unquote_plus(client_id), unquote_plus(secret)

@@ -10,46 +10,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.scopes import resource_of_default_scope
 from entra_async.testing.entra.tenant import ALIASES, MSA_TENANT_ID
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, IssuedToken
 
 __all__ = ("grant_client_credentials",)
 
 
 async def grant_client_credentials(
-    request: TokenRequest, tokens: AccessTokenIssuer, authenticate: ClientAuthenticator
+    request: TokenEndpointRequest, tokens: AccessTokenIssuer, authenticate: ClientAuthenticator
 ) -> dict[str, Any]:
     """
-    Return the answer to a ``client_credentials`` request: an access token, never a refresh or ID token.
+    Return the response to a ``client_credentials`` request: an access token, never a refresh or ID token.
 
     Raises:
-        EntraRefusal: If the request is refused.
+        AadstsError: If the request is refused.
     """
     segment = request.tenant.lower()
     if segment in {"consumers", MSA_TENANT_ID}:
-        raise EntraRefusal(9001023)
+        raise AadstsError(9001023)
     if segment in ALIASES:
-        raise EntraRefusal(50059)
+        raise AadstsError(50059)
     if request.origin:
-        raise EntraRefusal(9002326, origin=request.origin)
+        raise AadstsError(9002326, origin=request.origin)
     if request.version == 2 and "resource" in request.form:
-        raise EntraRefusal(901002)
-    request.refuse_foreign()
+        raise AadstsError(901002)
+    request.check_grant_parameters()
     name = (
         resource_of_default_scope(request.required("scope")) if request.version == 2 else request.required("resource")
     )
     app, client_authentication = await authenticate(request)
     if client_authentication == "0":
-        raise EntraRefusal(7000218)  # a public client has nothing to sign in as itself with
+        raise AadstsError(7000218)  # a public client has nothing to sign in as itself with
     resource = tokens.tenant.find_resource(name)
     if resource is None:
-        raise EntraRefusal(500011, resource=name, tenant=request.tenant)
+        raise AadstsError(500011, resource=name, tenant=request.tenant)
     token = tokens.issue_app_token(
         app,
         client_authentication=client_authentication,
@@ -57,10 +57,12 @@ async def grant_client_credentials(
         roles=app.roles & resource.roles,
         demanded=request.demanded,
     )
-    return _answer_v1(token) if request.version == 1 else _answer_v2(token, refresh_in=tokens.lifetimes.refresh_in_s)
+    if request.version == 1:
+        return _response_v1(token)
+    return _response_v2(token, refresh_in=tokens.lifetimes.refresh_in_s)
 
 
-def _answer_v1(token: IssuedToken) -> dict[str, Any]:
+def _response_v1(token: IssuedToken) -> dict[str, Any]:
     # The older endpoint writes its numbers as texts.
     return {
         "token_type": "Bearer",
@@ -73,13 +75,13 @@ def _answer_v1(token: IssuedToken) -> dict[str, Any]:
     }
 
 
-def _answer_v2(token: IssuedToken, *, refresh_in: int | None) -> dict[str, Any]:
-    answer: dict[str, Any] = {
+def _response_v2(token: IssuedToken, *, refresh_in: int | None) -> dict[str, Any]:
+    response: dict[str, Any] = {
         "token_type": "Bearer",
         "expires_in": token.expires_in,
         "ext_expires_in": token.expires_in,
         "access_token": token.access_token,
     }
     if refresh_in is not None:
-        answer["refresh_in"] = refresh_in
-    return answer
+        response["refresh_in"] = refresh_in
+    return response

@@ -1,5 +1,5 @@
 """
-The device code flow: one device asks, a person agrees on another, and the first one polls.
+The device code flow: a device starts it, a person agrees on another device, and the first one polls.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-device-code
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal, no_store_headers
+from entra_async.testing.entra.errors import AadstsError, no_store_headers
 from entra_async.testing.entra.grants.token_request import read_token_request
 from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 from entra_async.testing.entra.tenant import ALIASES
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.grants.user_tokens import UserTokens
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.tenant import App
-    from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
+    from entra_async.testing.entra.tokens.refresh_tokens import UserSignIn
 
-__all__ = ("DeviceCode", "DeviceCodes")
+__all__ = ("DeviceAuthorization", "DeviceCodes")
 
 _LIFE_S: Final = 900
 _INTERVAL_S: Final = 5
@@ -36,14 +36,14 @@ _TOLERANCE_S: Final = 0.01  # two clocks never agree to the last digit
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class DeviceCode:
+class DeviceAuthorization:
     """
     One device waiting for a person.
 
     Attributes:
         app: The app on the device.
-        oidc: The scopes of OpenID Connect it asks for.
-        asked: The resource it asks for.
+        oidc: The OpenID Connect scopes it requests.
+        asked: The scopes it requests.
         scope: Its scopes as it wrote them; ``None`` on v1.0.
         expires_on: Epoch seconds.
         user_code: What the person types.
@@ -58,7 +58,7 @@ class DeviceCode:
     scope: str | None
     expires_on: float
     user_code: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(9)))
-    signed_in: SignedIn | None = None
+    signed_in: UserSignIn | None = None
     declined: bool = False
     redeemed: bool = False
     _interval_s: float = field(default=_INTERVAL_S, init=False)
@@ -66,82 +66,82 @@ class DeviceCode:
 
     @property
     def settled(self) -> bool:
-        """Whether the person has answered."""
+        """Whether the person has agreed or declined."""
         return self.signed_in is not None or self.declined
 
-    def poll(self, *, now: float) -> SignedIn:
+    def poll(self, *, now: float) -> UserSignIn:
         """
         Return who signed in.
 
         Raises:
-            EntraRefusal: 70016 as long as nobody did, or when it polls too often; 70019 too late; 65004 declined;
+            AadstsError: 70016 as long as nobody did, or when it polls too often; 70019 too late; 65004 declined;
                 54005 used already.
         """
         if self.redeemed:
-            raise EntraRefusal(54005)
+            raise AadstsError(54005)
         if now >= self.expires_on:
-            raise EntraRefusal(70019)
+            raise AadstsError(70019)
         before, self._polled_at = self._polled_at, now
         if before is not None and now - before < self._interval_s - _TOLERANCE_S:
             self._interval_s += _SLOWER_S
-            raise EntraRefusal(70016, error="slow_down", advice=f"Poll every {self._interval_s:g} seconds at most.")
+            raise AadstsError(70016, error="slow_down", advice=f"Poll every {self._interval_s:g} seconds at most.")
         if self.declined:
-            raise EntraRefusal(65004, error="authorization_declined")
+            raise AadstsError(65004, error="authorization_declined")
         if self.signed_in is None:
-            raise EntraRefusal(70016, advice="Continue polling.")
+            raise AadstsError(70016, advice="Continue polling.")
         self.signed_in.check_not_revoked()
         self.signed_in.user.check_enabled()
         return self.signed_in
 
 
 class DeviceCodes:
-    """Answers ``POST /{tenant}/oauth2/v2.0/devicecode`` and the older one, and the grant that polls."""
+    """Handles ``POST /{tenant}/oauth2/v2.0/devicecode`` and the older one, and the grant that polls."""
 
     def __init__(self, tokens: UserTokens) -> None:
         self._tokens = tokens
-        self._by_device_code: dict[str, DeviceCode] = {}
+        self._by_device_code: dict[str, DeviceAuthorization] = {}
 
-    def find(self, user_code: str, *, now: float) -> DeviceCode:
+    def find(self, user_code: str, *, now: float) -> DeviceAuthorization:
         """
         Return the device that shows *user_code*; blanks, dashes and the case of letters don't matter.
 
         Raises:
-            EntraRefusal: 90119 for no code, 70018 for one that is unknown or has expired, 90120 for one already used.
+            AadstsError: 90119 for no code, 70018 for one that is unknown or has expired, 90120 for one already used.
         """
         wanted = user_code.replace(" ", "").replace("-", "").upper()
         if not wanted:
-            raise EntraRefusal(90119)
+            raise AadstsError(90119)
         found = [code for code in self._by_device_code.values() if code.user_code == wanted]
         if not found or now >= found[0].expires_on:
-            raise EntraRefusal(70018)
+            raise AadstsError(70018)
         if found[0].settled:
-            raise EntraRefusal(90120)
+            raise AadstsError(90120)
         return found[0]
 
     async def v1(self, request: web.Request) -> web.Response:
-        """Answer the older endpoint, which takes a ``resource`` and writes numbers as texts."""
+        """Handle a request to the older endpoint, which takes a ``resource`` and writes numbers as texts."""
         return await self._start(request, version=1)
 
     async def v2(self, request: web.Request) -> web.Response:
-        """Answer the endpoint that takes a ``scope``."""
+        """Handle a request to the endpoint that takes a ``scope``."""
         return await self._start(request, version=2)
 
     async def _start(self, request: web.Request, *, version: int) -> web.Response:
         asked = await read_token_request(request, version=version, now=self._tokens.access.clock.now())
         tenant = self._tokens.tenant
         if asked.tenant.lower() not in ALIASES and not tenant.is_named(asked.tenant):
-            raise EntraRefusal(90002, tenant=asked.tenant)
+            raise AadstsError(90002, tenant=asked.tenant)
         client_id = asked.required("client_id")
         app = tenant.find_app(client_id)
         if app is None:
-            raise EntraRefusal(700016, client_id=client_id, tenant=asked.tenant)
+            raise AadstsError(700016, client_id=client_id, tenant=asked.tenant)
         if app.disabled:
-            raise EntraRefusal(7000112, client_id=app.client_id)
+            raise AadstsError(7000112, client_id=app.client_id)
         check_tenant(asked.tenant, app)
         oidc, resources = self._tokens.read_scopes(asked, app)
         resource = only_resource(asked, resources)
         resource.wanted(app)  # refuses a resource the registration does not list
-        code = DeviceCode(
+        code = DeviceAuthorization(
             app=app,
             oidc=oidc,
             asked=resource,
@@ -151,7 +151,7 @@ class DeviceCodes:
         device_code = secrets.token_urlsafe(120)
         self._by_device_code[device_code] = code
         page = f"{asked.authority}/common/oauth2/deviceauth"
-        answer: dict[str, Any] = {
+        body: dict[str, Any] = {
             "user_code": code.user_code,
             "device_code": device_code,
             "verification_url" if version == 1 else "verification_uri": page,
@@ -162,26 +162,28 @@ class DeviceCodes:
                 "authenticate."
             ),
         }
-        return web.json_response(answer, headers=no_store_headers(secrets.token_hex(16)))
+        return web.json_response(body, headers=no_store_headers(secrets.token_hex(16)))
 
-    async def grant(self, request: TokenRequest) -> dict[str, Any]:
+    async def grant(self, request: TokenEndpointRequest) -> dict[str, Any]:
         """
-        Return the answer to a poll.
+        Return the response to a poll.
 
         Raises:
-            EntraRefusal: If there is nothing to hand out, or the request is wrong.
+            AadstsError: If there is nothing to hand out, or the request is wrong.
         """
-        request.refuse_foreign("device_code", "code")
+        request.check_grant_parameters("device_code", "code")
         text = request.required("device_code" if request.version == 2 else "code")
         app, client_authentication = await self._tokens.authenticate(request)
         check_tenant(request.tenant, app)
         self._tokens.check_origin(request)
         code = self._by_device_code.get(text)
         if code is None:
-            raise EntraRefusal(70018)
+            raise AadstsError(70018)
         if code.app is not app:
-            raise EntraRefusal(70000, suberror="client_mismatch", reason="The code was issued to another application.")
+            raise AadstsError(70000, suberror="client_mismatch", reason="The code was issued to another application.")
         signed_in = code.poll(now=request.now)
-        answer = self._tokens.answer(request, signed_in, code.asked, client_authentication=client_authentication)
+        response = self._tokens.token_response(
+            request, signed_in, code.asked, client_authentication=client_authentication
+        )
         code.redeemed = True
-        return answer
+        return response

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import jwt
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     import ssl
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from entra_async.testing.crypto.signing import SigningKey
     from entra_async.testing.entra.tenant import App, Tenant
 
-__all__ = ("Federation", "is_foreign")
+__all__ = ("Federation", "has_external_issuer")
 
 _CLOCK_SKEW_S: Final = 300
 # The times are judged by the emulator's clock, the rest by the app's credentials.
@@ -32,7 +32,7 @@ _SIGNATURE_ONLY: Final[Options] = {"verify_aud": False, "verify_exp": False, "ve
 _PATIENCE: Final = aiohttp.ClientTimeout(total=10)
 
 
-def is_foreign(assertion: str) -> bool:
+def has_external_issuer(assertion: str) -> bool:
     """Return whether *assertion* names an issuer other than the app itself. What is no JWT does not."""
     return str(_claims(assertion).get("iss")).startswith("https://")
 
@@ -65,7 +65,7 @@ class Federation:
             now: Epoch seconds.
 
         Raises:
-            EntraRefusal: 70021, 700211, 700212 or 700213 if no credential of the app matches, 700229 for a person's
+            AadstsError: 70021, 700211, 700212 or 700213 if no credential of the app matches, 700229 for a person's
                 token of this tenant, 90061 if the issuer's keys can't be had, 700027 or 700024 for a bad signature or
                 time.
         """
@@ -77,26 +77,26 @@ class Federation:
         if own:
             self._verify_own(assertion)
         else:
-            await self._verify_foreign(assertion, issuer)
+            await self._verify_external(assertion, issuer)
         _check_times(claims, now=now)
 
     def _verify_own(self, assertion: str) -> None:
         try:
             claims = self.key.verify(assertion)
         except jwt.InvalidTokenError as error:
-            raise EntraRefusal(700027, reason="The signature does not match.") from error
+            raise AadstsError(700027, reason="The signature does not match.") from error
         if claims.get("idtyp") != "app":
-            raise EntraRefusal(700229)
+            raise AadstsError(700229)
 
-    async def _verify_foreign(self, assertion: str, issuer: str) -> None:
+    async def _verify_external(self, assertion: str, issuer: str) -> None:
         keys = await self._published_keys(issuer)
         try:
             key = keys[jwt.get_unverified_header(assertion).get("kid", "")]
             jwt.decode(assertion, key, algorithms=["RS256"], options=_SIGNATURE_ONLY)
         except KeyError as error:
-            raise EntraRefusal(700027, reason="The key was not found.") from error
+            raise AadstsError(700027, reason="The key was not found.") from error
         except jwt.InvalidTokenError as error:
-            raise EntraRefusal(700027, reason="The signature does not match.") from error
+            raise AadstsError(700027, reason="The signature does not match.") from error
 
     async def _published_keys(self, issuer: str) -> jwt.PyJWKSet:
         connector = aiohttp.TCPConnector(ssl=self.tls, force_close=True)
@@ -105,11 +105,11 @@ class Federation:
                 async with session.get(f"{issuer.removesuffix('/')}/.well-known/openid-configuration") as response:
                     configuration = await response.json()
                 if configuration["issuer"] != issuer:
-                    raise EntraRefusal(90061, reason="The configuration names another issuer.")
+                    raise AadstsError(90061, reason="The configuration names another issuer.")
                 async with session.get(configuration["jwks_uri"]) as response:
                     return jwt.PyJWKSet.from_dict(await response.json())
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
-            raise EntraRefusal(90061, reason=f"{type(error).__name__} at {issuer}.") from error
+            raise AadstsError(90061, reason=f"{type(error).__name__} at {issuer}.") from error
 
 
 def _claims(assertion: str) -> dict[str, Any]:
@@ -126,21 +126,21 @@ def _match(app: App, issuer: str, claims: dict[str, Any]) -> None:
     subject = str(claims.get("sub"))
     known = app.federated_credentials
     if not known:
-        raise EntraRefusal(70021, issuer=issuer, subject=subject, audience=str(audience))
+        raise AadstsError(70021, issuer=issuer, subject=subject, audience=str(audience))
     # Exactly: letters' case, a final slash and a wildcard make another text.
     known = [credential for credential in known if credential.issuer == issuer]
     if not known:
-        raise EntraRefusal(700211, issuer=issuer)
+        raise AadstsError(700211, issuer=issuer)
     known = [credential for credential in known if credential.subject == subject]
     if not known:
-        raise EntraRefusal(700213, subject=subject)
+        raise AadstsError(700213, subject=subject)
     if all(credential.audience != audience for credential in known):
-        raise EntraRefusal(700212, audience=str(audience))
+        raise AadstsError(700212, audience=str(audience))
 
 
 def _check_times(claims: dict[str, Any], *, now: float) -> None:
     start, end = claims.get("nbf", claims.get("iat", 0)), claims.get("exp")
     if not isinstance(end, int | float) or not isinstance(start, int | float):
-        raise EntraRefusal(50027, reason="It does not say when it is valid.")
+        raise AadstsError(50027, reason="It does not say when it is valid.")
     if not start - _CLOCK_SKEW_S <= now < end:
-        raise EntraRefusal(700024, now=str(now), start=str(start), end=str(end))
+        raise AadstsError(700024, now=str(now), start=str(start), end=str(end))

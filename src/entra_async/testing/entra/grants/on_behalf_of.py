@@ -11,37 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.user_tokens import check_tenant, only_resource
 from entra_async.testing.entra.tenant import ALIASES
-from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.grants.user_tokens import UserTokens
     from entra_async.testing.entra.tenant import App
 
 __all__ = ("on_behalf_of_grant",)
 
 
-async def on_behalf_of_grant(request: TokenRequest, tokens: UserTokens) -> dict[str, Any]:
+async def on_behalf_of_grant(request: TokenEndpointRequest, tokens: UserTokens) -> dict[str, Any]:
     """
-    Return the answer to a ``jwt-bearer`` request.
+    Return the response to a ``jwt-bearer`` request.
 
     Raises:
-        EntraRefusal: If the request is refused.
+        AadstsError: If the request is refused.
     """
     if request.tenant.lower() in ALIASES:
-        raise EntraRefusal(50059)  # the caller's token is of one tenant
+        raise AadstsError(50059)  # the caller's token is of one tenant
     tokens.check_origin(request)
-    request.refuse_foreign("assertion", "requested_token_use")
+    request.check_grant_parameters("assertion", "requested_token_use")
     assertion = request.required("assertion")
     if request.required("requested_token_use") != "on_behalf_of":
-        raise EntraRefusal(9002313, reason="The 'requested_token_use' must be 'on_behalf_of'.")
+        raise AadstsError(9002313, reason="The 'requested_token_use' must be 'on_behalf_of'.")
     app, client_authentication = await tokens.authenticate(request)
     check_tenant(request.tenant, app)
     if client_authentication == "0":
-        raise EntraRefusal(7000218)  # the caller's token went to this API, which has to prove that it is the one
+        raise AadstsError(7000218)  # the caller's token went to this API, which has to prove that it is the one
     oidc, asked = tokens.read_scopes(request, app)
     resource = only_resource(request, asked)
     claims = _verify(assertion, app, tokens, now=request.now)
@@ -49,19 +48,10 @@ async def on_behalf_of_grant(request: TokenRequest, tokens: UserTokens) -> dict[
     user.check_enabled()
     mfa = "mfa" in claims["amr"]
     user.check_policies(mfa=mfa, error="interaction_required")
-    signed_in = SignedIn(
-        user=user,
-        app=app,
-        oidc=oidc,
-        audience=resource.audience,
-        scope=request.form.get("scope") if request.version == 2 else None,
-        mfa=mfa,
-        at=request.now,
-        stamp=user.stamp,
-    )
-    answer = tokens.answer(request, signed_in, resource, client_authentication=client_authentication)
+    signed_in = tokens.sign_in(request, user, app, oidc, resource, mfa=mfa)
+    response = tokens.token_response(request, signed_in, resource, client_authentication=client_authentication)
     # As Microsoft's page shows it.
-    return {**answer, "ext_expires_in": 0 if request.version == 2 else "0"}
+    return {**response, "ext_expires_in": 0 if request.version == 2 else "0"}
 
 
 def _verify(assertion: str, app: App, tokens: UserTokens, *, now: float) -> dict[str, Any]:
@@ -69,15 +59,15 @@ def _verify(assertion: str, app: App, tokens: UserTokens, *, now: float) -> dict
         claims = tokens.access.key.verify(assertion)
     except jwt.InvalidSignatureError as error:
         reason = "The provided signature value did not match the expected signature value."
-        raise EntraRefusal(50013, reason=reason) from error
+        raise AadstsError(50013, reason=reason) from error
     except jwt.InvalidTokenError as error:
-        raise EntraRefusal(50027, reason="The assertion is not a JWT of this service.") from error
+        raise AadstsError(50027, reason="The assertion is not a JWT of this service.") from error
     if claims.get("idtyp") not in {"app", "user"}:
-        raise EntraRefusal(50013, reason="The assertion is not an access token.")
+        raise AadstsError(50013, reason="The assertion is not an access token.")
     if claims["aud"] not in {app.client_id, app.identifier_uri}:
-        raise EntraRefusal(500131, audience=claims["aud"], client_id=app.client_id)
+        raise AadstsError(500131, audience=claims["aud"], client_id=app.client_id)
     if not claims["nbf"] <= now < claims["exp"]:
-        raise EntraRefusal(500133)
+        raise AadstsError(500133)
     if claims["idtyp"] == "app":
-        raise EntraRefusal(7000114, client_id=str(claims["appid"]))
+        raise AadstsError(7000114, client_id=str(claims["appid"]))
     return claims

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 from entra_async.testing.entra.grants.user_tokens import check_tenant
 
 if TYPE_CHECKING:
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.grants.user_tokens import UserTokens
 
 __all__ = ("refresh_token_grant",)
 
 
-async def refresh_token_grant(request: TokenRequest, tokens: UserTokens) -> dict[str, Any]:
+async def refresh_token_grant(request: TokenEndpointRequest, tokens: UserTokens) -> dict[str, Any]:
     """
-    Return the answer to a ``refresh_token`` request.
+    Return the response to a ``refresh_token`` request.
 
     Raises:
-        EntraRefusal: If the request is refused.
+        AadstsError: If the request is refused.
     """
-    request.refuse_foreign("refresh_token")
+    request.check_grant_parameters("refresh_token")
     text = request.required("refresh_token")
     app, client_authentication = await tokens.authenticate(request)
     check_tenant(request.tenant, app)
@@ -35,7 +35,7 @@ async def refresh_token_grant(request: TokenRequest, tokens: UserTokens) -> dict
     # Of several resources the first one gets the token.
     _, asked = tokens.read_scopes(request, app, granted=signed_in)
     signed_in.user.check_policies(mfa=signed_in.mfa, error="interaction_required")
-    return tokens.answer(
+    return tokens.token_response(
         request,
         replace(signed_in, nonce=None),
         asked[0],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal, no_store_headers
-from entra_async.testing.entra.grants.token_request import TokenRequest, read_token_request
+from entra_async.testing.entra.errors import AadstsError, no_store_headers
+from entra_async.testing.entra.grants.token_request import TokenEndpointRequest, read_token_request
 from entra_async.testing.entra.tenant import ALIASES
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ("Grant", "TokenEndpoint")
 
-Grant = Callable[[TokenRequest], Awaitable[dict[str, Any]]]
+Grant = Callable[[TokenEndpointRequest], Awaitable[dict[str, Any]]]
 
 
 class TokenEndpoint:
     """
-    Answers ``POST /{tenant}/oauth2/v2.0/token`` and ``POST /{tenant}/oauth2/token``.
+    Handles ``POST /{tenant}/oauth2/v2.0/token`` and ``POST /{tenant}/oauth2/token``.
 
     Args:
         tenant: The one tenant there is.
         clock: Dates each request.
-        grants: What answers each ``grant_type``.
+        grants: The handler of each ``grant_type``.
     """
 
     def __init__(self, tenant: Tenant, clock: EmulatorClock, grants: Mapping[str, Grant]) -> None:
@@ -37,21 +37,21 @@ class TokenEndpoint:
         self._grants = grants
 
     async def v1(self, request: web.Request) -> web.Response:
-        """Answer the older endpoint, which takes a ``resource``."""
-        return await self._answer(request, version=1)
+        """Handle a request to the older endpoint, which takes a ``resource``."""
+        return await self._handle(request, version=1)
 
     async def v2(self, request: web.Request) -> web.Response:
-        """Answer the endpoint that takes a ``scope``."""
-        return await self._answer(request, version=2)
+        """Handle a request to the endpoint that takes a ``scope``."""
+        return await self._handle(request, version=2)
 
-    async def _answer(self, request: web.Request, *, version: int) -> web.Response:
+    async def _handle(self, request: web.Request, *, version: int) -> web.Response:
         asked = await read_token_request(request, version=version, now=self._clock.now())
         if asked.tenant.lower() not in ALIASES and not self._tenant.is_named(asked.tenant):
-            raise EntraRefusal(90002, tenant=asked.tenant)
+            raise AadstsError(90002, tenant=asked.tenant)
         grant_type = asked.required("grant_type")
         grant = self._grants.get(grant_type)
         if grant is None:
-            raise EntraRefusal(70003, grant_type=grant_type)
+            raise AadstsError(70003, grant_type=grant_type)
         body = await grant(asked)
-        # Never a Retry-After here: MSAL would then answer the next callers with this same token.
+        # Never a Retry-After here: MSAL would then give the next callers this same token.
         return web.json_response(body, headers=no_store_headers(str(uuid.uuid4())))

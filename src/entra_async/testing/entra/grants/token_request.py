@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import web
 
-__all__ = ("TokenRequest", "read_token_request")
+__all__ = ("TokenEndpointRequest", "parse_claims", "read_token_request")
 
 _GRANT_PARAMETERS: Final = (
     *("code", "redirect_uri", "code_verifier", "refresh_token", "device_code", "username", "password"),
@@ -23,9 +23,9 @@ _GRANT_PARAMETERS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
+class TokenEndpointRequest:
     """
-    What a client asks the token endpoint for.
+    A token request: the parameters a client sent to the token endpoint.
 
     Attributes:
         version: ``1`` for ``/oauth2/token`` (``resource``), ``2`` for ``/oauth2/v2.0/token`` (``scope``).
@@ -52,14 +52,14 @@ class TokenRequest:
         Return the field of that name.
 
         Raises:
-            EntraRefusal: If it is missing.
+            AadstsError: If it is missing.
         """
         value = self.form.get(name)
         if value is None:
-            raise EntraRefusal(900144, parameter=name)
+            raise AadstsError(900144, parameter=name)
         return value
 
-    def refuse_foreign(self, *own: str) -> None:
+    def check_grant_parameters(self, *own: str) -> None:
         """
         Check that no parameter of another grant is among the fields.
 
@@ -69,11 +69,11 @@ class TokenRequest:
             own: The parameters of this grant.
 
         Raises:
-            EntraRefusal: 9002313 if there is one.
+            AadstsError: 9002313 if there is one.
         """
-        foreign = next((name for name in _GRANT_PARAMETERS if name in self.form and name not in own), None)
-        if foreign is not None:
-            raise EntraRefusal(9002313, reason=f"The grant type '{self.form['grant_type']}' takes no '{foreign}'.")
+        unexpected = next((name for name in _GRANT_PARAMETERS if name in self.form and name not in own), None)
+        if unexpected is not None:
+            raise AadstsError(9002313, reason=f"The grant type '{self.form['grant_type']}' takes no '{unexpected}'.")
 
     @property
     def authority(self) -> str:
@@ -87,26 +87,26 @@ class TokenRequest:
         return access_token if isinstance(access_token, dict) else {}
 
 
-async def read_token_request(request: web.Request, *, version: int, now: float) -> TokenRequest:
+async def read_token_request(request: web.Request, *, version: int, now: float) -> TokenEndpointRequest:
     """
     Return *request* as a token request.
 
     Raises:
-        EntraRefusal: If it is not a POST of a form, or the form is malformed.
+        AadstsError: If it is not a POST of a form, or the form is malformed.
     """
     if request.method != "POST":
-        raise EntraRefusal(900561, method=request.method)
+        raise AadstsError(900561, method=request.method)
     # A body of another media type is not read at all: its fields are missing, which is what Entra ID complains about.
     is_form = request.content_type == "application/x-www-form-urlencoded"
     form = _parse_form(await request.read()) if is_form else {}
-    return TokenRequest(
+    return TokenEndpointRequest(
         version=version,
         tenant=request.match_info["tenant"],
         url=f"https://{request.host}{request.path}",
         form=form,
         authorization=request.headers.get("Authorization", ""),
         origin=request.headers.get("Origin", ""),
-        claims=_parse_claims(form.get("claims")),
+        claims=parse_claims(form.get("claims")),
         now=now,
     )
 
@@ -115,21 +115,27 @@ def _parse_form(body: bytes) -> dict[str, str]:
     try:
         fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise EntraRefusal(9002313, reason="The body is not UTF-8.") from error
+        raise AadstsError(9002313, reason="The body is not UTF-8.") from error
     form = dict(fields)
     if len(form) != len(fields):
         # RFC 6749, section 3.2: parameters must not be included more than once.
-        raise EntraRefusal(9002313, reason="A parameter is given more than once.")
+        raise AadstsError(9002313, reason="A parameter is given more than once.")
     return {name: value for name, value in form.items() if value}
 
 
-def _parse_claims(text: str | None) -> dict[str, Any]:
+def parse_claims(text: str | None) -> dict[str, Any]:
+    """
+    Return the ``claims`` parameter decoded; empty if it was not sent.
+
+    Raises:
+        AadstsError: 9002313 if it is not a JSON object.
+    """
     if text is None:
         return {}
     try:
         claims = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise EntraRefusal(9002313, reason="The 'claims' parameter is not JSON.") from error
+        raise AadstsError(9002313, reason="The 'claims' parameter is not JSON.") from error
     if not isinstance(claims, dict):
-        raise EntraRefusal(9002313, reason="The 'claims' parameter is not a JSON object.")
+        raise AadstsError(9002313, reason="The 'claims' parameter is not a JSON object.")
     return claims

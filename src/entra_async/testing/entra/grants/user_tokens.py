@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.permissions import read_resource, read_scopes
 from entra_async.testing.entra.tenant import ALIASES, MSA_TENANT_ID
 from entra_async.testing.entra.tokens.id_tokens import client_info, id_token_claims, pairwise_subject
+from entra_async.testing.entra.tokens.refresh_tokens import UserSignIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from entra_async.testing.entra.accounts import Accounts
+    from entra_async.testing.entra.accounts import Accounts, User
     from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
-    from entra_async.testing.entra.grants.token_request import TokenRequest
+    from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.resource_servers import Permission
     from entra_async.testing.entra.tenant import App, Tenant
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
-    from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokens, SignedIn
+    from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokenStore
 
 __all__ = ("UserTokens", "check_tenant", "only_resource", "wanted_permissions")
 
@@ -40,75 +41,75 @@ def check_tenant(segment: str, app: App) -> None:
     Check that people may sign in to *app* through the tenant a URL names.
 
     Raises:
-        EntraRefusal: 9002332 on ``consumers``, 50194 on an alias the app is not made for.
+        AadstsError: 9002332 on ``consumers``, 50194 on an alias the app is not made for.
     """
     if segment.lower() in {"consumers", MSA_TENANT_ID}:
-        raise EntraRefusal(9002332, client_id=app.client_id)
+        raise AadstsError(9002332, client_id=app.client_id)
     if segment.lower() in ALIASES and not app.multi_tenant:
-        raise EntraRefusal(50194, client_id=app.client_id)
+        raise AadstsError(50194, client_id=app.client_id)
 
 
-def only_resource(request: TokenRequest, asked: tuple[ResourceScopes, ...]) -> ResourceScopes:
+def only_resource(request: TokenEndpointRequest, asked: tuple[ResourceScopes, ...]) -> ResourceScopes:
     """
     Return the one resource that a request for a token may name.
 
     Raises:
-        EntraRefusal: 28000 if it names several.
+        AadstsError: 28000 if it names several.
     """
     if len(asked) > 1:
-        raise EntraRefusal(28000, scope=request.form.get("scope", ""))
+        raise AadstsError(28000, scope=request.form.get("scope", ""))
     return asked[0]
 
 
 def wanted_permissions(app: App, asked: Iterable[ResourceScopes], oidc: frozenset[str]) -> frozenset[Permission]:
     """
-    Return every permission the app must have been granted to get what it asks for.
+    Return every permission the app must have been granted to get what it requests.
 
     Raises:
-        EntraRefusal: 650057 if it asks for its registered permissions where it has none.
+        AadstsError: 650057 if it requests its registered permissions where it has none.
     """
     return frozenset(("", name) for name in oidc).union(*(part.wanted(app) for part in asked))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserTokens:
-    """What the grants for people have in common: who is who, and what an answer holds."""
+    """What the grants for people have in common: who is who, and what a response holds."""
 
     access: AccessTokenIssuer
     accounts: Accounts
     authenticate: ClientAuthenticator
-    refresh_tokens: RefreshTokens
+    refresh_tokens: RefreshTokenStore
 
     @property
     def tenant(self) -> Tenant:
         """The tenant."""
         return self.access.tenant
 
-    def check_origin(self, request: TokenRequest, *, single_page: bool = False) -> None:
+    def check_origin(self, request: TokenEndpointRequest, *, single_page: bool = False) -> None:
         """
         Check that a browser's script calls exactly when a single-page application signed in.
 
         Raises:
-            EntraRefusal: 9002326 or 9002327 if not.
+            AadstsError: 9002326 or 9002327 if not.
         """
         if request.origin and not single_page:
-            raise EntraRefusal(9002326, origin=request.origin)
+            raise AadstsError(9002326, origin=request.origin)
         if single_page and not request.origin:
-            raise EntraRefusal(9002327)
+            raise AadstsError(9002327)
 
     def read_scopes(
-        self, request: TokenRequest, app: App, *, granted: SignedIn | None = None
+        self, request: TokenEndpointRequest, app: App, *, granted: UserSignIn | None = None
     ) -> tuple[frozenset[str], tuple[ResourceScopes, ...]]:
         """
-        Return the OpenID Connect scopes and the resources a request asks for.
+        Return the OpenID Connect scopes and the resource scopes of a request.
 
         Args:
             request: The request; v1.0 names a ``resource``, v2.0 scopes.
-            app: Who asks.
-            granted: What was asked for when the user signed in, and holds when this request names nothing.
+            app: The caller.
+            granted: What was requested when the user signed in, and holds when this request names nothing.
 
         Raises:
-            EntraRefusal: If nothing is named, or what is named does not exist.
+            AadstsError: If nothing is named, or what is named does not exist.
         """
         if request.version == 1:
             named = request.form.get("resource")
@@ -116,7 +117,7 @@ class UserTokens:
                 named = granted.audience if granted else request.required("resource")
             return _V1_OIDC, (read_resource(named, self.tenant),)
         if "resource" in request.form:
-            raise EntraRefusal(901002)
+            raise AadstsError(901002)
         scope = request.form.get("scope")
         if scope is None and granted is None:
             scope = request.required("scope")
@@ -127,32 +128,64 @@ class UserTokens:
         asked = read_scopes(scope or "", app, self.tenant)
         return asked.oidc, asked.resources
 
-    def answer(
+    def sign_in(
         self,
-        request: TokenRequest,
-        signed_in: SignedIn,
+        request: TokenEndpointRequest,
+        user: User,
+        app: App,
+        oidc: frozenset[str],
+        resource: ResourceScopes,
+        *,
+        mfa: bool,
+    ) -> UserSignIn:
+        """
+        Return the sign-in that a token request is by itself, without a page.
+
+        Args:
+            request: The request.
+            user: Who signs in.
+            app: To which app.
+            oidc: The OpenID Connect scopes requested.
+            resource: The other scopes requested.
+            mfa: Whether a second factor was passed.
+        """
+        return UserSignIn(
+            user=user,
+            app=app,
+            oidc=oidc,
+            audience=resource.audience,
+            scope=request.form.get("scope") if request.version == 2 else None,
+            mfa=mfa,
+            at=request.now,
+            security_stamp=user.security_stamp,
+        )
+
+    def token_response(
+        self,
+        request: TokenEndpointRequest,
+        signed_in: UserSignIn,
         asked: ResourceScopes,
         *,
         client_authentication: str,
         refresh_token_expires_on: float | None = None,
     ) -> dict[str, Any]:
         """
-        Return the answer with every token the app may have.
+        Return the response with every token the app may have.
 
         Args:
-            request: What is answered.
+            request: The request.
             signed_in: Who signed in to which app.
             asked: The resource the access token is for.
             client_authentication: How the app proved itself: ``"0"`` not, ``"1"`` secret, ``"2"`` certificate.
-            refresh_token_expires_on: When the refresh token ends, if an older one settles it.
+            refresh_token_expires_on: When the refresh token ends, if an older one decides it.
 
         Raises:
-            EntraRefusal: 65001 if the app lacks consent.
+            AadstsError: 65001 if the app lacks consent.
         """
         app, user, now = signed_in.app, signed_in.user, int(request.now)
         if not wanted_permissions(app, (asked,), signed_in.oidc) <= app.granted(user.id):
-            raise EntraRefusal(65001, suberror="consent_required", client_id=app.client_id, name=app.name)
-        # As Entra ID does, all that was consented to for the resource is in the token, not only what is asked for.
+            raise AadstsError(65001, suberror="consent_required", client_id=app.client_id, name=app.name)
+        # As Entra ID does, all that was consented to for the resource is in the token, not only what is requested.
         names = {name for resource, name in app.granted(user.id) if resource == asked.resource.app_id}
         oidc = sorted(signed_in.oidc - {"offline_access"}) if asked.resource.app_id == _GRAPH else []
         token = self.access.issue_user_token(
@@ -165,7 +198,7 @@ class UserTokens:
             mfa=signed_in.mfa,
             demanded=request.demanded,
         )
-        answer: dict[str, Any] = {
+        response: dict[str, Any] = {
             "token_type": "Bearer",
             "scope": " ".join(filter(None, [asked.written(names), *oidc])),
             "expires_in": token.expires_in,
@@ -173,7 +206,7 @@ class UserTokens:
             "access_token": token.access_token,
         }
         if request.version == 1:
-            answer |= {
+            response |= {
                 "scope": " ".join(sorted(names)),
                 "expires_in": str(token.expires_in),
                 "ext_expires_in": str(token.expires_in),
@@ -182,9 +215,9 @@ class UserTokens:
                 "resource": token.audience,
             }
         elif self.access.lifetimes.refresh_in_s is not None:
-            answer["refresh_in"] = self.access.lifetimes.refresh_in_s
+            response["refresh_in"] = self.access.lifetimes.refresh_in_s
         if "offline_access" in signed_in.oidc:
-            answer["refresh_token"] = self.refresh_tokens.issue(
+            response["refresh_token"] = self.refresh_tokens.issue(
                 signed_in, now=request.now, expires_on=refresh_token_expires_on
             )
         if "openid" in signed_in.oidc:
@@ -197,7 +230,7 @@ class UserTokens:
                 nonce=signed_in.nonce,
                 now=now,
             )
-            answer["id_token"] = self.access.key.sign(claims)
+            response["id_token"] = self.access.key.sign(claims)
         if request.form.get("client_info") == "1":
-            answer["client_info"] = client_info(user, self.tenant.id)
-        return answer
+            response["client_info"] = client_info(user, self.tenant.id)
+        return response

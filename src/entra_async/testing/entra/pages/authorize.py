@@ -1,5 +1,5 @@
 """
-The authorize endpoint: a browser comes with what an app asks for, and leaves with a code for it.
+The authorize endpoint: a browser brings the request of an app, and takes an authorization code back.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.authorization_codes import AuthorizationCode
 from entra_async.testing.entra.pages.authorize_request import read_authorize_request, read_return_address
 from entra_async.testing.entra.tenant import ALIASES
 from entra_async.testing.entra.tokens.id_tokens import client_info
-from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
+from entra_async.testing.entra.tokens.refresh_tokens import UserSignIn
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -33,7 +33,7 @@ __all__ = ("AuthorizeEndpoint",)
 
 
 class AuthorizeEndpoint:
-    """Answers ``GET /{tenant}/oauth2/v2.0/authorize`` and ``GET /{tenant}/oauth2/authorize``."""
+    """Handles ``GET /{tenant}/oauth2/v2.0/authorize`` and ``GET /{tenant}/oauth2/authorize``."""
 
     def __init__(self, tenant: Tenant, clock: EmulatorClock, pages: SignInPages, codes: AuthorizationCodes) -> None:
         self._tenant = tenant
@@ -42,21 +42,21 @@ class AuthorizeEndpoint:
         self._codes = codes
 
     async def v1(self, request: web.Request) -> web.Response:
-        """Answer the older endpoint, which takes a ``resource``."""
+        """Handle a request to the older endpoint, which takes a ``resource``."""
         return self._answer(request, version=1)
 
     async def v2(self, request: web.Request) -> web.Response:
-        """Answer the endpoint that takes a ``scope``."""
+        """Handle a request to the endpoint that takes a ``scope``."""
         return self._answer(request, version=2)
 
     def _answer(self, request: web.Request, *, version: int) -> web.Response:
         segment = request.match_info["tenant"]
         if segment.lower() not in ALIASES and not self._tenant.is_named(segment):
-            raise EntraRefusal(90002, tenant=segment)
+            raise AadstsError(90002, tenant=segment)
         address = read_return_address(request, self._tenant)
         try:
             wanted = read_authorize_request(request.query, address, self._tenant, version=version)
-        except EntraRefusal as refusal:
+        except AadstsError as refusal:
             return address.refused(refusal, request, now=self._clock.now())
         purpose = _CodeForApp(address, wanted, self._codes, self._tenant.id, self._clock)
         if wanted.prompt == "none":
@@ -99,7 +99,7 @@ class _CodeForApp:
         return False
 
     def granted(self, user: User, session: BrowserSession) -> web.Response:
-        signed_in = SignedIn(
+        signed_in = UserSignIn(
             user=user,
             app=self.app,
             oidc=self.wanted.oidc,
@@ -107,7 +107,7 @@ class _CodeForApp:
             scope=self.wanted.scope,
             mfa=session.passed_mfa(user),
             at=self.clock.now(),
-            stamp=user.stamp,
+            security_stamp=user.security_stamp,
             nonce=self.wanted.nonce,
             single_page=self.address.single_page,
         )
@@ -120,7 +120,7 @@ class _CodeForApp:
             session_state=session.id,
         )
 
-    def refused(self, refusal: EntraRefusal, request: web.Request) -> web.Response:
+    def refused(self, refusal: AadstsError, request: web.Request) -> web.Response:
         return self.address.refused(refusal, request, now=self.clock.now())
 
     def cancelled(self) -> web.Response:

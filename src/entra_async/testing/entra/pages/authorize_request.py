@@ -1,5 +1,5 @@
 """
-One request to the authorize endpoint, read as strictly as Entra ID reads it, and where its answer goes.
+One request to the authorize endpoint, read as strictly as Entra ID reads it, and where its response goes.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
@@ -9,7 +9,6 @@ Sources:
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,8 +16,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.authorization_codes import CodeChallenge
+from entra_async.testing.entra.grants.token_request import parse_claims
 from entra_async.testing.entra.grants.user_tokens import check_tenant
 from entra_async.testing.entra.pages.layout import page_headers, post_page
 from entra_async.testing.entra.permissions import read_resource, read_scopes
@@ -41,7 +41,7 @@ _V1_OIDC: Final = frozenset({"openid", "profile", "offline_access"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnAddress:
     """
-    Where and how an answer goes back to the app.
+    Where and how the authorization response goes back to the app.
 
     Attributes:
         app: The app.
@@ -72,14 +72,14 @@ class ReturnAddress:
             location = urlunsplit(parts._replace(path=path, query="&".join(filter(None, [parts.query, encoded]))))
         return web.Response(status=302, headers={"Location": location, **page_headers()})
 
-    def refused(self, refusal: EntraRefusal, request: web.Request, *, now: float) -> web.Response:
-        """Return what tells the app that there is no code for it."""
+    def refused(self, refusal: AadstsError, request: web.Request, *, now: float) -> web.Response:
+        """Return the error response for the app."""
         body = refusal.body(request, now=now)
         fields = {name: str(body[name]) for name in ("error", "error_description", "error_uri")}
         return self.response({**fields, **self._echo()})
 
     def cancelled(self) -> web.Response:
-        """Return what tells the app that the person went away from the sign-in page."""
+        """Return the error response for a person who cancelled."""
         return self.response({"error": "access_denied", "error_subcode": "cancel", **self._echo()})
 
     def granted(self, code: str, *, client_info: str | None, session_state: str) -> web.Response:
@@ -96,11 +96,11 @@ class ReturnAddress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizeRequest:
     """
-    What an app asks the authorize endpoint for.
+    An authorization request: what an app sent to the authorize endpoint.
 
     Attributes:
         oidc: The scopes of OpenID Connect.
-        asked: What is asked of each resource.
+        asked: The scopes requested of each resource server.
         scope: The scopes as the app wrote them; ``None`` on v1.0.
         prompt: ``login``, ``none``, ``consent``, ``select_account``, or empty.
         login_hint: The user name expected, or empty.
@@ -121,29 +121,29 @@ class AuthorizeRequest:
 
 def read_return_address(request: web.Request, tenant: Tenant) -> ReturnAddress:
     """
-    Return where the answer goes. Until that is settled nothing may be sent back: the refusals are pages.
+    Return where the response goes. Until that is known nothing may be sent back: the refusals are pages.
 
     Raises:
-        EntraRefusal: If a parameter is repeated, the app is unknown (700016), disabled or not for this tenant, or the
+        AadstsError: If a parameter is repeated, the app is unknown (700016), disabled or not for this tenant, or the
             redirect URI is not one of its own (50011).
     """
     sent = request.query
     if len(set(sent)) != len(sent):
-        raise EntraRefusal(9002313, reason="A parameter is given more than once.")
+        raise AadstsError(9002313, reason="A parameter is given more than once.")
     for name in ("client_id", "redirect_uri"):
         if not sent.get(name):
-            raise EntraRefusal(900144, parameter=name)
+            raise AadstsError(900144, parameter=name)
     segment = request.match_info["tenant"]
     app = tenant.find_app(sent["client_id"])
     if app is None:
-        raise EntraRefusal(700016, client_id=sent["client_id"], tenant=segment)
+        raise AadstsError(700016, client_id=sent["client_id"], tenant=segment)
     if app.disabled:
-        raise EntraRefusal(7000112, client_id=app.client_id)
+        raise AadstsError(7000112, client_id=app.client_id)
     check_tenant(segment, app)
     redirect_uri = sent["redirect_uri"]
     single_page = is_registered(redirect_uri, app.spa_redirect_uris)
     if not single_page and not is_registered(redirect_uri, app.redirect_uris):
-        raise EntraRefusal(50011, redirect_uri=redirect_uri, client_id=app.client_id)
+        raise AadstsError(50011, redirect_uri=redirect_uri, client_id=app.client_id)
     mode = sent.get("response_mode", "")
     return ReturnAddress(
         app=app,
@@ -158,26 +158,26 @@ def read_authorize_request(
     sent: Mapping[str, str], address: ReturnAddress, tenant: Tenant, *, version: int
 ) -> AuthorizeRequest:
     """
-    Return what is asked for.
+    Return the request.
 
     Raises:
-        EntraRefusal: If it is not right; the app is told at its return address.
+        AadstsError: If it is not right; the error goes to its redirect URI.
     """
     _check_response_type(sent)
     prompt = sent.get("prompt", "")
     if prompt and prompt not in _PROMPTS:
-        raise EntraRefusal(90023)
+        raise AadstsError(90023)
     if prompt == "select_account" and sent.get("login_hint"):
-        raise EntraRefusal(9002313, reason="'login_hint' and 'prompt=select_account' exclude each other.")
-    _check_claims(sent.get("claims"))
+        raise AadstsError(9002313, reason="'login_hint' and 'prompt=select_account' exclude each other.")
+    parse_claims(sent.get("claims") or None)  # refused if malformed, and otherwise without effect
     challenge = _read_challenge(sent)
     if address.single_page and challenge is None:
-        raise EntraRefusal(9002325)
+        raise AadstsError(9002325)
     if version == 2 and "resource" in sent:
-        raise EntraRefusal(901002)
+        raise AadstsError(901002)
     wanted = "scope" if version == 2 else "resource"
     if not sent.get(wanted):
-        raise EntraRefusal(900144, parameter=wanted)
+        raise AadstsError(900144, parameter=wanted)
     if version == 2:
         read = read_scopes(sent["scope"], address.app, tenant)
         oidc, asked = read.oidc, read.resources
@@ -200,43 +200,32 @@ def read_authorize_request(
 def _check_response_type(sent: Mapping[str, str]) -> None:
     response_type = sent.get("response_type", "")
     if not response_type:
-        raise EntraRefusal(900144, parameter="response_type")
+        raise AadstsError(900144, parameter="response_type")
     types = frozenset(response_type.split())
     if not types <= {"code", "id_token", "token"}:
-        raise EntraRefusal(70005, response_type=response_type)
+        raise AadstsError(70005, response_type=response_type)
     mode = sent.get("response_mode", "")
     if mode and mode not in _RESPONSE_MODES:
-        raise EntraRefusal(70007, response_mode=mode)
+        raise AadstsError(70007, response_mode=mode)
     if types != {"code"} and mode == "query":
-        raise EntraRefusal(70007, response_mode=mode)
+        raise AadstsError(70007, response_mode=mode)
     # The implicit grant is switched off in every registration here, as Entra ID does by default.
     if "id_token" in types:
-        raise EntraRefusal(700054)
+        raise AadstsError(700054)
     if "token" in types:
-        raise EntraRefusal(700051)
+        raise AadstsError(700051)
 
 
 def _read_challenge(sent: Mapping[str, str]) -> CodeChallenge | None:
     value, method = sent.get("code_challenge"), sent.get("code_challenge_method")
     if value is None:
         if method is not None:
-            raise EntraRefusal(501491, reason="There is a method without a challenge.")
+            raise AadstsError(501491, reason="There is a method without a challenge.")
         return None
     if not 43 <= len(value) <= 128:
-        raise EntraRefusal(50147)
+        raise AadstsError(50147)
     if _CHALLENGE.fullmatch(value) is None:
-        raise EntraRefusal(501491, reason="The challenge holds a letter it may not.")
+        raise AadstsError(501491, reason="The challenge holds a letter it may not.")
     if method not in {None, "S256", "plain"}:
-        raise EntraRefusal(501491, reason="The method is neither S256 nor plain.")
+        raise AadstsError(501491, reason="The method is neither S256 nor plain.")
     return CodeChallenge(value, method or "plain")
-
-
-def _check_claims(text: str | None) -> None:
-    if not text:
-        return
-    try:
-        claims = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise EntraRefusal(9002313, reason="The 'claims' parameter is not JSON.") from error
-    if not isinstance(claims, dict):
-        raise EntraRefusal(9002313, reason="The 'claims' parameter is not a JSON object.")

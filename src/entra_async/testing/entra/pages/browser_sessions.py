@@ -1,4 +1,4 @@
-"""Who is signed in in which browser, as the cookie of the sign-in page tells."""
+"""Who is signed in in which browser, by the cookie of the sign-in page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _COOKIE: Final = "ESTSAUTH"
 class _Account:
     user: User
     mfa: bool
-    stamp: tuple[str, int]
+    security_stamp: tuple[str, int]
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the user's sessions of that time have not been revoked."""
+        return self.security_stamp == self.user.security_stamp
 
 
 class BrowserSession:
@@ -28,7 +33,7 @@ class BrowserSession:
     One browser.
 
     Attributes:
-        id: The cookie's value, and ``session_state`` of the answers.
+        id: The cookie's value, and ``session_state`` of the responses.
     """
 
     def __init__(self) -> None:
@@ -38,19 +43,19 @@ class BrowserSession:
     @property
     def users(self) -> list[User]:
         """The users signed in, the last one first. A session that was revoked is none."""
-        good = [held.user for held in self._accounts.values() if held.stamp == held.user.stamp]
-        return [user for user in reversed(good) if not user.disabled]
+        accounts = reversed(self._accounts.values())
+        return [account.user for account in accounts if account.is_valid and not account.user.disabled]
 
     def passed_mfa(self, user: User) -> bool:
         """Return whether *user* is signed in with a second factor."""
-        held = self._accounts.get(user.id)
-        return held is not None and held.mfa and held.stamp == user.stamp
+        account = self._accounts.get(user.id)
+        return account is not None and account.mfa and account.is_valid
 
     def remember(self, user: User, *, mfa: bool) -> None:
         """Note that *user* has signed in."""
         mfa = mfa or self.passed_mfa(user)
         self._accounts.pop(user.id, None)
-        self._accounts[user.id] = _Account(user=user, mfa=mfa, stamp=user.stamp)
+        self._accounts[user.id] = _Account(user=user, mfa=mfa, security_stamp=user.security_stamp)
 
     def forget_all(self) -> None:
         """Sign everybody out."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.pages import html as pages
 from entra_async.testing.entra.pages.sign_in import page_response
-from entra_async.testing.entra.tokens.refresh_tokens import SignedIn
+from entra_async.testing.entra.tokens.refresh_tokens import UserSignIn
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.grants.device_codes import DeviceCode, DeviceCodes
+    from entra_async.testing.entra.grants.device_codes import DeviceAuthorization, DeviceCodes
     from entra_async.testing.entra.pages.browser_sessions import BrowserSession
     from entra_async.testing.entra.pages.sign_in import SignInPages
     from entra_async.testing.entra.permissions import ResourceScopes
@@ -41,7 +41,7 @@ class DevicePage:
         user_code = str((await request.post()).get("user_code", ""))
         try:
             code = self._codes.find(user_code, now=self._clock.now())
-        except EntraRefusal as refusal:
+        except AadstsError as refusal:
             wrong = f"That code didn't work. Check the code and try again. ({refusal.code})"
             return page_response(pages.device_code_page(wrong=wrong))
         return self._pages.begin(request, _TokensForDevice(code, self._clock))
@@ -51,7 +51,7 @@ class DevicePage:
 class _TokensForDevice:
     """What a person signs in for here: that the device that shows a code gets tokens."""
 
-    code: DeviceCode
+    code: DeviceAuthorization
     clock: EmulatorClock
 
     @property
@@ -80,7 +80,7 @@ class _TokensForDevice:
 
     def granted(self, user: User, session: BrowserSession) -> web.Response:
         self._check_open()
-        self.code.signed_in = SignedIn(
+        self.code.signed_in = UserSignIn(
             user=user,
             app=self.app,
             oidc=self.code.oidc,
@@ -88,12 +88,12 @@ class _TokensForDevice:
             scope=self.code.scope,
             mfa=session.passed_mfa(user),
             at=self.clock.now(),
-            stamp=user.stamp,
+            security_stamp=user.security_stamp,
         )
         text = f"You have signed in to the {self.app.name} application on your device. You may now close this window."
         return page_response(pages.done_page("You're signed in", text))
 
-    def refused(self, refusal: EntraRefusal, request: web.Request) -> web.Response:  # noqa: ARG002 -- not needed here
+    def refused(self, refusal: AadstsError, request: web.Request) -> web.Response:  # noqa: ARG002 -- not needed here
         self._check_open()
         self.code.declined = True
         text = f"The {self.app.name} application on your device was told no. You may now close this window."
@@ -107,6 +107,6 @@ class _TokensForDevice:
 
     def _check_open(self) -> None:
         if self.code.settled:
-            raise EntraRefusal(90120)
+            raise AadstsError(90120)
         if self.clock.now() >= self.code.expires_on:
-            raise EntraRefusal(70019)
+            raise AadstsError(70019)

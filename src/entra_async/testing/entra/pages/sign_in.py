@@ -1,5 +1,5 @@
 """
-The way of a person through the sign-in pages: who, password, second factor, consent.
+The sign-in pages: account, password, second factor, consent.
 
 Each page posts to a step; what is still missing decides which page comes next.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.user_tokens import wanted_permissions
 from entra_async.testing.entra.pages import html as pages
 from entra_async.testing.entra.pages.layout import page_headers
@@ -41,11 +41,11 @@ class Purpose(Protocol):
 
     @property
     def oidc(self) -> frozenset[str]:
-        """The scopes of OpenID Connect it asks for."""
+        """The OpenID Connect scopes it requests."""
 
     @property
     def asked(self) -> tuple[ResourceScopes, ...]:
-        """What it asks of each resource."""
+        """The scopes it requests of each resource server."""
 
     @property
     def prompt(self) -> str:
@@ -60,13 +60,13 @@ class Purpose(Protocol):
         """Whether the person must confirm that it was they who started it."""
 
     def granted(self, user: User, session: BrowserSession) -> web.Response:
-        """Answer that *user* signed in and agreed."""
+        """Respond that *user* signed in and agreed."""
 
-    def refused(self, refusal: EntraRefusal, request: web.Request) -> web.Response:
-        """Answer that it came to nothing."""
+    def refused(self, refusal: AadstsError, request: web.Request) -> web.Response:
+        """Respond that the sign-in failed."""
 
     def cancelled(self) -> web.Response:
-        """Answer that the person went away."""
+        """Respond that the person cancelled."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -120,26 +120,26 @@ class SignInPages:
             hint = purpose.login_hint.strip().lower()
             users = [user for user in session.users if hint in {"", user.user_principal_name.lower()}]
             if not users:
-                raise EntraRefusal(50058)
+                raise AadstsError(50058)
             if len(users) > 1:
-                raise EntraRefusal(16000)
+                raise AadstsError(16000)
             user = users[0]
             user.check_policies(mfa=session.passed_mfa(user), error="interaction_required")
             if not self._wanted(purpose) <= purpose.app.granted(user.id):
                 app = purpose.app
-                raise EntraRefusal(65001, error="consent_required", client_id=app.client_id, name=app.name)
-        except EntraRefusal as refusal:
+                raise AadstsError(65001, error="consent_required", client_id=app.client_id, name=app.name)
+        except AadstsError as refusal:
             return purpose.refused(refusal, request)
         return purpose.granted(user, session)
 
     async def step(self, request: web.Request) -> web.Response:
-        """Answer ``POST /common/login/{step}``: what was entered on a page."""
+        """Handle ``POST /common/login/{step}``: what was entered on a page."""
         sent = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
         way = self._interactions.get(sent.get("flow", ""))
         if way is None or self._clock.now() > way.started_at + _PATIENCE_S:
-            raise EntraRefusal(50089)
+            raise AadstsError(50089)
         if self._sessions.of(request) is not way.session:
-            raise EntraRefusal(165000)
+            raise AadstsError(165000)
         steps = {
             "account": self._account,
             "confirm": self._confirm,
@@ -150,13 +150,13 @@ class SignInPages:
         }
         take = steps.get(request.match_info["step"])
         if take is None:
-            raise EntraRefusal(9002313, reason="There is no such page.")
+            raise AadstsError(9002313, reason="There is no such page.")
         if sent.get("choice") == "cancel":
             return self._kept(way.session, self._done(way, way.purpose.cancelled()))
         return self._kept(way.session, take(way, sent, request))
 
     async def sign_out(self, request: web.Request) -> web.Response:
-        """Answer ``/{tenant}/oauth2/v2.0/logout``: forget everybody who is signed in in this browser."""
+        """Handle ``/{tenant}/oauth2/v2.0/logout``: forget everybody who is signed in in this browser."""
         self._sessions.of(request).forget_all()
         return page_response(pages.done_page("You signed out", "It's a good idea to close all browser windows."))
 
@@ -176,13 +176,13 @@ class SignInPages:
 
     def _password(self, way: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
         if way.user is None:
-            raise EntraRefusal(50089)
+            raise AadstsError(50089)
         if sent.get("choice") == "back":
             way.user, way.asks_who = None, True
             return self._next(way)
         try:
             way.user.check_password(sent.get("password", ""), now=self._clock.now())
-        except EntraRefusal as refusal:
+        except AadstsError as refusal:
             return self._next(way, wrong=f"{_SAID.get(refusal.code, refusal.text)} ({refusal.code})")
         way.authenticated = True
         return self._next(way)
@@ -190,7 +190,7 @@ class SignInPages:
     def _mfa(self, way: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
         user = way.user
         if user is None or not way.authenticated or not way.number:
-            raise EntraRefusal(50089)
+            raise AadstsError(50089)
         right = sent.get("choice") == "approve" and sent.get("number", "").strip() == way.number
         way.number = ""
         if not right:
@@ -207,22 +207,22 @@ class SignInPages:
     def _consent(self, way: _Interaction, sent: Mapping[str, str], request: web.Request) -> web.Response:
         user, purpose = way.user, way.purpose
         if user is None or not way.authenticated or self._needs_mfa(way, user):
-            raise EntraRefusal(50089)
+            raise AadstsError(50089)
         admins = self._for_admins(purpose, user)
         if sent.get("choice") == "accept" and not admins:
             purpose.app.grant(user.id, self._wanted(purpose))
             way.consented = True
             return self._next(way)
         names = ", ".join(name for _, name in sorted(admins))
-        refusal = EntraRefusal(90094, permissions=names) if admins else EntraRefusal(65004)
+        refusal = AadstsError(90094, permissions=names) if admins else AadstsError(65004)
         return self._done(way, purpose.refused(refusal, request))
 
     def _identify(self, way: _Interaction, name: str) -> str:
-        """Settle who signs in; return what is wrong with the name, or nothing."""
+        """Decide who signs in; return what is wrong with the name, or nothing."""
         way.hint = name
         try:
             way.user = self._accounts.find(name)
-        except EntraRefusal as refusal:
+        except AadstsError as refusal:
             return f"This username may be incorrect. Make sure you typed it correctly. ({refusal.code})"
         way.authenticated = False
         return ""
@@ -236,7 +236,7 @@ class SignInPages:
         if not way.authenticated:
             return page_response(pages.password_page(flow, user, wrong=wrong))
         if user.blocked_by_policy:
-            raise EntraRefusal(53003)
+            raise AadstsError(53003)
         if self._needs_mfa(way, user):
             way.number = f"{secrets.randbelow(90) + 10}"
             return page_response(pages.mfa_page(flow, user, way.number, wrong=wrong))
@@ -271,7 +271,7 @@ class SignInPages:
 
 
 def page_response(html: str, *, status: int = 200) -> web.Response:
-    """Return a page as an answer."""
+    """Return the response with a page."""
     return web.Response(text=html, status=status, content_type="text/html", charset="utf-8", headers=page_headers())
 
 

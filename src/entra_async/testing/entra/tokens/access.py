@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from entra_async.testing.crypto.signing import SigningKey
     from entra_async.testing.entra.tenant import Tenant
     from entra_async.testing.entra.tokens.access_evaluation import AccessEvaluation
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("Access", "AccessTokenVerifier", "Authorize", "Unauthorized")
 
 _REMEMBERED_TOKENS: Final = 10_000
 
 
-class Unauthorized(Exception):  # noqa: N818 -- an answer of the service, not an error of this program
+class Unauthorized(Exception):  # noqa: N818 -- a response of the service, not an error of this program
     """
-    The request carries no valid access token; the service answers 401.
+    The request carries no valid access token; the service responds with 401.
 
     Attributes:
         message: Why, as Microsoft Graph puts it.
@@ -55,7 +55,7 @@ class Access:
 class Authorize(Protocol):
     """What a service calls before it does anything else."""
 
-    def __call__(self, request: Incoming, audiences: Collection[str]) -> Access:
+    def __call__(self, request: IncomingRequest, audiences: Collection[str]) -> Access:
         """
         Return what the request's access token allows.
 
@@ -97,7 +97,7 @@ class AccessTokenVerifier:
         # A signature does not change: a token sent a thousand times is verified once. Its times are checked each time.
         self._verified: dict[str, Access] = {}
 
-    def __call__(self, request: Incoming, audiences: Collection[str]) -> Access:
+    def __call__(self, request: IncomingRequest, audiences: Collection[str]) -> Access:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:

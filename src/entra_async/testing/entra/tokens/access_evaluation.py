@@ -27,7 +27,7 @@ _REMEMBERED_TOKENS: Final = 100_000
 
 class AccessEvaluation:
     """
-    What Microsoft Graph knows of tokens beyond what stands in them.
+    What Microsoft Graph knows of tokens beyond their claims.
 
     Only a client that declares to handle claims challenges (``cp1``) is challenged. Other tokens stay good until they
     expire, unless :meth:`reject_tokens` ends them.

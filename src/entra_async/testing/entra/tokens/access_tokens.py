@@ -30,7 +30,7 @@ class TokenLifetimes:
     Attributes:
         access_s: Seconds an access token lives.
         cae_access_s: Seconds it lives when the client declared to handle claims challenges (``cp1``).
-        refresh_in_s: Seconds after which the answer asks the client to renew, or ``None`` not to say so.
+        refresh_in_s: Seconds after which the client is to renew it, or ``None`` not to say so.
     """
 
     access_s: int = 3599
@@ -45,7 +45,7 @@ class IssuedToken:
 
     Attributes:
         access_token: The JWT.
-        audience: The resource it is for, as it was asked for.
+        audience: The resource it is for, as it was requested.
         not_before: Epoch seconds.
         expires_on: Epoch seconds.
         expires_in: Seconds from now.
@@ -88,7 +88,7 @@ class AccessTokenIssuer:
         Args:
             app: The app that signed in.
             client_authentication: How: ``"1"`` with a secret, ``"2"`` with a certificate.
-            audience: The resource, as it was asked for.
+            audience: The resource, as it was requested.
             roles: The app's roles there. Without any, the token has no ``roles`` claim.
             demanded: What the request's ``claims`` demand of the token.
 
@@ -126,7 +126,7 @@ class AccessTokenIssuer:
             app: To which app.
             subject: What the resource knows the user by.
             client_authentication: How the app proved itself: ``"0"`` not at all, ``"1"`` secret, ``"2"`` certificate.
-            audience: The resource, as it was asked for.
+            audience: The resource, as it was requested.
             scopes: The delegated permissions.
             mfa: Whether a second factor was passed.
             demanded: What the request's ``claims`` demand of the token.

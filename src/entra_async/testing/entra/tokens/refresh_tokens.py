@@ -12,20 +12,20 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from entra_async.testing.entra.errors import EntraRefusal
+from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
     from entra_async.testing.entra.tenant import App
 
-__all__ = ("RefreshTokens", "SignedIn")
+__all__ = ("RefreshTokenStore", "UserSignIn")
 
 _LIFE_S: Final = 90 * 86400.0
 _SPA_LIFE_S: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
+class UserSignIn:
     """
     A user who signed in to an app.
 
@@ -33,11 +33,11 @@ class SignedIn:
         user: Who.
         app: To which app.
         oidc: The scopes of OpenID Connect that were granted.
-        audience: Name of the resource that was asked for first.
+        audience: Name of the resource that was requested first.
         scope: The first resource's scopes as the client wrote them, or ``None`` where it named a ``resource``.
         mfa: Whether a second factor was passed.
         at: When, epoch seconds.
-        stamp: What the user's sign-ins remembered then; see :attr:`User.stamp`.
+        security_stamp: What the user's sign-ins remembered then; see :attr:`User.security_stamp`.
         nonce: For the ID token.
         single_page: Whether the app is a single-page application.
     """
@@ -49,7 +49,7 @@ class SignedIn:
     scope: str | None
     mfa: bool
     at: float
-    stamp: tuple[str, int]
+    security_stamp: tuple[str, int]
     nonce: str | None = None
     single_page: bool = False
 
@@ -58,20 +58,20 @@ class SignedIn:
         Check that the user's sessions of that time are still good.
 
         Raises:
-            EntraRefusal: 50173 if they were revoked, or the password is another one.
+            AadstsError: 50173 if they were revoked, or the password is another one.
         """
-        if self.stamp != self.user.stamp:
-            raise EntraRefusal(50173, issued=_iso(self.at), valid_from=_iso(self.user.sessions_valid_from))
+        if self.security_stamp != self.user.security_stamp:
+            raise AadstsError(50173, issued=_iso(self.at), valid_from=_iso(self.user.sessions_valid_from))
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    signed_in: SignedIn
+class _StoredToken:
+    signed_in: UserSignIn
     issued_at: float
     expires_on: float
 
 
-class RefreshTokens:
+class RefreshTokenStore:
     """
     The refresh tokens that were issued. One belongs to a user and an app, but to no resource.
 
@@ -79,9 +79,9 @@ class RefreshTokens:
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, _Held] = {}
+        self._tokens: dict[str, _StoredToken] = {}
 
-    def issue(self, signed_in: SignedIn, *, now: float, expires_on: float | None = None) -> str:
+    def issue(self, signed_in: UserSignIn, *, now: float, expires_on: float | None = None) -> str:
         """
         Return a new refresh token.
 
@@ -92,31 +92,31 @@ class RefreshTokens:
         """
         token = f"1.{secrets.token_urlsafe(120)}"
         life = _SPA_LIFE_S if signed_in.single_page else _LIFE_S
-        self._held[token] = _Held(signed_in, now, now + life if expires_on is None else expires_on)
+        self._tokens[token] = _StoredToken(signed_in, now, now + life if expires_on is None else expires_on)
         return token
 
-    def redeem(self, token: str, app: App, *, now: float) -> tuple[SignedIn, float | None]:
+    def redeem(self, token: str, app: App, *, now: float) -> tuple[UserSignIn, float | None]:
         """
-        Return whom *token* stands for, and when its successor has to end if that is settled.
+        Return whom *token* stands for, and when its successor has to end if that is fixed.
 
         Raises:
-            EntraRefusal: 70000 if it is unknown or another app's, 700082 or 700084 if it has expired, 50173 if it was
+            AadstsError: 70000 if it is unknown or another app's, 700082 or 700084 if it has expired, 50173 if it was
                 revoked, 50057 if the account is disabled.
         """
-        held = self._held.get(token)
-        if held is None:
-            raise EntraRefusal(70000, suberror="bad_token", reason="The refresh token is not one.")
-        signed_in = held.signed_in
+        stored = self._tokens.get(token)
+        if stored is None:
+            raise AadstsError(70000, suberror="bad_token", reason="The refresh token is not one.")
+        signed_in = stored.signed_in
         if signed_in.app is not app:
-            raise EntraRefusal(
+            raise AadstsError(
                 70000, suberror="client_mismatch", reason="The refresh token was issued to another application."
             )
-        if held.expires_on <= now:
+        if stored.expires_on <= now:
             code = 700084 if signed_in.single_page else 700082
-            raise EntraRefusal(code, suberror="token_expired", issued=_iso(held.issued_at))
+            raise AadstsError(code, suberror="token_expired", issued=_iso(stored.issued_at))
         signed_in.check_not_revoked()
         signed_in.user.check_enabled()
-        return signed_in, held.expires_on if signed_in.single_page else None
+        return signed_in, stored.expires_on if signed_in.single_page else None
 
 
 def _iso(epoch_s: float) -> str:

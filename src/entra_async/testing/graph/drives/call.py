@@ -9,13 +9,13 @@ from aiohttp import web
 
 from entra_async.testing.drives.errors import DriveError
 from entra_async.testing.odata.query import parse_query
-from entra_async.testing.wire.entity_tags import names_tag
+from entra_async.testing.wire.entity_tags import matches_entity_tag
 
 if TYPE_CHECKING:
     from entra_async.testing.drives.items import Drive, DriveItem
     from entra_async.testing.entra.tokens.access import Access
     from entra_async.testing.graph.drives.paths import DrivePath
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("DriveCall",)
 
@@ -36,7 +36,7 @@ class DriveCall:
         path: The rest of its path.
     """
 
-    request: Incoming
+    request: IncomingRequest
     version: str
     access: Access
     drive: Drive
@@ -54,7 +54,7 @@ class DriveCall:
         Raises:
             DriveError: 404 if there is none; 412 if ``If-Match`` names another state of it.
         """
-        item = self.drive.walk(self.drive.find(self.path.item), self.path.names)
+        item = self.drive.resolve(self.drive.find(self.path.item), self.path.names)
         self.check_match(item)
         return item
 
@@ -66,7 +66,7 @@ class DriveCall:
             DriveError: 412 if it names another state of the item.
         """
         expected = self.request.headers.get("If-Match")
-        if expected is not None and not names_tag(expected, item.etag, item.ctag):
+        if expected is not None and not matches_entity_tag(expected, item.etag, item.ctag):
             raise DriveError(412, "preconditionFailed", "ETag does not match current item's value.")
 
     def options(self, *known: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ class DriveCall:
         """
         start = self.drive.find(self.path.item)
         try:
-            item = self.drive.walk(start, self.path.names)
+            item = self.drive.resolve(start, self.path.names)
         except DriveError:
             if "If-Match" in self.request.headers:
                 raise DriveError(412, "preconditionFailed", "There is no item to match.") from None

@@ -37,14 +37,14 @@ from entra_async.testing.graph.permissions import READ_FILES, WRITE_FILES
 from entra_async.testing.graph.responses import JSON_TYPE
 from entra_async.testing.graph.writes import read_json
 from entra_async.testing.odata.query import parse_select
-from entra_async.testing.wire.entity_tags import names_tag
+from entra_async.testing.wire.entity_tags import matches_entity_tag
 
 if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.drives.drives import Drives
     from entra_async.testing.entra.tokens.access import Access
     from entra_async.testing.graph.drives.paths import DrivePath
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("GraphDrives",)
 
@@ -58,7 +58,7 @@ _UPLOADABLE: Final = frozenset({_CONFLICT, "@odata.type", "name", "description",
 
 class GraphDrives:
     """
-    Answers requests whose path leads to a drive.
+    Handles requests whose path leads to a drive.
 
     Args:
         drives: What is stored.
@@ -75,11 +75,11 @@ class GraphDrives:
             "copy": {"POST": self._copy},
         }
 
-    async def answer(
-        self, request: Incoming, version: str, path: DrivePath, access: Access, own_id: Callable[[Access], str]
+    async def handle(
+        self, request: IncomingRequest, version: str, path: DrivePath, access: Access, own_id: Callable[[Access], str]
     ) -> web.Response:
         """
-        Answer one request.
+        Handle one request.
 
         Args:
             request: The request.
@@ -95,7 +95,7 @@ class GraphDrives:
         owner = own_id(access) if path.me else path.user
         reads = request.method in {"GET", "HEAD"}
         _require(access, READ_FILES if reads else WRITE_FILES)
-        self._drives.settle()
+        self._drives.complete_due()
         drive = self._drives.of_user(owner) if owner else self._drives.find(path.drive)
         if not access.app_only and drive is not self._drives.of_user(str(access.claims["oid"])):
             raise _denied()  # nothing is shared here
@@ -197,12 +197,12 @@ class GraphDrives:
             defer_commit=body.get("deferCommit", False),
             expires_at=self._clock.now() + self._drives.upload_lifetime_s,
         )
-        answer = {
+        created = {
             "@odata.context": f"{call.root}/$metadata#microsoft.graph.uploadSession",
             "uploadUrl": self._drives.open_upload(session),
             **session.json(closed=False),
         }
-        return _json(answer)
+        return _json(created)
 
     async def _copy(self, call: DriveCall) -> web.Response:
         conflict = read_conflict_behavior(call.options(_CONFLICT).get(_CONFLICT), "fail")
@@ -262,8 +262,8 @@ def _read_session(body: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _is_known(request: Incoming, item: DriveItem) -> bool:
-    return names_tag(request.headers.get("If-None-Match", ""), item.etag, item.ctag)
+def _is_known(request: IncomingRequest, item: DriveItem) -> bool:
+    return matches_entity_tag(request.headers.get("If-None-Match", ""), item.etag, item.ctag)
 
 
 def _require(access: Access, roles: Collection[str]) -> None:

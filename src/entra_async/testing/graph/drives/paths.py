@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from entra_async.testing.wire.incoming import Incoming
+    from entra_async.testing.wire.incoming_request import IncomingRequest
 
 __all__ = ("DrivePath", "read_drive_path")
 
@@ -33,12 +33,12 @@ class DrivePath:
     One path.
 
     Attributes:
-        me: Whether the drive is that of whoever asks.
+        me: Whether the drive is that of the caller.
         user: Whose drive it is otherwise: id or user principal name; empty where the drive is named itself.
         drive: Id of the drive, where it is named.
         item: Id of the item the path begins at; ``root`` is one, and empty means the drive itself.
         names: The way from there.
-        action: What stands behind the item: ``content``, ``copy``, ``createUploadSession``; empty for the item itself.
+        action: What follows the item: ``content``, ``copy``, ``createUploadSession``; empty for the item itself.
     """
 
     me: bool
@@ -49,7 +49,7 @@ class DrivePath:
     action: str
 
 
-def read_drive_path(request: Incoming) -> DrivePath | None:
+def read_drive_path(request: IncomingRequest) -> DrivePath | None:
     """
     Return what the path of a request means, ``None`` if it is none of drives'.
 

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
     from yarl import URL
 
-__all__ = ("Incoming",)
+__all__ = ("IncomingRequest",)
 
 
-class Incoming(Protocol):
+class IncomingRequest(Protocol):
     """A request: an aiohttp one, or an item of a batch, which must not be treated any better."""
 
     @property

@@ -1,4 +1,4 @@
-"""Planted answers look like the service's own, and every answer is dated by the emulator's clock."""
+"""Injected answers look like the service's own, and every response is dated by the emulator's clock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GRAPH = "https://graph.microsoft.com/.default"
 @pytest.mark.parametrize(
     "effect", [{"status": 503}, {"status": 500}, {"status": 404}, {"status": 429}, {"throttle": 5}]
 )
-async def test_planted_graph_error_is_a_graph_error(
+async def test_injected_graph_error_is_a_graph_error(
     emulator: Emulator, http: aiohttp.ClientSession, effect: dict[str, Any]
 ) -> None:
     """It carries all that Graph's own errors carry: the client's id back, the same headers, and a message."""
@@ -53,19 +53,19 @@ async def test_planted_graph_error_is_a_graph_error(
     async with http.get(url) as own:
         pass
     emulator.faults.add("/v2.0/*", service="graph", **effect)
-    async with http.get(url, headers={"client-request-id": sent_id}) as planted:
-        error = (await planted.json())["error"]
-    assert own.headers.keys() <= planted.headers.keys()
+    async with http.get(url, headers={"client-request-id": sent_id}) as injected:
+        error = (await injected.json())["error"]
+    assert own.headers.keys() <= injected.headers.keys()
     for name in ("Content-Type", "OData-Version", "x-ms-ags-diagnostic", "Cache-Control"):
-        assert planted.headers[name] == own.headers[name]
-    assert planted.headers["client-request-id"] == error["innerError"]["client-request-id"] == sent_id
-    assert planted.headers["request-id"] == error["innerError"]["request-id"] != own.headers["request-id"]
+        assert injected.headers[name] == own.headers[name]
+    assert injected.headers["client-request-id"] == error["innerError"]["client-request-id"] == sent_id
+    assert injected.headers["request-id"] == error["innerError"]["request-id"] != own.headers["request-id"]
     assert error["code"]
     assert error["message"]
     assert "" not in error["innerError"].values()
 
 
-async def test_planted_graph_body_keeps_graphs_headers(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_injected_graph_body_keeps_graphs_headers(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A body of one's own still comes with the headers of Graph; a header of one's own wins."""
     emulator.faults.add("*", status=503, body={"error": {"code": "x"}}, headers={"request-id": "mine"})
     async with http.get(f"{emulator.graph_url}/v1.0/users", headers={"client-request-id": "1"}) as response:
@@ -96,7 +96,7 @@ async def test_every_answer_is_dated_by_the_clock(emulator: Emulator, http: aioh
     assert max(map(abs, differences)) < 5
 
 
-async def test_a_planted_date_is_sent_as_it_is(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_injected_date_is_sent_as_it_is(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A service whose clock is wrong can be played."""
     wrong = "Wed, 21 Oct 2015 07:28:00 GMT"
     emulator.faults.add("*", status=503, headers={"date": wrong})
@@ -105,7 +105,7 @@ async def test_a_planted_date_is_sent_as_it_is(emulator: Emulator, http: aiohttp
 
 
 async def test_half_of_nothing(emulator: Emulator, http: aiohttp.ClientSession, authorized: Authorized) -> None:
-    """An answer without a body arrives whole, and then the connection ends."""
+    """A response without a body arrives whole, and then the connection ends."""
     headers = await authorized(GRAPH)
     path = "/v1.0/users/ada@contoso.com"
     emulator.faults.add(path, method="DELETE", half_body=True)
@@ -114,21 +114,23 @@ async def test_half_of_nothing(emulator: Emulator, http: aiohttp.ClientSession, 
     async with await anyio.connect_tcp("localhost", port, ssl_context=emulator.ssl_context) as stream:
         lines = (f"DELETE {path} HTTP/1.1", f"Host: {host}", f"Authorization: {headers['Authorization']}", "", "")
         await stream.send("\r\n".join(lines).encode())
-        answer = b"".join([part async for part in stream])  # until the server closes
-    assert answer.startswith(b"HTTP/1.1 204 ")
-    assert answer.endswith(b"\r\n\r\n")
+        received = b"".join([part async for part in stream])  # until the server closes
+    assert received.startswith(b"HTTP/1.1 204 ")
+    assert received.endswith(b"\r\n\r\n")
     assert emulator.requests[-1].status == 204
     async with http.get(f"{emulator.graph_url}{path}", headers=headers) as response:
         assert response.status == 404
 
 
-async def test_large_answer_can_be_cut(emulator: Emulator, http: aiohttp.ClientSession, authorized: Authorized) -> None:
-    """An answer that goes out in many pieces is cut in the middle like a small one, and whole if nothing is planted."""
+async def test_large_response_can_be_cut(
+    emulator: Emulator, http: aiohttp.ClientSession, authorized: Authorized
+) -> None:
+    """A response sent in many pieces is cut in the middle like a small one, and whole if nothing is injected."""
 
-    async def receive(answer: aiohttp.ClientResponse) -> bytes:
+    async def receive(response: aiohttp.ClientResponse) -> bytes:
         arrived = b""
         try:
-            async for chunk in answer.content.iter_any():
+            async for chunk in response.content.iter_any():
                 arrived += chunk
         except aiohttp.ClientPayloadError:
             return arrived + b"|cut"
@@ -138,8 +140,8 @@ async def test_large_answer_can_be_cut(emulator: Emulator, http: aiohttp.ClientS
     url = f"{emulator.graph_url}/v1.0/users?$top=200"
     sizes: list[CIMultiDictProxy[str]] = []
     bodies = []
-    for planted in (False, True, False):
-        if planted:
+    for injected in (False, True, False):
+        if injected:
             emulator.faults.add("*", half_body=True)
         async with http.get(url, headers=headers) as response:
             sizes.append(response.headers)
@@ -159,13 +161,13 @@ async def test_large_answer_can_be_cut(emulator: Emulator, http: aiohttp.ClientS
         ({"status": 500, "after": -1}, "after and delay_s at least 0"),
         ({"delay_s": -1}, "after and delay_s at least 0"),
         ({"delay_s": math.nan}, "after and delay_s at least 0"),
-        ({"status": 99}, "No answer has the status 99"),
-        ({"status": 600}, "No answer has the status 600"),
+        ({"status": 99}, "No response has the status 99"),
+        ({"status": 600}, "No response has the status 600"),
         ({"throttle": -1}, "throttle must be a number of seconds"),
         ({"throttle": math.inf}, "throttle must be a number of seconds"),
         ({"reset": "now"}, "reset must be 'before' or 'after'"),
-        ({"half_body": True, "headers": {"a": "b"}}, "Added headers need an answer that is planted"),
-        ({"delay_s": 1, "headers": {"a": "b"}}, "Added headers need an answer that is planted"),
+        ({"half_body": True, "headers": {"a": "b"}}, "Added headers need an injected response"),
+        ({"delay_s": 1, "headers": {"a": "b"}}, "Added headers need an injected response"),
     ],
 )
 def test_fault_that_could_never_strike(options: dict[str, Any], message: str) -> None:

@@ -10,10 +10,10 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ("to_the_end",)
+__all__ = ("run_to_completion",)
 
 
-async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+async def run_to_completion(work: Coroutine[Any, Any, None]) -> None:
     """
     Run *work* to its end, and only then let a cancellation through.
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ("PERSON_REFUSALS",)
+__all__ = ("USER_ERRORS",)
 
-PERSON_REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
+USER_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     16000: (
         "interaction_required",
         "Either multiple user identities are available for the current request or the account is not supported.",

@@ -1,5 +1,5 @@
 """
-How a client follows a long-running operation of Azure: the headers it is given, and what their URLs answer.
+How a client polls a long-running operation of Azure: the headers it is given, and the responses behind their URLs.
 
 Source:
     https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-operations
@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from entra_async.testing.arm.call import ArmCall, json_answer
+from entra_async.testing.arm.call import ArmCall, json_response
 from entra_async.testing.arm.errors import ArmError
 
 if TYPE_CHECKING:
     from entra_async.testing.arm.operations import ArmOperation
 
-__all__ = ("following_headers", "location_answer", "location_headers", "status_answer")
+__all__ = ("location_headers", "location_response", "polling_headers", "status_response")
 
 
-def following_headers(call: ArmCall, operation: ArmOperation, namespace: str, location: str) -> dict[str, str]:
+def polling_headers(call: ArmCall, operation: ArmOperation, namespace: str, location: str) -> dict[str, str]:
     """
-    Return the headers of the answer that started an operation of a resource provider.
+    Return the headers of the response that started an operation of a resource provider.
 
     Args:
         call: The request that started it.
@@ -45,9 +45,9 @@ def location_headers(call: ArmCall, operation: ArmOperation, path: str) -> dict[
     return {"Location": call.url(path, {**operation.query, "monitor": "true"}), **_retry_after(operation)}
 
 
-def status_answer(call: ArmCall, now: float) -> web.Response:
+def status_response(call: ArmCall, now: float) -> web.Response:
     """
-    Answer the URL of ``Azure-AsyncOperation``: always 200, failed or not.
+    Handle a request to the URL of ``Azure-AsyncOperation``: always 200, failed or not.
 
     Args:
         call: The request.
@@ -58,19 +58,19 @@ def status_answer(call: ArmCall, now: float) -> web.Response:
     """
     operation = _find(call, {})
     headers = {} if operation.is_over(now) else _retry_after(operation)
-    return json_answer(operation.status(call.request.path, now), headers=headers)
+    return json_response(operation.status(call.request.path, now), headers=headers)
 
 
-def location_answer(call: ArmCall, now: float) -> web.Response:
+def location_response(call: ArmCall, now: float) -> web.Response:
     """
-    Answer the URL of ``Location``: 202 while the operation runs, then what it came to.
+    Handle a request to the URL of ``Location``: 202 while the operation runs, then what it came to.
 
     Args:
         call: The request.
         now: Epoch seconds.
 
     Raises:
-        ArmError: The error of an operation that failed; 404 as in :func:`status_answer`.
+        ArmError: The error of an operation that failed; 404 as in :func:`status_response`.
     """
     operation = _find(call, {"monitor": "true"})
     if not operation.is_over(now):
@@ -78,7 +78,7 @@ def location_answer(call: ArmCall, now: float) -> web.Response:
     if operation.plan.failure is not None:
         raise ArmError(409, *operation.plan.failure)
     status, body = operation.result()
-    return web.Response(status=status) if body is None else json_answer(body, status=status)
+    return web.Response(status=status) if body is None else json_response(body, status=status)
 
 
 def _find(call: ArmCall, more: dict[str, str]) -> ArmOperation:

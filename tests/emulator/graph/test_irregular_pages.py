@@ -20,10 +20,10 @@ async def follow(graph: Service, path: str, *, pages: int) -> tuple[list[dict[st
     link: str | None = path
     while link is not None and len(bodies) < pages:
         graph.clock.move(1)  # links are dated
-        answer = await graph.get(link)
-        assert answer.status == 200, answer.body
-        link = answer.body.get("@odata.nextLink")
-        bodies.append(answer.body)
+        response = await graph.get(link)
+        assert response.status == 200, response.body
+        link = response.body.get("@odata.nextLink")
+        bodies.append(response.body)
         links.append(link)
     return bodies, links
 
@@ -33,8 +33,8 @@ async def test_tokens_expire_at_once(graph: Service) -> None:
     link = (await graph.get(TENTH)).body["@odata.nextLink"]
     graph.behaviour.expire_page_tokens()
     for _ in range(2):
-        answer = await graph.get(link)
-        assert (answer.status, answer.body["error"]["code"]) == (400, "Directory_ExpiredPageToken")
+        response = await graph.get(link)
+        assert (response.status, response.body["error"]["code"]) == (400, "Directory_ExpiredPageToken")
     assert len(await graph.items(TENTH)) == 250
 
 
@@ -44,8 +44,8 @@ async def test_token_of_one_page_expires_once(graph: Service) -> None:
     _, links = await follow(graph, TENTH, pages=6)
     for _ in range(2):
         assert links[-1] is not None
-        answer = await graph.get(links[-1])
-        assert (answer.status, answer.body["error"]["code"]) == (400, "Directory_ExpiredPageToken")
+        response = await graph.get(links[-1])
+        assert (response.status, response.body["error"]["code"]) == (400, "Directory_ExpiredPageToken")
     bodies, _ = await follow(graph, TENTH, pages=20)
     assert [len(body["value"]) for body in bodies] == [25] * 10
 
@@ -68,22 +68,22 @@ async def test_repeated_objects_leave_room_for_new_ones(graph: Service) -> None:
     assert len({user["id"] for user in await graph.items("/v1.0/users?$top=50&$select=id")}) == 250
 
 
-@pytest.mark.parametrize(("planted", "round_trip"), [({1: 1}, 1), ({3: 3}, 1), ({3: 2}, 2), ({10: 1}, 10)])
-async def test_links_lead_back(graph: Service, planted: dict[int, int], round_trip: int) -> None:
+@pytest.mark.parametrize(("injected", "round_trip"), [({1: 1}, 1), ({3: 3}, 1), ({3: 2}, 2), ({10: 1}, 10)])
+async def test_links_lead_back(graph: Service, injected: dict[int, int], round_trip: int) -> None:
     """A page links to itself or to one before: the same pages come round, with links that are the same text."""
-    graph.behaviour.planted_links = planted
-    page = next(iter(planted))
+    graph.behaviour.injected_links = injected
+    page = next(iter(injected))
     bodies, links = await follow(graph, TENTH, pages=page + 2 * round_trip)
     assert len(bodies) == page + 2 * round_trip
     again = page + round_trip
     assert links[page - 1 : again] == links[again - 1 : again + round_trip]
     assert [body["value"] for body in bodies[page:again]] == [body["value"] for body in bodies[again:]]
-    assert bodies[page]["value"] == bodies[planted[page] - 1]["value"]
+    assert bodies[page]["value"] == bodies[injected[page] - 1]["value"]
 
 
 async def test_page_can_lead_past_another(graph: Service) -> None:
-    """A planted link forward leaves out what is between."""
-    graph.behaviour.planted_links = {1: 3}
+    """A injected link forward leaves out what is between."""
+    graph.behaviour.injected_links = {1: 3}
     bodies, _ = await follow(graph, TENTH, pages=20)
     assert len(bodies) == 9
     assert bodies[1]["value"][0]["id"] == graph.directory.user_id(50)

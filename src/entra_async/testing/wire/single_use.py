@@ -6,16 +6,16 @@ from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from entra_async.testing.wire.to_the_end import to_the_end
+from entra_async.testing.wire.run_to_completion import run_to_completion
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ("OneBlock",)
+__all__ = ("SingleUseContext",)
 
 
-class OneBlock(ABC):
+class SingleUseContext(ABC):
     """
     Runs for one ``async with`` block.
 
@@ -31,9 +31,9 @@ class OneBlock(ABC):
             raise RuntimeError(message)
         self._running = AsyncExitStack()
         try:
-            await to_the_end(self._start(self._running))
+            await run_to_completion(self._start(self._running))
         except BaseException:
-            await to_the_end(self._running.aclose())
+            await run_to_completion(self._running.aclose())
             raise
         return self
 
@@ -41,7 +41,7 @@ class OneBlock(ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._running is not None:
-            await to_the_end(self._running.aclose())
+            await run_to_completion(self._running.aclose())
 
     def _check_entered(self) -> None:
         if self._running is None:
