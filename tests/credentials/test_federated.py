@@ -15,7 +15,7 @@ from entra_async.credentials.federated import Federated
 from entra_async.credentials.managed_identity import ManagedIdentity
 from entra_async.errors import AuthenticationError, ConfigurationError, CredentialUnavailableError
 from entra_async.testing import Emulator
-from entra_async.testing.entra.tenant import App, FederatedCredential
+from entra_async.testing.entra.app_registrations import App, FederatedCredential
 
 SUBJECT = "repo:contoso/app:ref:refs/heads/main"
 AUDIENCE = "api://AzureADTokenExchange"

@@ -28,7 +28,7 @@ from entra_async.credentials.federation.providers import (
 from entra_async.credentials.federation.request import FederationRequest
 from entra_async.errors import AuthenticationError, ConfigurationError, CredentialUnavailableError
 from entra_async.testing import Emulator
-from entra_async.testing.entra.tenant import App, FederatedCredential
+from entra_async.testing.entra.app_registrations import App, FederatedCredential
 from tests.support.virtual_clock import VirtualClock
 
 SUBJECT = "repo:contoso/app:ref:refs/heads/main"

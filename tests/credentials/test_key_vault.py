@@ -16,7 +16,7 @@ from entra_async.errors import AuthenticationError, ConfigurationError, EntraErr
 from entra_async.telemetry.events import RequestFinished
 from entra_async.testing import Emulator
 from entra_async.testing.crypto.keys import make_key_pair
-from entra_async.testing.entra.tenant import App
+from entra_async.testing.entra.app_registrations import App
 
 CANARY = "canary-5ecret-value"
 IDS: dict[str, Any] = {

@@ -18,7 +18,7 @@ from entra_async.credentials.key_vault import KeyVault
 from entra_async.errors import AuthenticationError
 from entra_async.testing import Emulator
 from entra_async.testing.crypto.keys import make_key_pair
-from entra_async.testing.entra.tenant import App
+from entra_async.testing.entra.app_registrations import App
 from tests.support.virtual_clock import VirtualClock
 
 CANARY = "canary-5ecret-value"

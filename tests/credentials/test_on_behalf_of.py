@@ -20,7 +20,7 @@ from entra_async.credentials.username_password import UsernamePassword
 from entra_async.errors import AuthenticationError, ConfigurationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.testing import Emulator
 from entra_async.testing.entra.accounts import User
-from entra_async.testing.entra.tenant import App
+from entra_async.testing.entra.app_registrations import App
 
 CLIENT = "11111111-1111-1111-1111-111111111111"
 

@@ -14,7 +14,7 @@ import pytest
 from entra_async import Certificate, ClientSecret, Limits, Session
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.testing import Emulator
-from entra_async.testing.entra.tenant import App
+from entra_async.testing.entra.app_registrations import App
 from tests.support.virtual_clock import VirtualClock
 
 GRANT = {"token_type": "Bearer", "expires_in": 3599, "access_token": "a.b.c"}

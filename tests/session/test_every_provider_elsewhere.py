@@ -32,7 +32,7 @@ from entra_async import (
     UsernamePassword,
 )
 from entra_async.testing import Emulator
-from entra_async.testing.entra.tenant import App, FederatedCredential
+from entra_async.testing.entra.app_registrations import App, FederatedCredential
 from tests.emulator.key_vault.test_key_vault import AzureNames
 
 with warnings.catch_warnings():

@@ -28,9 +28,10 @@ from entra_async.testing.directory.security_records import SecurityRecords
 from entra_async.testing.drives.drives import Drives
 from entra_async.testing.drives.file_origin import file_origin_application
 from entra_async.testing.entra.accounts import Accounts, User
+from entra_async.testing.entra.app_registrations import App
 from entra_async.testing.entra.external_issuer import ExternalIssuer
 from entra_async.testing.entra.identity import identity_application
-from entra_async.testing.entra.tenant import App, Tenant
+from entra_async.testing.entra.tenant import Tenant
 from entra_async.testing.entra.tokens.access import AccessTokenVerifier
 from entra_async.testing.entra.tokens.access_evaluation import AccessEvaluation
 from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, TokenLifetimes
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from entra_async.session import Session
     from entra_async.testing.crypto.keys import KeyPair
     from entra_async.testing.developer_tools.tools import DeveloperTools
-    from entra_async.testing.entra.tenant import AppRegistration
+    from entra_async.testing.entra.app_registrations import AppRegistration
     from entra_async.testing.managed_identity.host import AzureHost, HostKind
 
 __all__ = ("Emulator",)
@@ -378,7 +379,8 @@ class Emulator(SingleUseContext):
 
         Args:
             certificate_pem: Public certificate(s) it may sign in with.
-            registration: Everything else, as :class:`~entra_async.testing.entra.tenant.AppRegistration` lists it.
+            registration: Everything else, as
+                :class:`~entra_async.testing.entra.app_registrations.AppRegistration` lists it.
 
         Returns:
             The app. Changing it while the emulator runs takes effect at once.

@@ -12,7 +12,7 @@ from entra_async.credentials.managed_identity import ManagedIdentity
 from entra_async.errors import AuthenticationError, ConfigurationError, CredentialUnavailableError
 from entra_async.rules.sign_in.managed_identity import arc_host
 from entra_async.testing import Emulator
-from entra_async.testing.entra.tenant import FederatedCredential
+from entra_async.testing.entra.app_registrations import FederatedCredential
 from entra_async.testing.managed_identity.host import AssignedIdentity, AzureHost
 from tests.credentials.managed_identity.conftest import ON
 from tests.support.virtual_clock import VirtualClock

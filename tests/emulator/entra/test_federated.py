@@ -12,14 +12,14 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.identity.aio import ClientAssertionCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from entra_async.testing.entra.tenant import FederatedCredential
+from entra_async.testing.entra.app_registrations import FederatedCredential
 from tests.emulator.support.relying_party import RelyingParty
 
 if TYPE_CHECKING:
     import aiohttp
 
     from entra_async.testing import Emulator
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
     from tests.emulator.support.relying_party import Refusal
 
 GRAPH = "https://graph.microsoft.com/.default"

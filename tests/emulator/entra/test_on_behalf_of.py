@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from entra_async.testing import Emulator
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
     from tests.emulator.support.relying_party import Refusal
 
 FORMS: dict[str, tuple[dict[str, str | None], Refusal]] = {

@@ -21,7 +21,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from entra_async.testing import Emulator
 from entra_async.testing.crypto.keys import make_key_pair
-from entra_async.testing.entra.tenant import App
+from entra_async.testing.entra.app_registrations import App
 
 VALUE = "canary-5ecret-value"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from entra_async.testing import Emulator
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
 
 Refusal = tuple[int, str, int]
 """HTTP status, OAuth error and number of the AADSTS code."""

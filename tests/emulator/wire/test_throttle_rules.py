@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from entra_async.testing.graph.costs import graph_cost
 from entra_async.testing.limits.service_limit import Measure, Priority
-from entra_async.testing.limits.throttle import Cost, Throttle
+from entra_async.testing.limits.throttle import RequestCost, Throttle
 from tests.emulator.conftest import SteppedClock
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def test_low_priority_is_throttled_first_and_high_last(priority: Priority, passe
     clock = SteppedClock()
     throttle = Throttle(clock)
     throttle.limit(10, per_s=10)
-    charge = Cost(priority=priority)
+    charge = RequestCost(priority=priority)
     assert [throttle.take("graph", "a", charge).allowed for _ in range(12)].count(True) == passes
     clock.move(1000)
     while throttle.take("graph", "a", charge).allowed:
@@ -130,7 +130,7 @@ def test_refusal_for_low_priority_takes_nothing_from_others() -> None:
     """A crawler of low priority that hammers does not lock out the people."""
     throttle = Throttle(SteppedClock())
     throttle.limit(10, per_s=100_000)
-    low = Cost(priority="low")
+    low = RequestCost(priority="low")
     assert sum(throttle.take("graph", "a", low).allowed for _ in range(100)) == 8
     assert [throttle.take("graph", "a").allowed for _ in range(3)] == [True, True, False]
 
@@ -166,7 +166,7 @@ def test_measures_change_with_keep() -> None:
     throttle.limit(1, per_s=1000)
     assert throttle.take("graph", "a").allowed
     throttle.limit(2, per_s=1000, by="unit", keep=True)
-    assert [throttle.take("graph", "a", Cost(units=2)).allowed for _ in range(2)] == [True, False]
+    assert [throttle.take("graph", "a", RequestCost(units=2)).allowed for _ in range(2)] == [True, False]
 
 
 def test_dear_request_passes_when_the_bucket_is_full() -> None:
@@ -174,11 +174,11 @@ def test_dear_request_passes_when_the_bucket_is_full() -> None:
     clock = SteppedClock()
     throttle = Throttle(clock)
     throttle.limit(2, per_s=2, by="unit")
-    assert throttle.take("graph", "a", Cost(units=5)).allowed
-    refused = throttle.take("graph", "a", Cost(units=5))
+    assert throttle.take("graph", "a", RequestCost(units=5)).allowed
+    refused = throttle.take("graph", "a", RequestCost(units=5))
     assert (refused.allowed, refused.retry_after) == (False, "4")
     clock.move(4)
-    assert throttle.take("graph", "a", Cost(units=5)).allowed
+    assert throttle.take("graph", "a", RequestCost(units=5)).allowed
 
 
 def test_workload_with_a_limit_of_its_own() -> None:
@@ -187,11 +187,11 @@ def test_workload_with_a_limit_of_its_own() -> None:
     throttle.limit(1, per_s=1000, service="graph")
     throttle.limit(2, per_s=1000, service="graph", workload="reports")
     for workload, passes in (("reports", 2), ("directory", 1), ("hunting", 0)):
-        assert sum(throttle.take("graph", "a", Cost(workload=workload)).allowed for _ in range(3)) == passes
+        assert sum(throttle.take("graph", "a", RequestCost(workload=workload)).allowed for _ in range(3)) == passes
 
 
 def _allowed(throttle: Throttle, service: str, app: str, tries: int, **charge: Any) -> int:
-    return sum(throttle.take(service, app, Cost(**charge)).allowed for _ in range(tries))
+    return sum(throttle.take(service, app, RequestCost(**charge)).allowed for _ in range(tries))
 
 
 @pytest.mark.parametrize(("size", "units"), [("S", 3_500), ("M", 5_000), ("L", 8_000)])
@@ -210,10 +210,10 @@ def test_documented_writes_are_limited_per_app_and_per_tenant() -> None:
     write: dict[str, Any] = {"workload": "directory", "units": 1, "writes": 1}
     for app in range(6):
         assert _allowed(throttle, "graph", f"app {app}", 3_000, **write) == 3_000
-    refused = throttle.take("graph", "app 6", Cost(**write)).refused_by
+    refused = throttle.take("graph", "app 6", RequestCost(**write)).refused_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "tenant")
-    refused = throttle.take("graph", "app 0", Cost(**write)).refused_by
+    refused = throttle.take("graph", "app 0", RequestCost(**write)).refused_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "app")
 
@@ -260,11 +260,11 @@ def test_hunting_is_limited_by_running_time() -> None:
     throttle = Throttle(clock)
     throttle.documented()
     assert _allowed(throttle, "endpoint", "a", 10, workload="hunting", running_s=200) == 3
-    refused = throttle.take("endpoint", "b", Cost(workload="hunting", running_s=200))
+    refused = throttle.take("endpoint", "b", RequestCost(workload="hunting", running_s=200))
     assert refused.refused_by is not None
     assert refused.refused_by.by == "running_s"
     clock.move(float(refused.retry_after or 0))
-    assert throttle.take("endpoint", "b", Cost(workload="hunting", running_s=200)).allowed
+    assert throttle.take("endpoint", "b", RequestCost(workload="hunting", running_s=200)).allowed
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_waiting_as_told_gets_through(amount: int, costs: list[tuple[int, Priori
     throttle.limit(amount, per_s=3, by=by, retry_after_form="fraction")
     for units, priority, wait in costs:
         clock.move(wait)
-        charge = Cost(units=units, priority=priority)
+        charge = RequestCost(units=units, priority=priority)
         decision = throttle.take("graph", "a", charge)
         if not decision.allowed:
             clock.move(float(decision.retry_after or 0))

@@ -20,7 +20,7 @@ from entra_async.testing.defender.service import DefenderService, Permissions
 from entra_async.testing.directory.security_records import SecurityRecords
 from entra_async.testing.entra.resource_servers import ResourceServer
 from entra_async.testing.hunting.hunting import DEVICE_TABLES, Hunting
-from entra_async.testing.limits.throttle import Cost
+from entra_async.testing.limits.throttle import RequestCost
 from entra_async.testing.odata.filter import EdmType, Property
 from entra_async.testing.odata.query import QueryError, parse_number, parse_query
 
@@ -147,10 +147,10 @@ class _Endpoint(DefenderService):
         )
         self._collections = {"machines": (machines, _READ_MACHINES), "alerts": (alerts, _READ_ALERTS)}
 
-    def cost(self, path: list[str]) -> Cost:
+    def cost(self, path: list[str]) -> RequestCost:
         if path[1:2] == ["advancedqueries"]:
-            return Cost(workload="hunting", running_s=self._hunting.running_s)
-        return Cost(workload="alerts" if path[1:2] == ["alerts"] else "machines")
+            return RequestCost(workload="hunting", running_s=self._hunting.running_s)
+        return RequestCost(workload="alerts" if path[1:2] == ["alerts"] else "machines")
 
     async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
         hunts = path == ["api", "advancedqueries", "run"]

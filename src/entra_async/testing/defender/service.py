@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from entra_async.testing.clock import EmulatorClock
-    from entra_async.testing.limits.throttle import Cost, Throttle
+    from entra_async.testing.limits.throttle import RequestCost, Throttle
 
 __all__ = ("DefenderService", "Permissions")
 
@@ -83,7 +83,7 @@ class DefenderService(ABC):
         return application
 
     @abstractmethod
-    def cost(self, path: list[str]) -> Cost:
+    def cost(self, path: list[str]) -> RequestCost:
         """Return what a request to that path costs; the path is decoded, and as split at its slashes."""
 
     @abstractmethod

@@ -18,7 +18,7 @@ from entra_async.testing.defender.pages import DefenderPages
 from entra_async.testing.defender.responses import DefenderError, json_response, read_body, read_query
 from entra_async.testing.defender.service import DefenderService, Permissions
 from entra_async.testing.entra.resource_servers import ResourceServer
-from entra_async.testing.limits.throttle import Cost
+from entra_async.testing.limits.throttle import RequestCost
 from entra_async.testing.odata.filter import Property
 from entra_async.testing.odata.query import QueryError, parse_number, parse_query
 
@@ -97,10 +97,10 @@ class _Xdr(DefenderService):
             type_name="microsoft.mtp.api.Incident",
         )
 
-    def cost(self, path: list[str]) -> Cost:
+    def cost(self, path: list[str]) -> RequestCost:
         if path[1:2] == ["advancedhunting"]:
-            return Cost(workload="hunting", running_s=self._hunting.running_s)
-        return Cost(workload="incidents")
+            return RequestCost(workload="hunting", running_s=self._hunting.running_s)
+        return RequestCost(workload="incidents")
 
     async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
         match path, request.method:

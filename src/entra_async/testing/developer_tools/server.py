@@ -23,7 +23,7 @@ from entra_async.testing.developer_tools.tools import DeveloperTools, ToolCall
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
 
 __all__ = ("run_developer_tools",)

@@ -11,7 +11,7 @@ import anyio
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
 
 __all__ = ("DeveloperTools", "ToolCall", "ToolResult")

@@ -17,8 +17,9 @@ from entra_async.testing.entra.scopes import OIDC_SCOPES
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.resource_servers import Permission, ResourceServer
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.tenant import Tenant
 
 __all__ = ("RequestedScopes", "ResourceScopes", "read_resource", "read_scopes")
 

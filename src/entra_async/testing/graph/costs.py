@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
-from entra_async.testing.limits.service_limit import Cost, Priority
+from entra_async.testing.limits.service_limit import Priority, RequestCost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ _CHEAP_TOP: Final = 20
 
 def graph_cost(
     method: str, path: Sequence[str], raw_query: str, priority: str | None, *, running_s: float = 0.0
-) -> Cost:
+) -> RequestCost:
     """
     Return what a request costs: at least one resource unit.
 
@@ -74,11 +74,11 @@ def graph_cost(
     ranked: Priority = _PRIORITIES.get((priority or "").strip().lower(), "normal")
     workload = _workload(path)
     if workload != "directory":
-        return Cost(workload=workload, running_s=running_s if workload == "hunting" else 0.0, priority=ranked)
+        return RequestCost(workload=workload, running_s=running_s if workload == "hunting" else 0.0, priority=ranked)
     reading_post = _READING_POSTS.get(path[-1]) if method == "POST" and path else None
     units = reading_post or _UNITS.get(f"{method} {_pattern(path)}", 1)
     writes = int(method not in {"GET", "HEAD"} and reading_post is None)
-    return Cost(workload=workload, units=max(1, units + _modifier(raw_query)), writes=writes, priority=ranked)
+    return RequestCost(workload=workload, units=max(1, units + _modifier(raw_query)), writes=writes, priority=ranked)
 
 
 def _workload(path: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from entra_async.testing.limits.token_bucket import TokenBucket
 
-__all__ = ("Cost", "Measure", "Priority", "RetryAfterForm", "ServiceLimit", "ThrottleDecision")
+__all__ = ("Measure", "Priority", "RequestCost", "RetryAfterForm", "ServiceLimit", "ThrottleDecision")
 
 Measure = Literal["request", "unit", "write", "running_s"]
 """What a bucket holds: requests, Graph's resource units, writes, or seconds that queries run."""
@@ -34,7 +34,7 @@ _DUST: Final = 1e-9  # who waits exactly as long as asked gets through, whatever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class RequestCost:
     """
     What one request costs, and where.
 
@@ -107,7 +107,7 @@ class ServiceLimit:
     retry_after_form: RetryAfterForm = "integer"
     _buckets: dict[str, TokenBucket] = field(default_factory=dict, init=False, repr=False)
 
-    def take(self, key: str, cost: Cost, now: float) -> ThrottleDecision:
+    def take(self, key: str, cost: RequestCost, now: float) -> ThrottleDecision:
         """
         Count a request, whether or not it is then allowed.
 

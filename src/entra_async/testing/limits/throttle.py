@@ -11,21 +11,27 @@ import math
 from typing import TYPE_CHECKING, Final, get_args
 
 from entra_async.testing.limits.documented import TenantSize, documented_limits
-from entra_async.testing.limits.service_limit import Cost, Measure, RetryAfterForm, ServiceLimit, ThrottleDecision
+from entra_async.testing.limits.service_limit import (
+    Measure,
+    RequestCost,
+    RetryAfterForm,
+    ServiceLimit,
+    ThrottleDecision,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from entra_async.testing.clock import EmulatorClock
 
-__all__ = ("Cost", "RetryAfterForm", "Throttle", "ThrottleDecision")
+__all__ = ("RequestCost", "RetryAfterForm", "Throttle", "ThrottleDecision")
 
 _WORKLOADS: Final[Mapping[str, tuple[str, ...]]] = {
     "graph": ("directory", "reports", "identity_protection", "hunting", "files", "planner"),
     "endpoint": ("machines", "alerts", "hunting"),
     "security": ("incidents", "hunting"),
 }
-_ONE_REQUEST: Final = Cost()
+_ONE_REQUEST: Final = RequestCost()
 
 
 class Throttle:
@@ -128,7 +134,7 @@ class Throttle:
         """Lift every limit."""
         self._limits.clear()
 
-    def take(self, service: str, app_id: str, cost: Cost = _ONE_REQUEST) -> ThrottleDecision:
+    def take(self, service: str, app_id: str, cost: RequestCost = _ONE_REQUEST) -> ThrottleDecision:
         """
         Count one request, whether or not it is then allowed.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer, IssuedToken
 
 __all__ = ("AssignedIdentity", "AzureHost", "HostKind")

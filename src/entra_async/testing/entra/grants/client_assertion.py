@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
 
 __all__ = ("verify_client_assertion",)
 

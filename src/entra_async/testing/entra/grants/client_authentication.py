@@ -20,9 +20,10 @@ from entra_async.testing.entra.grants.client_assertion import verify_client_asse
 from entra_async.testing.entra.grants.federation import has_external_issuer
 
 if TYPE_CHECKING:
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.grants.federation import Federation
     from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.tenant import Tenant
 
 __all__ = ("ClientAuthenticator",)
 

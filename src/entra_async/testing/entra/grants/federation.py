@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from jwt.types import Options
 
     from entra_async.testing.crypto.signing import SigningKey
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.app_registrations import App
+    from entra_async.testing.entra.tenant import Tenant
 
 __all__ = ("Federation", "has_external_issuer")
 

@@ -16,9 +16,9 @@ from entra_async.testing.entra.grants.user_tokens import check_tenant, only_reso
 from entra_async.testing.entra.tenant import ALIASES
 
 if TYPE_CHECKING:
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.grants.user_tokens import UserTokens
-    from entra_async.testing.entra.tenant import App
 
 __all__ = ("on_behalf_of_grant",)
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entra_async.testing.entra.accounts import Accounts, User
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.grants.client_authentication import ClientAuthenticator
     from entra_async.testing.entra.grants.token_request import TokenEndpointRequest
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.resource_servers import Permission
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.tenant import Tenant
     from entra_async.testing.entra.tokens.access_tokens import AccessTokenIssuer
     from entra_async.testing.entra.tokens.refresh_tokens import RefreshTokenStore
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import User
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.grants.authorization_codes import AuthorizationCodes
     from entra_async.testing.entra.pages.authorize_request import AuthorizeRequest, ReturnAddress
     from entra_async.testing.entra.pages.browser_sessions import BrowserSession
     from entra_async.testing.entra.pages.sign_in import SignInPages
     from entra_async.testing.entra.permissions import ResourceScopes
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.tenant import Tenant
 
 __all__ = ("AuthorizeEndpoint",)
 

@@ -27,8 +27,9 @@ from entra_async.testing.entra.redirect_uris import is_registered
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.permissions import ResourceScopes
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.tenant import Tenant
 
 __all__ = ("AuthorizeRequest", "ReturnAddress", "read_authorize_request", "read_return_address")
 

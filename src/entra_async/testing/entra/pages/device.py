@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import User
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.grants.device_codes import DeviceAuthorization, DeviceCodes
     from entra_async.testing.entra.pages.browser_sessions import BrowserSession
     from entra_async.testing.entra.pages.sign_in import SignInPages
     from entra_async.testing.entra.permissions import ResourceScopes
-    from entra_async.testing.entra.tenant import App
 
 __all__ = ("DevicePage",)
 

@@ -10,8 +10,8 @@ from entra_async.testing.entra.pages.layout import button, field, form, frame
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.resource_servers import Permission
-    from entra_async.testing.entra.tenant import App
 
 __all__ = (
     "account_page",

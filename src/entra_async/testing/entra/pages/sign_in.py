@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.entra.accounts import Accounts, User
+    from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.pages.browser_sessions import BrowserSession, BrowserSessions
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.resource_servers import Permission
-    from entra_async.testing.entra.tenant import App
 
 __all__ = ("Purpose", "SignInPages", "page_response")
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from entra_async.testing.clock import EmulatorClock
     from entra_async.testing.crypto.signing import SigningKey
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.tenant import App, Tenant
+    from entra_async.testing.entra.app_registrations import App
+    from entra_async.testing.entra.tenant import Tenant
     from entra_async.testing.entra.tokens.access_evaluation import AccessEvaluation
 
 __all__ = ("AccessTokenIssuer", "IssuedToken", "TokenLifetimes")

@@ -16,7 +16,7 @@ from entra_async.testing.entra.errors import AadstsError
 
 if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
-    from entra_async.testing.entra.tenant import App
+    from entra_async.testing.entra.app_registrations import App
 
 __all__ = ("RefreshTokenStore", "UserSignIn")
 
@@ -65,7 +65,7 @@ class UserSignIn:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredToken:
+class _IssuedRefreshToken:
     signed_in: UserSignIn
     issued_at: float
     expires_on: float
@@ -79,7 +79,7 @@ class RefreshTokenStore:
     """
 
     def __init__(self) -> None:
-        self._tokens: dict[str, _StoredToken] = {}
+        self._tokens: dict[str, _IssuedRefreshToken] = {}
 
     def issue(self, signed_in: UserSignIn, *, now: float, expires_on: float | None = None) -> str:
         """
@@ -92,7 +92,7 @@ class RefreshTokenStore:
         """
         token = f"1.{secrets.token_urlsafe(120)}"
         life = _SPA_LIFE_S if signed_in.single_page else _LIFE_S
-        self._tokens[token] = _StoredToken(signed_in, now, now + life if expires_on is None else expires_on)
+        self._tokens[token] = _IssuedRefreshToken(signed_in, now, now + life if expires_on is None else expires_on)
         return token
 
     def redeem(self, token: str, app: App, *, now: float) -> tuple[UserSignIn, float | None]:
