@@ -41,7 +41,7 @@ class ArmGroups:
 
     Args:
         pages: Serves lists.
-        clock: Tells which deletions are over.
+        clock: Decides which deletions are over.
         tenant_id: The tenant the subscriptions trust.
     """
 

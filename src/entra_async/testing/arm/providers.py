@@ -44,7 +44,7 @@ class ArmProviders:
 
     Args:
         pages: Serves lists.
-        clock: Tells which operations are over.
+        clock: Decides which operations are over.
     """
 
     def __init__(self, pages: ArmPages, clock: EmulatorClock) -> None:

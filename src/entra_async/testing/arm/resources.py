@@ -58,7 +58,7 @@ class ResourceType:
 
     @property
     def full_name(self) -> str:
-        """As resources and messages tell it: ``Microsoft.Storage/storageAccounts``."""
+        """As resources and messages name it: ``Microsoft.Storage/storageAccounts``."""
         return f"{self.namespace}/{self.name}"
 
 

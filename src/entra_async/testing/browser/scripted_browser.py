@@ -79,10 +79,10 @@ class ScriptedBrowser:
             What the last page reads.
 
         Raises:
-            LookupError: If there was no page on which to do what was told, such as *decline* without a consent page.
+            LookupError: If there was no page on which to do what was wanted, such as *decline* without a consent page.
         """
-        told = {"decline": decline, "cancel": cancel, "deny_mfa": deny_mfa, "wrong_password": wrong_password}
-        person = self._person(user, account, told)
+        wanted = {"decline": decline, "cancel": cancel, "deny_mfa": deny_mfa, "wrong_password": wrong_password}
+        person = self._person(user, account, wanted)
         async with self._session() as session:
             text = await self._go_on(session, await self._load(session, "GET", url), person)
         person.check_done()
@@ -117,8 +117,8 @@ class ScriptedBrowser:
         Raises:
             LookupError: As :meth:`sign_in` raises it.
         """
-        told = {"decline": decline, "cancel": cancel, "deny_mfa": deny_mfa, "wrong_password": wrong_password}
-        person = self._person(user, account, told)
+        wanted = {"decline": decline, "cancel": cancel, "deny_mfa": deny_mfa, "wrong_password": wrong_password}
+        person = self._person(user, account, wanted)
         async with self._session() as session:
             page = await self._load(session, "GET", f"{self._authority()}/common/oauth2/deviceauth")
             assert page.form is not None  # the page is there to ask for the code
@@ -127,9 +127,9 @@ class ScriptedBrowser:
         person.check_done()
         return text
 
-    def _person(self, user: User | None, account: str | None, told: Mapping[str, bool]) -> _Person:
+    def _person(self, user: User | None, account: str | None, wanted: Mapping[str, bool]) -> _Person:
         return _Person(
-            user=user or self._user(), account=account, deviations={name for name, meant in told.items() if meant}
+            user=user or self._user(), account=account, deviations={name for name, meant in wanted.items() if meant}
         )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -176,7 +176,7 @@ class ScriptedBrowser:
 
 @dataclass(slots=True, kw_only=True)
 class _Person:
-    """Who fills the pages in. What they are told to do differently is in *deviations* until it is done."""
+    """Who fills the pages in. What they are to do differently is in *deviations* until it is done."""
 
     user: User
     account: str | None

@@ -211,7 +211,7 @@ class _Endpoint(DefenderService):
 
 
 def _options(request: web.Request, collection: DefenderPages) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the query options of a list, and the properties to tell: evidence only to who expands it."""
+    """Return the query options of a list, and the properties to report: evidence only to who expands it."""
     known = ("$filter", "$top", "$skip") + (("$expand",) if collection.context == "Alerts" else ())
     options = parse_query(request.rel_url.raw_query_string, known)
     expanded = options.get("$expand")

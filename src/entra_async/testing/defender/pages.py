@@ -72,8 +72,8 @@ class DefenderPages:
             options: Its query options.
             size: How many objects it holds at most.
             skip: How many objects come before it.
-            names: The properties to tell.
-            next_links: Whether it tells where the next one is.
+            names: The properties to report.
+            next_links: Whether it links to the next one.
 
         Raises:
             FilterError: If the filter is none.

@@ -76,7 +76,7 @@ def read_query(body: Mapping[str, Any]) -> str:
 
 
 def too_many(decision: ThrottleDecision) -> DefenderError:
-    """Return the 429; its message tells which limit was reached."""
+    """Return the 429; its message names the limit."""
     limit = decision.refused_by
     assert limit is not None  # or it would not have been refused
     headers = {} if decision.retry_after is None else {"Retry-After": decision.retry_after}

@@ -77,11 +77,11 @@ class SecurityRecords:
     The records, by kind, each as :class:`~entra_async.testing.directory.directory.Objects`.
 
     Attributes:
-        sign_ins: Sign-ins, as Graph tells them.
+        sign_ins: Sign-ins, as Graph reports them.
         risky_users: Users at risk; their ids are those of the users.
         policies: Conditional access policies.
-        alerts: Alerts, as Defender for Endpoint tells them.
-        incidents: Incidents, as Defender XDR tells them, each with its alerts.
+        alerts: Alerts, as Defender for Endpoint reports them.
+        incidents: Incidents, as Defender XDR reports them, each with its alerts.
 
     Args:
         directory: Whose users and machines they are about.
@@ -172,8 +172,8 @@ class SecurityRecords:
 
     def _alerts_of(self, incident: int) -> list[dict[str, Any]]:
         numbers = range(incident * _ALERTS_OF_INCIDENT, (incident + 1) * _ALERTS_OF_INCIDENT)
-        tell = self.alerts.projector(("id", "machineId", "computerDnsName", *_ALERT_NAMES))
-        told = [tell(number) for number in numbers if number in self.alerts]
+        project = self.alerts.projector(("id", "machineId", "computerDnsName", *_ALERT_NAMES))
+        alerts = [project(number) for number in numbers if number in self.alerts]
         return [
             {
                 "alertId": alert["id"],
@@ -182,7 +182,7 @@ class SecurityRecords:
                 "devices": [{"mdatpDeviceId": alert["machineId"], "deviceDnsName": alert["computerDnsName"]}],
                 "entities": [],
             }
-            for alert in told
+            for alert in alerts
         ]
 
 

@@ -1,5 +1,5 @@
 """
-The bytes of a file and the hashes OneDrive tells of them.
+The bytes of a file and the hashes OneDrive reports of them.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/api/resources/hashes

@@ -18,7 +18,7 @@ __all__ = ("ExternalIssuer",)
 
 class ExternalIssuer:
     """
-    An OpenID Connect issuer that mints assertions for workloads.
+    An OpenID Connect issuer that issues assertions for workloads.
 
     Args:
         key: What it signs with.

@@ -109,7 +109,7 @@ def read_scopes(text: str, app: App, tenant: Tenant) -> RequestedScopes:
         prefixes[_GRAPH] = (_find("", tenant), "")
     if any(".default" in found and len(found) > 1 for found in names.values()):
         raise AadstsError(70011, scope=text)
-    asked = tuple(
+    requested = tuple(
         ResourceScopes(
             resource=resource,
             audience=prefix[:-1] or app_id,
@@ -119,7 +119,7 @@ def read_scopes(text: str, app: App, tenant: Tenant) -> RequestedScopes:
         )
         for app_id, (resource, prefix) in prefixes.items()
     )
-    return RequestedScopes(oidc=frozenset(oidc), resources=asked)
+    return RequestedScopes(oidc=frozenset(oidc), resources=requested)
 
 
 def read_resource(name: str, tenant: Tenant) -> ResourceScopes:

@@ -134,7 +134,7 @@ class Batches:
             for each in prepared:
                 tasks.start_soon(run, *each)
         responses = [_encode(item.id, results[item.key]) for item in items]
-        # Graph promises no order, so whoever relies on one is to notice.
+        # Graph promises no order, so a client that relies on one must fail.
         return call.json_response({"responses": responses[1::2] + responses[::2]})
 
     async def _run(self, request: _ItemRequest, record: RecordedRequest) -> web.Response:

@@ -42,9 +42,9 @@ class _Round:
     One round of a delta query and a place in it: what a token says.
 
     Attributes:
-        since: How many changes the client knows; ``None`` in the first round, which tells everything.
+        since: How many changes the client knows; ``None`` in the first round, which reports everything.
         until: How many changes there were when the round began: the next one begins there, so that what changes while
-            a round is being read is told then.
+            a round is being read is reported then.
         position: Where the page begins.
         page: Which page that is; the first is 1.
         options: ``$select`` and ``$filter`` of the query.
@@ -74,7 +74,7 @@ class DeltaReader:
         self._clock = clock
         self._behaviour = behaviour
         self._tokens = SkipTokens(_Round)
-        self._gathered: tuple[object, _Entries | None] = None, None
+        self._cached_entries: tuple[object, _Entries | None] = None, None
 
     async def page(self, call: GraphCall, objects: Objects, entity: EntityType) -> web.Response:
         """
@@ -90,26 +90,26 @@ class DeltaReader:
         keys = _keys(here.options, entity)
         selected = f"({','.join(names)})" if "$select" in here.options else ""
         head: dict[str, Any] = {"@odata.context": f"{call.root}/$metadata#{entity.entity_set}{selected}"}
-        told: Sequence[int]  # what is on the page: numbers of objects, or of entries
+        reported: Sequence[int]  # what is on the page: numbers of objects, or of entries
         project: Callable[[int], Mapping[str, Any]]
         if here.since is None:
-            told, following = ([], None) if latest else await self._everybody(objects, here, keys)
+            reported, following = ([], None) if latest else await self._everybody(objects, here, keys)
             project = objects.projector(_with_id(names))
         else:
             entries = self._changed(objects, here, entity, names, keys)
             end = here.position + self._behaviour.page_size
-            told = range(len(entries))[here.position : end]
+            reported = range(len(entries))[here.position : end]
             following = end if end < len(entries) else None
             project = entries.minimal if "return=minimal" in call.preferences else entries.full
-        if self._behaviour.empty_pages and here.page % self._behaviour.empty_pages == 0 and told:
-            told, following = [], here.position
+        if self._behaviour.empty_pages and here.page % self._behaviour.empty_pages == 0 and reported:
+            reported, following = [], here.position
         if following is None:
             token = self._issue(call, "$deltatoken", _Round(here.until, here.until, options=here.options))
             head["@odata.deltaLink"] = f"{_root(call)}?$deltatoken={token}"
         else:
             token = self._issue(call, "$skiptoken", replace(here, position=following, page=here.page + 1))
             head["@odata.nextLink"] = f"{_root(call)}?$skiptoken={token}"
-        return call.json_response(await encode_page(head, told, project))
+        return call.json_response(await encode_page(head, reported, project))
 
     def _changed(
         self, objects: Objects, here: _Round, entity: EntityType, names: Sequence[str], keys: frozenset[str] | None
@@ -117,12 +117,12 @@ class DeltaReader:
         """Return the entries of a round. They are kept for its next page: gathering many takes long."""
         replays = self._behaviour.delta_replays
         which = (entity.name, here.since, here.until, here.options, replays)
-        kept, entries = self._gathered
+        kept, entries = self._cached_entries
         if entries is None or kept != which:
             tracked = frozenset(names if "$select" in here.options else entity.properties)
             changes = objects.changes[here.since : here.until]
             entries = _Entries(objects, changes, names, tracked, keys, replays=replays)
-            self._gathered = which, entries
+            self._cached_entries = which, entries
         return entries
 
     async def _everybody(
@@ -183,8 +183,8 @@ class _Entries:
     Args:
         objects: The collection.
         changes: What happened.
-        names: Properties that are told of every object.
-        tracked: Properties whose change is told. Without ``$select`` these are all of them.
+        names: Properties reported of every object.
+        tracked: Properties whose change is reported. Without ``$select`` these are all of them.
         keys: Ids the query is confined to, ``None`` if it is not.
         replays: Whether an entry for each single change comes before.
     """
@@ -203,10 +203,10 @@ class _Entries:
         self._names = names
         self._tracked = tracked
         self._id = objects.reader("id")
-        told = [change for change in changes if self._is_told(change, keys)]
-        self._replayed = told if replays else []
+        reported = [change for change in changes if self._is_reported(change, keys)]
+        self._replayed = reported if replays else []
         changed: dict[int, set[str]] = {}
-        for change in told:
+        for change in reported:
             before = changed.pop(change.index, set())  # so that it comes last again
             news = tracked & change.values.keys() if change.kind == "updated" else {*names}
             changed[change.index] = before | news
@@ -220,10 +220,10 @@ class _Entries:
         return self._entry(number, ())
 
     def full(self, number: int) -> dict[str, Any]:
-        """Return an entry with every property that is told anyway, too."""
+        """Return an entry with every property that is always reported, too."""
         return self._entry(number, self._names)
 
-    def _is_told(self, change: ObjectChange, keys: frozenset[str] | None) -> bool:
+    def _is_reported(self, change: ObjectChange, keys: frozenset[str] | None) -> bool:
         if keys is not None and self._id(change.index) not in keys:
             return False
         return change.kind != "updated" or not self._tracked.isdisjoint(change.values)

@@ -60,7 +60,7 @@ class Listing:
 
     @property
     def mixed(self) -> bool:
-        """Whether each object has to tell its type."""
+        """Whether each object has to name its type."""
         return self.context == "directoryObjects"
 
 

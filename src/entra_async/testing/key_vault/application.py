@@ -215,11 +215,11 @@ class _KeyVault:
         return {"value": found.value, **_properties(request, name.lower(), found, with_version=True)}
 
     def _page(self, request: web.Request, entries: list[tuple[str, SecretVersion, bool]]) -> dict[str, Any]:
-        asked = request.query.get("maxresults")
-        if asked is not None and (not asked.isdecimal() or not 1 <= int(asked) <= _LARGEST_PAGE):
+        requested = request.query.get("maxresults")
+        if requested is not None and (not requested.isdecimal() or not 1 <= int(requested) <= _LARGEST_PAGE):
             message = f"The value of maxresults must be between 1 and {_LARGEST_PAGE}."
             raise _VaultError(400, "BadParameter", message)
-        size = self._vault.behaviour.page_size if asked is None else int(asked)
+        size = self._vault.behaviour.page_size if requested is None else int(requested)
         query = f"{request.path.strip('/').lower()}?{size}"
         start = 0
         if "$skiptoken" in request.query:

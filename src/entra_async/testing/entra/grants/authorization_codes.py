@@ -113,9 +113,9 @@ class AuthorizationCodes:
             raise AadstsError(501481)
         signed_in.check_not_revoked()
         signed_in.user.check_enabled()
-        _, asked = self._tokens.read_scopes(request, app, granted=signed_in)
+        _, requested = self._tokens.read_scopes(request, app, granted=signed_in)
         # Authorizing may name several resources, redeeming one; without a scope, the first of them is meant.
-        resource = only_resource(request, asked) if "scope" in request.form else asked[0]
+        resource = only_resource(request, requested) if "scope" in request.form else requested[0]
         response = self._tokens.token_response(
             request, signed_in, resource, client_authentication=client_authentication
         )

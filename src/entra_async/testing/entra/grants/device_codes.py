@@ -43,7 +43,7 @@ class DeviceAuthorization:
     Attributes:
         app: The app on the device.
         oidc: The OpenID Connect scopes it requests.
-        asked: The scopes it requests.
+        requested: The scopes it requests.
         scope: Its scopes as it wrote them; ``None`` on v1.0.
         expires_on: Epoch seconds.
         user_code: What the person types.
@@ -54,7 +54,7 @@ class DeviceAuthorization:
 
     app: App
     oidc: frozenset[str]
-    asked: ResourceScopes
+    requested: ResourceScopes
     scope: str | None
     expires_on: float
     user_code: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(9)))
@@ -127,30 +127,30 @@ class DeviceCodes:
         return await self._start(request, version=2)
 
     async def _start(self, request: web.Request, *, version: int) -> web.Response:
-        asked = await read_token_request(request, version=version, now=self._tokens.access.clock.now())
+        requested = await read_token_request(request, version=version, now=self._tokens.access.clock.now())
         tenant = self._tokens.tenant
-        if asked.tenant.lower() not in ALIASES and not tenant.is_named(asked.tenant):
-            raise AadstsError(90002, tenant=asked.tenant)
-        client_id = asked.required("client_id")
+        if requested.tenant.lower() not in ALIASES and not tenant.is_named(requested.tenant):
+            raise AadstsError(90002, tenant=requested.tenant)
+        client_id = requested.required("client_id")
         app = tenant.find_app(client_id)
         if app is None:
-            raise AadstsError(700016, client_id=client_id, tenant=asked.tenant)
+            raise AadstsError(700016, client_id=client_id, tenant=requested.tenant)
         if app.disabled:
             raise AadstsError(7000112, client_id=app.client_id)
-        check_tenant(asked.tenant, app)
-        oidc, resources = self._tokens.read_scopes(asked, app)
-        resource = only_resource(asked, resources)
+        check_tenant(requested.tenant, app)
+        oidc, resources = self._tokens.read_scopes(requested, app)
+        resource = only_resource(requested, resources)
         resource.wanted(app)  # refuses a resource the registration does not list
         code = DeviceAuthorization(
             app=app,
             oidc=oidc,
-            asked=resource,
-            scope=asked.form.get("scope") if version == 2 else None,
-            expires_on=asked.now + _LIFE_S,
+            requested=resource,
+            scope=requested.form.get("scope") if version == 2 else None,
+            expires_on=requested.now + _LIFE_S,
         )
         device_code = secrets.token_urlsafe(120)
         self._by_device_code[device_code] = code
-        page = f"{asked.authority}/common/oauth2/deviceauth"
+        page = f"{requested.authority}/common/oauth2/deviceauth"
         body: dict[str, Any] = {
             "user_code": code.user_code,
             "device_code": device_code,
@@ -183,7 +183,7 @@ class DeviceCodes:
             raise AadstsError(70000, suberror="client_mismatch", reason="The code was issued to another application.")
         signed_in = code.poll(now=request.now)
         response = self._tokens.token_response(
-            request, signed_in, code.asked, client_authentication=client_authentication
+            request, signed_in, code.requested, client_authentication=client_authentication
         )
         code.redeemed = True
         return response

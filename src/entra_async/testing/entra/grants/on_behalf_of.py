@@ -41,8 +41,8 @@ async def on_behalf_of_grant(request: TokenEndpointRequest, tokens: UserTokens) 
     check_tenant(request.tenant, app)
     if client_authentication == "0":
         raise AadstsError(7000218)  # the caller's token went to this API, which has to prove that it is the one
-    oidc, asked = tokens.read_scopes(request, app)
-    resource = only_resource(request, asked)
+    oidc, requested = tokens.read_scopes(request, app)
+    resource = only_resource(request, requested)
     claims = _verify(assertion, app, tokens, now=request.now)
     user = tokens.accounts.get(claims["oid"])
     user.check_enabled()

@@ -1,5 +1,5 @@
 """
-The grant for an app that was told a person's password.
+The password grant (resource owner password credentials).
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth-ropc
@@ -34,8 +34,8 @@ async def password_grant(request: TokenEndpointRequest, tokens: UserTokens) -> d
     name, password = request.required("username"), request.required("password")
     app, client_authentication = await tokens.authenticate(request)
     check_tenant(request.tenant, app)
-    oidc, asked = tokens.read_scopes(request, app)
-    resource = only_resource(request, asked)
+    oidc, requested = tokens.read_scopes(request, app)
+    resource = only_resource(request, requested)
     user = tokens.accounts.find(name)
     if password != password.strip():
         raise AadstsError(50126)  # passwords that begin or end with a blank don't work here, even the right ones

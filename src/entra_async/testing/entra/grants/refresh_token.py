@@ -33,12 +33,12 @@ async def refresh_token_grant(request: TokenEndpointRequest, tokens: UserTokens)
     signed_in, expires_on = tokens.refresh_tokens.redeem(text, app, now=request.now)
     tokens.check_origin(request, single_page=signed_in.single_page)
     # Of several resources the first one gets the token.
-    _, asked = tokens.read_scopes(request, app, granted=signed_in)
+    _, requested = tokens.read_scopes(request, app, granted=signed_in)
     signed_in.user.check_policies(mfa=signed_in.mfa, error="interaction_required")
     return tokens.token_response(
         request,
         replace(signed_in, nonce=None),
-        asked[0],
+        requested[0],
         client_authentication=client_authentication,
         refresh_token_expires_on=expires_on,
     )

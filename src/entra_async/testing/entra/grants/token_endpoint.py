@@ -45,13 +45,13 @@ class TokenEndpoint:
         return await self._handle(request, version=2)
 
     async def _handle(self, request: web.Request, *, version: int) -> web.Response:
-        asked = await read_token_request(request, version=version, now=self._clock.now())
-        if asked.tenant.lower() not in ALIASES and not self._tenant.is_named(asked.tenant):
-            raise AadstsError(90002, tenant=asked.tenant)
-        grant_type = asked.required("grant_type")
+        requested = await read_token_request(request, version=version, now=self._clock.now())
+        if requested.tenant.lower() not in ALIASES and not self._tenant.is_named(requested.tenant):
+            raise AadstsError(90002, tenant=requested.tenant)
+        grant_type = requested.required("grant_type")
         grant = self._grants.get(grant_type)
         if grant is None:
             raise AadstsError(70003, grant_type=grant_type)
-        body = await grant(asked)
+        body = await grant(requested)
         # Never a Retry-After here: MSAL would then give the next callers this same token.
         return web.json_response(body, headers=no_store_headers(str(uuid.uuid4())))

@@ -50,26 +50,26 @@ def check_tenant(segment: str, app: App) -> None:
         raise AadstsError(50194, client_id=app.client_id)
 
 
-def only_resource(request: TokenEndpointRequest, asked: tuple[ResourceScopes, ...]) -> ResourceScopes:
+def only_resource(request: TokenEndpointRequest, requested: tuple[ResourceScopes, ...]) -> ResourceScopes:
     """
     Return the one resource that a request for a token may name.
 
     Raises:
         AadstsError: 28000 if it names several.
     """
-    if len(asked) > 1:
+    if len(requested) > 1:
         raise AadstsError(28000, scope=request.form.get("scope", ""))
-    return asked[0]
+    return requested[0]
 
 
-def wanted_permissions(app: App, asked: Iterable[ResourceScopes], oidc: frozenset[str]) -> frozenset[Permission]:
+def wanted_permissions(app: App, requested: Iterable[ResourceScopes], oidc: frozenset[str]) -> frozenset[Permission]:
     """
     Return every permission the app must have been granted to get what it requests.
 
     Raises:
         AadstsError: 650057 if it requests its registered permissions where it has none.
     """
-    return frozenset(("", name) for name in oidc).union(*(part.wanted(app) for part in asked))
+    return frozenset(("", name) for name in oidc).union(*(part.wanted(app) for part in requested))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +126,8 @@ class UserTokens:
             scope = granted.scope
             if scope is None:
                 return granted.oidc, (read_resource(granted.audience, self.tenant),)
-        asked = read_scopes(scope or "", app, self.tenant)
-        return asked.oidc, asked.resources
+        requested = read_scopes(scope or "", app, self.tenant)
+        return requested.oidc, requested.resources
 
     def sign_in(
         self,
@@ -165,7 +165,7 @@ class UserTokens:
         self,
         request: TokenEndpointRequest,
         signed_in: UserSignIn,
-        asked: ResourceScopes,
+        requested: ResourceScopes,
         *,
         client_authentication: str,
         refresh_token_expires_on: float | None = None,
@@ -176,7 +176,7 @@ class UserTokens:
         Args:
             request: The request.
             signed_in: Who signed in to which app.
-            asked: The resource the access token is for.
+            requested: The resource the access token is for.
             client_authentication: How the app proved itself: ``"0"`` not, ``"1"`` secret, ``"2"`` certificate.
             refresh_token_expires_on: When the refresh token ends, if an older one decides it.
 
@@ -184,24 +184,24 @@ class UserTokens:
             AadstsError: 65001 if the app lacks consent.
         """
         app, user, now = signed_in.app, signed_in.user, int(request.now)
-        if not wanted_permissions(app, (asked,), signed_in.oidc) <= app.granted(user.id):
+        if not wanted_permissions(app, (requested,), signed_in.oidc) <= app.granted(user.id):
             raise AadstsError(65001, suberror="consent_required", client_id=app.client_id, name=app.name)
         # As Entra ID does, all that was consented to for the resource is in the token, not only what is requested.
-        names = {name for resource, name in app.granted(user.id) if resource == asked.resource.app_id}
-        oidc = sorted(signed_in.oidc - {"offline_access"}) if asked.resource.app_id == _GRAPH else []
+        names = {name for resource, name in app.granted(user.id) if resource == requested.resource.app_id}
+        oidc = sorted(signed_in.oidc - {"offline_access"}) if requested.resource.app_id == _GRAPH else []
         token = self.access.issue_user_token(
             user,
             app,
-            subject=pairwise_subject(user, asked.resource.app_id, self.tenant.id),
+            subject=pairwise_subject(user, requested.resource.app_id, self.tenant.id),
             client_authentication=client_authentication,
-            audience=asked.audience,
+            audience=requested.audience,
             scopes=[*sorted(names), *oidc],
             mfa=signed_in.mfa,
             demanded=request.demanded,
         )
         response: dict[str, Any] = {
             "token_type": "Bearer",
-            "scope": " ".join(filter(None, [asked.written(names), *oidc])),
+            "scope": " ".join(filter(None, [requested.written(names), *oidc])),
             "expires_in": token.expires_in,
             "ext_expires_in": token.expires_in,
             "access_token": token.access_token,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from entra_async.testing.entra.errors import AadstsError
 from entra_async.testing.entra.grants.authorization_codes import AuthorizationCode
-from entra_async.testing.entra.pages.authorize_request import read_authorize_request, read_return_address
+from entra_async.testing.entra.pages.authorize_request import read_authorization_request, read_redirect_target
 from entra_async.testing.entra.tenant import ALIASES
 from entra_async.testing.entra.tokens.id_tokens import client_info
 from entra_async.testing.entra.tokens.refresh_tokens import UserSignIn
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
     from entra_async.testing.entra.app_registrations import App
     from entra_async.testing.entra.grants.authorization_codes import AuthorizationCodes
-    from entra_async.testing.entra.pages.authorize_request import AuthorizeRequest, ReturnAddress
+    from entra_async.testing.entra.pages.authorize_request import AuthorizationRequest, RedirectTarget
     from entra_async.testing.entra.pages.browser_sessions import BrowserSession
     from entra_async.testing.entra.pages.sign_in import SignInPages
     from entra_async.testing.entra.permissions import ResourceScopes
@@ -54,9 +54,9 @@ class AuthorizeEndpoint:
         segment = request.match_info["tenant"]
         if segment.lower() not in ALIASES and not self._tenant.is_named(segment):
             raise AadstsError(90002, tenant=segment)
-        address = read_return_address(request, self._tenant)
+        address = read_redirect_target(request, self._tenant)
         try:
-            wanted = read_authorize_request(request.query, address, self._tenant, version=version)
+            wanted = read_authorization_request(request.query, address, self._tenant, version=version)
         except AadstsError as refusal:
             return address.refused(refusal, request, now=self._clock.now())
         purpose = _CodeForApp(address, wanted, self._codes, self._tenant.id, self._clock)
@@ -69,8 +69,8 @@ class AuthorizeEndpoint:
 class _CodeForApp:
     """What a person signs in for here: that the app at the return address gets a code."""
 
-    address: ReturnAddress
-    wanted: AuthorizeRequest
+    address: RedirectTarget
+    wanted: AuthorizationRequest
     codes: AuthorizationCodes
     tenant_id: str
     clock: EmulatorClock
@@ -84,8 +84,8 @@ class _CodeForApp:
         return self.wanted.oidc
 
     @property
-    def asked(self) -> tuple[ResourceScopes, ...]:
-        return self.wanted.asked
+    def requested(self) -> tuple[ResourceScopes, ...]:
+        return self.wanted.requested
 
     @property
     def prompt(self) -> str:
@@ -104,7 +104,7 @@ class _CodeForApp:
             user=user,
             app=self.app,
             oidc=self.wanted.oidc,
-            audience=self.wanted.asked[0].audience,
+            audience=self.wanted.requested[0].audience,
             scope=self.wanted.scope,
             mfa=session.passed_mfa(user),
             at=self.clock.now(),

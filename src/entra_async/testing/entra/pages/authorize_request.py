@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.tenant import Tenant
 
-__all__ = ("AuthorizeRequest", "ReturnAddress", "read_authorize_request", "read_return_address")
+__all__ = ("AuthorizationRequest", "RedirectTarget", "read_authorization_request", "read_redirect_target")
 
 _PROMPTS: Final = frozenset({"login", "none", "consent", "select_account"})
 _RESPONSE_MODES: Final = frozenset({"query", "fragment", "form_post"})
@@ -40,7 +40,7 @@ _V1_OIDC: Final = frozenset({"openid", "profile", "offline_access"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnAddress:
+class RedirectTarget:
     """
     Where and how the authorization response goes back to the app.
 
@@ -95,13 +95,13 @@ class ReturnAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizeRequest:
+class AuthorizationRequest:
     """
     An authorization request: what an app sent to the authorize endpoint.
 
     Attributes:
         oidc: The scopes of OpenID Connect.
-        asked: The scopes requested of each resource server.
+        requested: The scopes requested of each resource server.
         scope: The scopes as the app wrote them; ``None`` on v1.0.
         prompt: ``login``, ``none``, ``consent``, ``select_account``, or empty.
         login_hint: The user name expected, or empty.
@@ -111,7 +111,7 @@ class AuthorizeRequest:
     """
 
     oidc: frozenset[str]
-    asked: tuple[ResourceScopes, ...]
+    requested: tuple[ResourceScopes, ...]
     scope: str | None
     prompt: str
     login_hint: str
@@ -120,7 +120,7 @@ class AuthorizeRequest:
     client_info: bool
 
 
-def read_return_address(request: web.Request, tenant: Tenant) -> ReturnAddress:
+def read_redirect_target(request: web.Request, tenant: Tenant) -> RedirectTarget:
     """
     Return where the response goes. Until that is known nothing may be sent back: the refusals are pages.
 
@@ -146,7 +146,7 @@ def read_return_address(request: web.Request, tenant: Tenant) -> ReturnAddress:
     if not single_page and not is_registered(redirect_uri, app.redirect_uris):
         raise AadstsError(50011, redirect_uri=redirect_uri, client_id=app.client_id)
     mode = sent.get("response_mode", "")
-    return ReturnAddress(
+    return RedirectTarget(
         app=app,
         redirect_uri=redirect_uri,
         response_mode=mode if mode in _RESPONSE_MODES else "query",
@@ -155,9 +155,9 @@ def read_return_address(request: web.Request, tenant: Tenant) -> ReturnAddress:
     )
 
 
-def read_authorize_request(
-    sent: Mapping[str, str], address: ReturnAddress, tenant: Tenant, *, version: int
-) -> AuthorizeRequest:
+def read_authorization_request(
+    sent: Mapping[str, str], address: RedirectTarget, tenant: Tenant, *, version: int
+) -> AuthorizationRequest:
     """
     Return the request.
 
@@ -181,14 +181,14 @@ def read_authorize_request(
         raise AadstsError(900144, parameter=wanted)
     if version == 2:
         read = read_scopes(sent["scope"], address.app, tenant)
-        oidc, asked = read.oidc, read.resources
+        oidc, requested = read.oidc, read.resources
     else:
-        oidc, asked = _V1_OIDC, (read_resource(sent["resource"], tenant),)
-    for part in asked:
+        oidc, requested = _V1_OIDC, (read_resource(sent["resource"], tenant),)
+    for part in requested:
         part.wanted(address.app)  # refuses a resource the registration does not list
-    return AuthorizeRequest(
+    return AuthorizationRequest(
         oidc=oidc,
-        asked=asked,
+        requested=requested,
         scope=sent["scope"] if version == 2 else None,
         prompt=prompt,
         login_hint=sent.get("login_hint", ""),

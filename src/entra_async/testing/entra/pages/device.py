@@ -63,8 +63,8 @@ class _TokensForDevice:
         return self.code.oidc
 
     @property
-    def asked(self) -> tuple[ResourceScopes, ...]:
-        return (self.code.asked,)
+    def requested(self) -> tuple[ResourceScopes, ...]:
+        return (self.code.requested,)
 
     @property
     def prompt(self) -> str:
@@ -84,7 +84,7 @@ class _TokensForDevice:
             user=user,
             app=self.app,
             oidc=self.code.oidc,
-            audience=self.code.asked.audience,
+            audience=self.code.requested.audience,
             scope=self.code.scope,
             mfa=session.passed_mfa(user),
             at=self.clock.now(),

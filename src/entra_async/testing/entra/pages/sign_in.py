@@ -44,7 +44,7 @@ class Purpose(Protocol):
         """The OpenID Connect scopes it requests."""
 
     @property
-    def asked(self) -> tuple[ResourceScopes, ...]:
+    def requested(self) -> tuple[ResourceScopes, ...]:
         """The scopes it requests of each resource server."""
 
     @property
@@ -254,11 +254,11 @@ class SignInPages:
         return (user.mfa_required or user.mfa_unregistered) and not way.session.passed_mfa(user)
 
     def _wanted(self, purpose: Purpose) -> frozenset[Permission]:
-        return wanted_permissions(purpose.app, purpose.asked, purpose.oidc)
+        return wanted_permissions(purpose.app, purpose.requested, purpose.oidc)
 
     def _for_admins(self, purpose: Purpose, user: User) -> frozenset[Permission]:
         """Return the permissions missing that only an administrator can grant."""
-        known = {(part.resource.app_id, name) for part in purpose.asked for name in part.resource.admin_scopes}
+        known = {(part.resource.app_id, name) for part in purpose.requested for name in part.resource.admin_scopes}
         return (self._wanted(purpose) - purpose.app.granted(user.id)) & known
 
     def _done(self, way: _Interaction, response: web.Response) -> web.Response:

@@ -1,5 +1,5 @@
 """
-What tells a client who signed in: the ID token, ``client_info``, and the subject that differs from client to client.
+How a client learns who signed in: the ID token, ``client_info``, and the subject that differs from client to client.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference
