@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ("TOKEN_EXCHANGE", "Permission", "ResourceServer")
@@ -25,6 +25,7 @@ class ResourceServer:
         roles: The app roles it defines.
         scopes: The delegated permissions a user can consent to.
         admin_scopes: The delegated permissions only an administrator can consent to.
+        audiences: Every ``aud`` it takes: its identifier URIs, with and without trailing slash, and its application id.
     """
 
     app_id: str
@@ -32,11 +33,12 @@ class ResourceServer:
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     admin_scopes: frozenset[str] = frozenset()
+    audiences: frozenset[str] = field(init=False)
 
-    @property
-    def audiences(self) -> frozenset[str]:
-        """Every ``aud`` it takes: its identifier URIs, with and without trailing slash, and its application id."""
-        return self.identifiers | {f"{identifier}/" for identifier in self.identifiers} | {self.app_id}
+    def __post_init__(self) -> None:
+        """Compute the audiences once: every request to the API looks at them."""
+        slashed = {f"{identifier}/" for identifier in self.identifiers}
+        object.__setattr__(self, "audiences", self.identifiers | slashed | {self.app_id})
 
     def find_scope(self, name: str) -> str | None:
         """Return the delegated permission of that name in its right spelling, or ``None``."""
