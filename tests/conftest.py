@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -57,6 +58,14 @@ def secrecy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     root.removeHandler(watch)
     root.setLevel(level)
     assert not watch.leaks, watch.leaks
+
+
+@pytest.fixture(autouse=True)
+def vault_challenges() -> None:
+    """Let azure-keyvault forget what vaults have asked for: an emulator may get the port that an earlier one had."""
+    remembered = sys.modules.get("azure.keyvault.secrets._shared.http_challenge_cache")
+    if remembered is not None:
+        remembered.clear()
 
 
 @pytest.fixture
