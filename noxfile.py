@@ -1,5 +1,5 @@
 """
-Every guard of this project as a session: plain ``nox`` runs all that must pass, ``nox -s bench`` measures.
+Every guard of this project as a session: plain ``nox`` runs all that must pass, ``nox -s quick`` what takes seconds.
 
 ``.ci/run`` runs the same sessions from a bare Python.
 """
@@ -27,23 +27,49 @@ PYTHONS = SUPPORTED if RUNNING in SUPPORTED else [*SUPPORTED, RUNNING]
 def install(session: nox.Session, extras: str, *groups: str) -> None:
     """Install the package as it lies here, with these extras and dependency groups."""
     session.install("-e", f".[{extras}]", *nox.project.dependency_groups(PROJECT, *groups))
+    # Where this is set, each of the programs that the tests start compiles all that it imports anew.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
 
 
-@nox.session
-def lint(session: nox.Session) -> None:
-    """Check style, formatting, types and the floors of the house."""
-    install(session, "cli,otel", "lint", "test")
+def check(session: nox.Session) -> None:
+    """Run what reads the code without running it."""
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
 
 
+@nox.session(reuse_venv=True)
+def quick(session: nox.Session) -> None:
+    """
+    Check the whole tree, and run the tests that need no emulator and no time limit of their own.
+
+    Each runs with one of its cases and few examples, but those of the house with all.
+    """
+    install(session, "cli,otel", "lint", "test")
+    check(session)
+    quickly = ("-m", "not emulator and not timeout", "--one-case", "--hypothesis-profile=quick")
+    session.run("pytest", "--numprocesses=auto", *quickly, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting, types and the floors of the house."""
+    install(session, "cli,otel", "lint", "test")
+    check(session)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests; what follows ``--`` goes to pytest."""
+    """
+    Run the tests; what follows ``--`` goes to pytest.
+
+    The Python that runs nox runs every case. Each other one runs every test too, but with one of its cases, which the
+    seed chooses, unless something follows ``--``: what differs between interpreters shows in a test, not in its table.
+    """
     install(session, "cli,otel", "test")
-    session.run("pytest", "--numprocesses=auto", *session.posargs)
+    arguments = session.posargs or ([] if session.python == RUNNING else ["--one-case"])
+    session.run("pytest", "--numprocesses=auto", *arguments)
 
 
 @nox.session

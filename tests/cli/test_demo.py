@@ -11,6 +11,8 @@ import pytest
 from entra_async.cli.demo import Job, run_on_emulator
 from entra_async.cli.demo_view import DemoView
 
+pytestmark = pytest.mark.emulator
+
 
 class Silence:
     """Hears how it goes, and counts."""

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from entra_async import Session
+from entra_async import RetryPolicy, Session
 from entra_async.cli.stall import StallMeter
 from entra_async.credentials.browser import Browser
 from entra_async.credentials.device_code import DeviceCode
@@ -169,7 +169,7 @@ async def test_a_policy_asks_the_person_again(emulator: Emulator) -> None:
 
 async def test_a_passing_fault_does_not_bother_the_person(emulator: Emulator) -> None:
     """A token service that is down is no reason to open a browser."""
-    async with emulator.session() as session:
+    async with emulator.session(retry=RetryPolicy(base_delay_s=0.001)) as session:
         connection = await session.connect(browser(emulator))
         emulator.clock.move(29 * 3600)
         emulator.faults.add("/*/oauth2/v2.0/token", status=400, body={"error": "temporarily_unavailable"}, times=None)

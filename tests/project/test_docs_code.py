@@ -47,6 +47,8 @@ def test_there_are_examples_to_run() -> None:
     assert {example.marks for example in FRAGMENTS} <= {"no-run"}
 
 
+@pytest.mark.emulator
+@pytest.mark.interpreter
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)
 def test_program_runs(example: Example, tmp_path: Path) -> None:
     """A program of the documentation runs as it stands, without a warning."""

@@ -22,6 +22,8 @@ from entra_async import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.interpreter
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "entra_async"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

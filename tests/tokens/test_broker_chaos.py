@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -88,6 +89,7 @@ TestBroker = BrokerMachine.TestCase
 TestBroker.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
+@pytest.mark.timeout(90)  # ten seconds of computing, which a busy machine takes long for
 async def test_fifty_thousand_look_ups_at_random() -> None:
     """A long story by chance, at more tenants, people and services than tokens may be held."""
     counts = await run(50_000, seed=3)

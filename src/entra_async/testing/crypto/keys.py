@@ -10,7 +10,7 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import NameOID
 
 __all__ = ("KeyPair", "base64url", "make_key_pair", "thumbprint")
@@ -25,7 +25,8 @@ class KeyPair:
 
     def pfx(self, password: str) -> bytes:
         """Return both as an encrypted PKCS#12 file."""
-        encryption = BestAvailableEncryption(password.encode())
+        # A key that lives for one block needs no slow derivation, which each emulator and each sign-in would pay for.
+        encryption = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2000).build(password.encode())
         return pkcs12.serialize_key_and_certificates(b"emulator", self.private_key, self.certificate, None, encryption)
 
 

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from entra_async.testing.directory.names import GIVEN_NAMES, SURNAMES
@@ -57,9 +58,7 @@ class UserPopulation:
     def __init__(self, domain: str, tenant_id: str) -> None:
         self._domain = domain
         self._ids = GuidIds("user", tenant_id)
-        self._nicknames = [
-            [f"{_ascii(given)}.{_ascii(surname)}" for surname in SURNAMES] for given in GIVEN_NAMES
-        ]  # folding letters is the one slow step, and there are few pairs
+        self._nicknames = _nicknames()
         self.computes: Mapping[str, Compute] = {
             "id": self._ids.of,
             "accountEnabled": lambda index: index % 13 != 12,
@@ -286,6 +285,11 @@ def _created(index: int) -> str:
 def _timestamp(moment: datetime, *, digits: int = 0) -> str:
     fraction = "." + "0" * digits if digits else ""
     return f"{moment.isoformat()[:19]}{fraction}Z"
+
+
+@cache  # folding letters is the one slow step, and there are few pairs
+def _nicknames() -> list[list[str]]:
+    return [[f"{_ascii(given)}.{_ascii(surname)}" for surname in SURNAMES] for given in GIVEN_NAMES]
 
 
 def _ascii(name: str) -> str:
