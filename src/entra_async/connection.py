@@ -1,23 +1,23 @@
-"""One signed-in service and what can be done with it."""
+"""A signed-in service: its verbs, and its tokens."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self, final
 
-from entra_async.calls.batch.batch import BatchVerbs
-from entra_async.calls.channel import Channel
+from entra_async.calls.access import Access
+from entra_async.calls.batch.verbs import BatchVerbs
+from entra_async.calls.context import CallContext
 from entra_async.calls.prepare import BaseURL
-from entra_async.calls.transfers.transfers import Transfers
+from entra_async.calls.transfers.verbs import TransferVerbs
+from entra_async.calls.verbs import ContextVerbs
 from entra_async.config import Clock, RetryPolicy
 from entra_async.credentials.registry import OpenProvider
-from entra_async.errors import ClosedError
 from entra_async.pipeline.authorization import Authorization, BearerToken
 from entra_async.pipeline.limiters import ConnectionLimiters, Limiters
 from entra_async.pipeline.pipeline import Pipeline
 from entra_async.pipeline.preauthenticated import PreauthenticatedRequests
-from entra_async.rules.tokens.permissions import check_permissions
 from entra_async.rules.tokens.token_request import check_token_request
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Service
@@ -32,51 +32,7 @@ __all__ = ("Connection",)
 
 
 @final
-class _Access:
-    """
-    Whose tokens the requests of a connection carry.
-
-    It is apart from the connection, which holds the channel that holds this: so whoever holds one of them holds the
-    account, and nothing holds a connection that nobody uses any more.
-    """
-
-    def __init__(self, *, name: str, key: TokenKey, account: OpenProvider, broker: Broker) -> None:
-        self.name = name
-        self.key = key
-        self.account = account
-        self.broker = broker
-        self.is_over = False
-
-    async def get_token(self, key: TokenKey) -> Token:
-        if self.is_over:
-            message = f"{self.name!r} is disconnected."
-            raise ClosedError(message, hint="Connect again, and use the new connection.")
-        try:
-            return await self.broker.get(key, self.account.source, self.account.terms)
-        except BaseException as error:
-            wipe_locals(error)
-            raise
-
-    def app(self) -> str:
-        token = self.broker.peek(self.key)
-        if token is None or token.client_id is None:
-            return self.account.name
-        return f"{token.client_id} in {token.tenant_id}"
-
-    async def permit(self, required: Iterable[str] | None) -> None:
-        if self.is_over or required is not None:
-            token = await self.get_token(self.key)
-            check_permissions(required, token.scopes, readable=bool(token.claims), service=self.name)
-
-    async def holder(self) -> tuple[str | None, str | None]:
-        if isinstance(self.account.source, Authorization):
-            return None, None
-        claims = (await self.get_token(self.key)).claims
-        return claims.get("tid"), claims.get("oid")
-
-
-@final
-class Connection(BatchVerbs, Transfers):
+class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
     """
     A service that is signed in to. Made by :meth:`entra_async.Session.connect`, closed with the Session.
 
@@ -87,15 +43,15 @@ class Connection(BatchVerbs, Transfers):
         name: What ``service=`` takes to mean this connection.
         service: The service.
         account: Who is signed in.
-        access: Whose tokens its requests carry; the Session watches it, so that the account goes when nobody holds it.
-        holding: Lets the account go then; the Session's.
+        access: Its tokens; the Session watches it, so that the provider is closed when nothing uses it any more.
+        holding: Releases the provider then; the Session's.
     """
 
     def __init__(
         self,
         *,
         name: str,
-        target: BaseURL,
+        base_url: BaseURL,
         key: TokenKey,
         account: OpenProvider,
         broker: Broker,
@@ -103,13 +59,13 @@ class Connection(BatchVerbs, Transfers):
         clock: Clock,
         policy: RetryPolicy,
         listener: Listener | None = None,
-        governor: Limiters,
+        limiters: Limiters,
     ) -> None:
         self.name = name
-        self.service: Service = target.service
+        self.service: Service = base_url.service
         self.account = account
         self.holding: weakref.finalize[Any, Any] | None = None
-        self.access = access = _Access(name=name, key=key, account=account, broker=broker)
+        self.access = access = Access(name=name, key=key, account=account, broker=broker)
         self._key = key
         self._broker = broker
         self._within_s = policy.deadline_s
@@ -118,21 +74,26 @@ class Connection(BatchVerbs, Transfers):
             if isinstance(account.source, Authorization)
             else BearerToken(broker, key, account.source, account.terms)
         )
-        gates = ConnectionLimiters(
-            governor, service=self.service.name, app=access.app, max_pause_s=policy.max_retry_after_s
+        own_limiters = ConnectionLimiters(
+            limiters, service=self.service.name, app=access.app, max_pause_s=policy.max_retry_after_s
         )
-        caller = Pipeline(pool=pool, authorization=self._authorization, clock=clock, policy=policy, gates=gates)
         super().__init__(
-            Channel(
+            CallContext(
                 name=name,
-                target=target,
-                caller=caller,
+                service=self.service,
+                base_url=base_url,
+                access=access,
+                pipeline=Pipeline(
+                    transport=pool,
+                    authorization=self._authorization,
+                    clock=clock,
+                    policy=policy,
+                    limiters=own_limiters,
+                ),
+                preauthenticated=PreauthenticatedRequests(pool=pool, clock=clock, policy=policy),
                 clock=clock,
                 start=pool.start,
-                permit=access.permit,
-                holder=access.holder,
                 listener=listener,
-                outside=PreauthenticatedRequests(pool=pool, clock=clock, policy=policy),
             )
         )
 
@@ -141,12 +102,12 @@ class Connection(BatchVerbs, Transfers):
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What its tokens are asked for."""
+        """The scopes of its tokens."""
         return self._key.scopes
 
     @property
     def token(self) -> Token | None:
-        """The token held now, which may have expired; ``None`` after the Session was closed. Nothing is asked for."""
+        """The cached token, which may have expired; ``None`` after the Session was closed. None is requested."""
         return self._broker.peek(self._key)
 
     async def get_token(
@@ -158,18 +119,18 @@ class Connection(BatchVerbs, Transfers):
         **_: Any,
     ) -> Token:
         """
-        Return a token that is good for some minutes: from memory, or asked for once however many callers there are.
+        Return a token that is valid for some minutes more: from the cache, or by one request for all who wait for it.
 
         Args:
             scopes: Of one resource; by default the service's own.
             claims: What a service demanded beyond that, as a JSON text.
             tenant_id: Another tenant than the one signed in to.
             enable_cae: Whether the caller can handle continuous access evaluation: for other scopes than the service's
-                own, whose token always is of that kind, since one token serves everybody who calls the service.
+                own, whose token always is of that kind, since one token serves every caller of the service.
 
         Raises:
             AuthenticationError: If there is none to be had.
-            ConfigurationError: If a scope or the claims cannot be asked for.
+            ConfigurationError: If a scope or the claims cannot be requested.
             ClosedError: If the Session is closed, or the connection is disconnected.
 
         Sources:

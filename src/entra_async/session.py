@@ -14,8 +14,11 @@ from typing import Any, Final, Self, Unpack, final, overload
 import anyio
 
 from entra_async.calls.background_tasks import StartTask
-from entra_async.calls.base_urls import choose_targets
+from entra_async.calls.base_urls import choose_base_urls
+from entra_async.calls.batch.verbs import BatchVerbs
+from entra_async.calls.context import CallContext
 from entra_async.calls.prepare import BaseURL
+from entra_async.calls.transfers.verbs import TransferVerbs
 from entra_async.clouds import Cloud, find_cloud
 from entra_async.config import Clock, Limits, RetryPolicy, SystemClock, Timeouts, check_kinds, check_proxy
 from entra_async.connection import Connection
@@ -31,9 +34,9 @@ from entra_async.rules.sign_in.identifiers import check_authority
 from entra_async.rules.tokens.scopes import qualify_scopes
 from entra_async.secrecy import wipe_locals
 from entra_async.services import Services
-from entra_async.session_verbs import SessionVerbs
 from entra_async.telemetry.events import Listener, combine
 from entra_async.tokens.broker import Broker
+from entra_async.tokens.identity import Identity
 from entra_async.tokens.key import TokenKey
 from entra_async.tokens.shared import SharedTokens
 from entra_async.tokens.stats import TokenStats
@@ -48,7 +51,7 @@ _DEFAULT_SERVICE: Final = "Graph"
 
 
 @final
-class Session(SessionVerbs):
+class Session(BatchVerbs, TransferVerbs):
     """
     Signs in to Microsoft Entra ID and calls its services, all on one pool of connections.
 
@@ -62,14 +65,14 @@ class Session(SessionVerbs):
         ssl: Whom to trust: an ``SSLContext``, or the path of a PEM file with the authorities to trust and no others.
             By default the machine's own. TLS cannot be switched off.
         trust_env: Take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
-        limits: How many connections, how long they are kept, and how much may be asked of each service.
+        limits: How many connections, how long they are kept, and how much may be requested of each service.
         timeouts: How long each part of one attempt may take.
         retry: When a request is sent again.
         clock: Where time comes from; tests pass their own.
-        listener: Called with each :data:`entra_async.telemetry.Event`: an attempt of a request, a question for a
-            token, a token that was refused, a use of the store, a gate that was closed. Several may be given.
+        listener: Called with each :data:`entra_async.telemetry.Event`: an attempt of a request, a token request,
+            a token that was refused, a use of the store, a limiter that was paused. Several may be given.
         store: Where tokens outlive the Session and are shared with other processes, such as ``SQLiteStore(…)``.
-            By default they are held in memory only. The Session closes it.
+            By default they are kept in memory only. The Session closes it.
 
     Raises:
         ConfigurationError: If a value cannot be used.
@@ -105,22 +108,22 @@ class Session(SessionVerbs):
         self._clock: Clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
         limits = limits or Limits()
-        hears = self._hears = combine(listener)
-        self._shared = None if store is None else SharedTokens(store, self._clock, listener=hears)
+        combined = self._listener = combine(listener)
+        self._shared = None if store is None else SharedTokens(store, self._clock, listener=combined)
         timeouts = timeouts or Timeouts()
-        self._governor = Limiters(clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=hears)
+        self._limiters = Limiters(clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=combined)
         self._pool = Pool(
             limits=limits,
             timeouts=timeouts,
             trust=ssl,
             proxy=check_proxy(proxy),
             trust_env=trust_env,
-            listener=hears,
+            listener=combined,
             user_agent=f"entra-async/{__version__} Python/{platform.python_version()}",
         )
-        # Each question holds a thread while its request holds a connection: one limit for both.
+        # Each token request takes a thread while its HTTP request takes a connection: one limit for both.
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)
-        self._broker = Broker(clock=self._clock, limit=limits.tokens, listener=hears, shared=self._shared)
+        self._broker = Broker(clock=self._clock, limit=limits.tokens, listener=combined, shared=self._shared)
         self._accounts = ProviderRegistry()
         self._refresh_tokens = RefreshTokens()
         self._connections: dict[str, Connection] = {}
@@ -138,7 +141,7 @@ class Session(SessionVerbs):
 
     async def aclose(self) -> None:
         """
-        Close everything: questions for tokens, sources, connections. More than once does no harm.
+        Close everything: token requests, token sources, connections. More than once does no harm.
 
         A caller that is cancelled meanwhile is so after everything is closed.
 
@@ -180,12 +183,12 @@ class Session(SessionVerbs):
 
     @property
     def throttling(self) -> Mapping[str, LimiterStats]:
-        """How it stands with each gate that requests have passed: one for each limit of a service, app and tenant."""
-        return self._governor.states
+        """The state of each limiter that requests have passed: one for each limit of a service, app and tenant."""
+        return self._limiters.stats
 
     @property
     def connections(self) -> Mapping[str, Connection]:
-        """What is signed in, by name."""
+        """The connections, by name."""
         return MappingProxyType({connection.name: connection for connection in self._connections.values()})
 
     def connection(self, service: str | None = None) -> Connection:
@@ -273,7 +276,7 @@ class Session(SessionVerbs):
         if resource is not None and make_default:
             message = "A resource is not registered, so it cannot be the default service."
             raise ConfigurationError(message, field="make_default", hint="Register a Service for it.")
-        targets = choose_targets(
+        base_urls = choose_base_urls(
             self._services,
             cloud=chosen,
             default=self._default,
@@ -304,27 +307,43 @@ class Session(SessionVerbs):
         wanted = getattr(chosen_provider, "scopes", None)
         made: list[Connection] = []
         try:
-            for target in targets:
+            for base_url in base_urls:
                 account = self._accounts.hold(chosen_provider, context)
-                made.append(self._make(name or target.service.name, target, account, wanted))
+                made.append(self._make(name or base_url.service.name, base_url, account, wanted))
                 await made[-1].sign_in()
         except BaseException:
             for connection in made:
                 await self._release(connection)
             raise
         if resource is None:
-            # What is replaced goes on for those who hold it, and lets its account go when they let go of it.
+            # A replaced connection goes on for those who have it; its provider is released with the last of them.
             self._connections.update({connection.name.lower(): connection for connection in made})
             if make_default:
                 self._default = made[-1].name
         return made[0] if service is None or isinstance(service, str) else made
 
+    def _find(self, service: str | None) -> CallContext:
+        return self.connection(service).context
+
+    async def whoami(self, service: str | None = None) -> Identity:
+        """
+        Return who is signed in, from the claims of the token; see :meth:`Connection.whoami`.
+
+        Args:
+            service: See :meth:`connection`.
+
+        Raises:
+            ConfigurationError: If it is not connected.
+            AuthenticationError: If there is no token to be had.
+        """
+        return await self.connection(service).whoami()
+
     def _get_token_of(self, service: str) -> Callable[..., Awaitable[Token]] | None:
         found = (each for each in self._connections.values() if each.service.name.lower() == service.lower())
         return next((connection.get_token for connection in found), None)
 
-    def _make(self, name: str, target: BaseURL, account: OpenProvider, wanted: Sequence[str] | None) -> Connection:
-        service = target.service
+    def _make(self, name: str, base_url: BaseURL, account: OpenProvider, wanted: Sequence[str] | None) -> Connection:
+        service = base_url.service
         scopes: tuple[str, ...] = (service.scope,)
         if wanted is not None:
             scopes = qualify_scopes(wanted or service.default_scopes, audience=service.audience)
@@ -332,15 +351,15 @@ class Session(SessionVerbs):
         key = TokenKey(account.authority, None, account.name, scopes, enable_cae=True)
         connection = Connection(
             name=name,
-            target=target,
+            base_url=base_url,
             key=key,
             account=account,
             broker=self._broker,
             pool=self._pool,
             clock=self._clock,
             policy=self._retry,
-            listener=self._hears,
-            governor=self._governor,
+            listener=self._listener,
+            limiters=self._limiters,
         )
         connection.holding = self._accounts.watch(
             connection.access, account, self._broker.forget, self._pool.start_soon

@@ -1,4 +1,4 @@
-"""Tasks that end with the Session at the latest: started, waited for, and given up."""
+"""Tasks that end with the Session at the latest: started, waited for, and cancelled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 
 from entra_async.errors import ClosedError
 
-__all__ = ("StartTask", "abandon", "arrive")
+__all__ = ("StartTask", "cancel_all", "finish")
 
 T = TypeVar("T")
 
@@ -23,9 +23,9 @@ class StartTask(Protocol):
         ...
 
 
-async def arrive(task: asyncio.Task[T]) -> T:
+async def finish(task: asyncio.Task[T]) -> T:
     """
-    Wait for a task and return its result. Whoever is cancelled meanwhile must abandon it.
+    Wait for a task and return its result. Whoever is cancelled meanwhile must cancel it.
 
     Raises:
         ClosedError: If the Session was closed and ended it.
@@ -40,7 +40,7 @@ async def arrive(task: asyncio.Task[T]) -> T:
         raise
 
 
-async def abandon(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended, also when cancelled."""
     left = set(tasks)
     for task in left:
@@ -50,4 +50,4 @@ async def abandon(tasks: Iterable[asyncio.Task[Any]]) -> None:
             await asyncio.wait(left)
     for task in left:
         if not task.cancelled():
-            task.exception()  # nobody is left to hear of it
+            task.exception()  # nobody is left to handle it

@@ -1,4 +1,4 @@
-"""From what ``connect`` is asked for to where the requests of its connections go: wrong wishes are found here."""
+"""From the arguments of ``connect`` to where the requests of its connections go: what does not fit is found here."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.http.urls import check_service_url
 from entra_async.services import Service, Services
 
-__all__ = ("choose_targets",)
+__all__ = ("choose_base_urls",)
 
 
-def choose_targets(
+def choose_base_urls(
     services: Services,
     *,
     cloud: Cloud,
@@ -26,7 +26,7 @@ def choose_targets(
     name: str | None,
 ) -> list[BaseURL]:
     """
-    Return a target for each service, or one for the resource.
+    Return a base URL for each service, or one for the resource.
 
     Args:
         services: The Session's.
@@ -62,11 +62,11 @@ def choose_targets(
         found = [there[each] if isinstance(each, str) and each in there else services.find(each) for each in names]
         if service_url is not None:
             found = [replace(found[0], url=service_url)]
-    targets = [BaseURL(each, parameters or {}) for each in found]
-    for target in targets:
+    base_urls = [BaseURL(each, parameters or {}) for each in found]
+    for base_url in base_urls:
         if parameters:
-            target.base(None)  # what is given must fit; what is missing may come with each request
-    return targets
+            base_url.base(None)  # what is given must fit; what is missing may come with each request
+    return base_urls
 
 
 def _wrap(resource: str, *, service: object, service_url: str | None, name: str | None) -> Service:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
 
-from entra_async.calls.background_tasks import StartTask, abandon, arrive
+from entra_async.calls.background_tasks import StartTask, cancel_all, finish
 from entra_async.calls.request import Request, RequestLike, as_request
 from entra_async.errors import ClosedError, ConfigurationError, EntraError
 
@@ -57,7 +57,7 @@ async def fan_out(
     concurrency: int,
     ordered: bool = False,
     stop_on_error: bool = False,
-) -> AsyncGenerator[tuple[T, Any]]:
+) -> AsyncGenerator[tuple[T, Any | EntraError]]:
     """
     Yield each of *given* with what *call* returned for it, or with the error it raised.
 
@@ -116,15 +116,15 @@ async def fan_out(
             if task is None:
                 fed = True
                 continue
-            each, outcome = await arrive(task)
+            each, outcome = await finish(task)
             running.discard(task)
             places.release()
             if stop_on_error and isinstance(outcome, EntraError):
                 raise outcome
             yield each, outcome
-        await arrive(feeder)
+        await finish(feeder)
     finally:
-        await abandon([feeder, *running])
+        await cancel_all([feeder, *running])
 
 
 def invoke_many(
@@ -135,12 +135,12 @@ def invoke_many(
     concurrency: int,
     ordered: bool,
     stop_on_error: bool,
-) -> AsyncGenerator[tuple[GivenT, Any]]:
+) -> AsyncGenerator[tuple[GivenT, Any | EntraError]]:
     """
     Yield each of *requests* with its result or its error; see :meth:`entra_async.Connection.invoke_many`.
 
     Args:
-        requests: What is asked.
+        requests: What is called.
         invoke: Makes one call.
         start: See :func:`fan_out`.
         concurrency: See :func:`fan_out`.

@@ -1,4 +1,4 @@
-"""From what a caller gives to what is sent: everything that can be wrong is found here, before any network call."""
+"""From a call to the request that is sent: everything that can be wrong is found here, before any network call."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from multidict import CIMultiDict
 
+from entra_async.calls.request import Request
 from entra_async.errors import ConfigurationError
+from entra_async.pipeline.prepared import PreparedRequest
+from entra_async.rules.http.decoding import decoder_of
 from entra_async.rules.http.urls import build_url, encode_query, expand
 from entra_async.services import Service
 
-__all__ = ("BaseURL", "PreparedRequest", "check_call", "prepare")
+__all__ = ("BaseURL", "check_call", "prepare")
 
 # RFC 9110, sections 5.6.2 (token) and 5.5 (field values)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -35,14 +39,14 @@ class BaseURL:
 
     service: Service
     parameters: Mapping[str, str]
-    headers: Mapping[str, str] = field(init=False)
+    headers: CIMultiDict[str] = field(init=False)
     _base: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         for name, value in self.service.headers.items():
             _check_value(_check_name(name), value)
         bodiless = {name: value for name, value in self.service.headers.items() if name.lower() != "content-type"}
-        object.__setattr__(self, "headers", {"Accept": "application/json", **bodiless})
+        object.__setattr__(self, "headers", CIMultiDict({"Accept": "application/json", **bodiless}))
         object.__setattr__(self, "_base", None if "%" in self.service.url else self.service.url)
 
     def base(self, parameters: Mapping[str, str] | None) -> str:
@@ -60,27 +64,9 @@ class BaseURL:
         return expand(self.service.url, {**self.parameters, **(parameters or {})})
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRequest:
-    """
-    A request that is right in itself.
-
-    Attributes:
-        method: In upper case.
-        url: Absolute and escaped.
-        headers: Without a token.
-        body: Bytes, or ``None``.
-    """
-
-    method: str
-    url: str = field(repr=False)
-    headers: dict[str, str] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
-
-
 def check_call(kind: object, timeout_s: object) -> None:
     """
-    Check what a call takes beside the request itself.
+    Check what a call takes beside what it sends.
 
     Args:
         kind: What the answer is decoded into; ``None`` for dicts and lists.
@@ -94,52 +80,46 @@ def check_call(kind: object, timeout_s: object) -> None:
         raise ConfigurationError(message, field="timeout", hint="Give a number of seconds greater than zero.")
     if kind is not None:
         try:
-            msgspec.json.Decoder(kind)
+            decoder_of(kind)
         except (TypeError, ValueError, NameError) as error:
             message = f"type is {kind!r}, which JSON cannot be decoded into."
-            hint = "Give a msgspec Struct, a dataclass, a TypedDict, or a plain type."
+            hint = "Give a msgspec Struct, a dataclass, a TypedDict, or a plain type; list[…] of it for a collection."
             raise ConfigurationError(message, field="type", hint=hint) from error
 
 
-def _check_mapping(value: object, field_: str) -> None:
-    if value is not None and not isinstance(value, Mapping):
-        message = f"{field_} is a {type(value).__name__}, not a mapping."
-        raise ConfigurationError(message, field=field_, hint="Give a dict of names and values.")
-
-
-def prepare(
-    target: BaseURL,
-    path: str,
-    *,
-    method: str = "GET",
-    query: Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-    body: Any = None,
-    content_type: str | None = None,
-    parameters: Mapping[str, str] | None = None,
-) -> PreparedRequest:
+def prepare(base: BaseURL, request: Request) -> PreparedRequest:
     """
-    Return the request that these arguments describe.
+    Return what a call sends.
 
     Raises:
-        ConfigurationError: If one of them cannot be sent; it names the argument and what to do.
+        ConfigurationError: If something of it cannot be sent; it names the argument and what to do.
     """
-    service = target.service
-    for name, value in (("query", query), ("headers", headers), ("parameters", parameters)):
-        if value is not None:
-            _check_mapping(value, name)
-    if not isinstance(method, str) or method.upper() not in _METHODS:
-        message = f"method is {method!r}, which no service has."
-        raise ConfigurationError(message, field="method", hint="Use GET, POST, PATCH, PUT or DELETE.")
-    url = build_url(target.base(parameters), path, _join_query(service, path, query))
-    sent = dict(target.headers)
+    if request.timeout is not None or request.type is not None:
+        check_call(request.type, request.timeout)
+    query, headers, parameters = request.query, request.headers, request.parameters
+    if query is not None or headers is not None or parameters is not None:
+        for name, value in (("query", query), ("headers", headers), ("parameters", parameters)):
+            if value is not None and not isinstance(value, Mapping):
+                message = f"{name} is a {type(value).__name__}, not a mapping."
+                raise ConfigurationError(message, field=name, hint="Give a dict of names and values.")
+    method = request.method
+    if method != "GET":
+        if not isinstance(method, str) or method.upper() not in _METHODS:
+            message = f"method is {method!r}, which no service has."
+            raise ConfigurationError(message, field="method", hint="Use GET, POST, PATCH, PUT or DELETE.")
+        method = method.upper()
+    service, body = base.service, request.body
+    joined = _join_query(service, request.path, query) if query or service.query else ""
+    url = build_url(base.base(parameters), request.path, joined)
+    if body is None and not headers and request.content_type is None:
+        return PreparedRequest(method, url, base.headers)
+    sent = base.headers.copy()
     if body is not None:
         sent.update({name: value for name, value in service.headers.items() if name.lower() == "content-type"})
     for header, text in (headers or {}).items():
-        sent = {other: sent[other] for other in sent if other.lower() != str(header).lower()}
         sent[_check_name(header)] = _check_value(header, text)
-    content = _encode(body, sent, content_type)
-    return PreparedRequest(method.upper(), url, sent, content)
+    content = _encode(body, sent, request.content_type)
+    return PreparedRequest(method, url, sent, content)
 
 
 def _join_query(service: Service, path: object, query: Mapping[str, object] | None) -> str:
@@ -170,17 +150,13 @@ def _check_value(name: str, value: object) -> str:
     return value
 
 
-def _encode(body: Any, headers: dict[str, str], content_type: str | None) -> bytes | None:
-    present = next((name for name in headers if name.lower() == "content-type"), None)
+def _encode(body: Any, headers: CIMultiDict[str], content_type: str | None) -> bytes | None:
     if content_type is not None:
-        if present is not None:
-            del headers[present]
-        present = "Content-Type"
-        headers[present] = _check_value(present, content_type)
+        headers["Content-Type"] = _check_value("Content-Type", content_type)
     if body is None:
         return None
     if isinstance(body, str | bytes | bytearray | memoryview):
-        if present is None:
+        if "Content-Type" not in headers:
             message = f"body is {type(body).__name__}, sent as it is, but nothing says what it holds."
             hint = "Give content_type=, or a dict or list to send JSON."
             raise ConfigurationError(message, field="content_type", hint=hint)
@@ -195,6 +171,5 @@ def _encode(body: Any, headers: dict[str, str], content_type: str | None) -> byt
         message = f"body cannot be written as JSON: {error}"
         hint = "Use dicts, lists, texts, numbers, booleans, None, dates, or msgspec Structs."
         raise ConfigurationError(message, field="body", hint=hint) from None
-    if present is None:
-        headers["Content-Type"] = "application/json"
+    headers.setdefault("Content-Type", "application/json")
     return content

@@ -1,18 +1,73 @@
-"""One call as a value: what ``batch`` and ``invoke_many`` take many of."""
+"""One call as a value: the options that verbs take, and what ``batch`` and ``invoke_many`` take many of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypedDict
+
+import msgspec
 
 from entra_async.errors import ConfigurationError
+from entra_async.rules.suggestions import did_you_mean
 
-__all__ = ("Request", "RequestLike", "as_request")
+__all__ = (
+    "CALL_OPTIONS",
+    "READ_OPTIONS",
+    "SEND_OPTIONS",
+    "TRANSFER_OPTIONS",
+    "CallOptions",
+    "ReadOptions",
+    "Request",
+    "RequestLike",
+    "SendOptions",
+    "TransferOptions",
+    "as_request",
+    "make_request",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class TransferOptions(TypedDict, total=False):
+    """What every verb takes; :class:`Request` says what each means."""
+
+    headers: Mapping[str, str] | None
+    parameters: Mapping[str, str] | None
+    required_scopes: Iterable[str] | None
+    timeout: float | None
+    service: str | None
+
+
+class ReadOptions(TransferOptions, total=False):
+    """What every verb takes that reads."""
+
+    query: Mapping[str, object] | None
+
+
+class SendOptions(ReadOptions, total=False):
+    """What every verb takes that may write."""
+
+    method: str
+    body: Any
+    content_type: str | None
+    idempotent: bool | None
+
+
+class CallOptions(SendOptions, total=False):
+    """What ``invoke`` takes beside the path, ``type`` and ``raw``."""
+
+    paging: bool
+
+
+TRANSFER_OPTIONS: Final = TransferOptions.__optional_keys__
+READ_OPTIONS: Final = ReadOptions.__optional_keys__
+SEND_OPTIONS: Final = SendOptions.__optional_keys__
+CALL_OPTIONS: Final = CallOptions.__optional_keys__ | {"type", "raw"}
+
+
+class _Path(msgspec.Struct, frozen=True):
+    path: str
+
+
+class Request(_Path, frozen=True, kw_only=True):
     """
     What :meth:`Connection.invoke` takes, as a value that can be kept, pickled and sent many at a time.
 
@@ -22,12 +77,12 @@ class Request:
         query: Name to value.
         body: Sent as JSON; ``str`` and ``bytes`` as they are.
         headers: Sent with every page.
-        content_type: What the body is.
+        content_type: The type of the body.
         parameters: Values for the parameters of the service's URL.
         paging: ``False`` for the first page only.
         raw: ``True`` for the :class:`Response` instead of its value.
         required_scopes: Permissions the call needs.
-        type: What the value, or each item, is decoded into.
+        type: What the value is decoded into; ``list[…]`` for a collection.
         timeout: Seconds each request may take in all.
         idempotent: ``True`` if a POST or PATCH may be sent again although it may have acted.
         service: Which connection of a Session it is for; the default one if left out.
@@ -35,28 +90,53 @@ class Request:
         depends_on: Ids of the requests that must succeed before it is sent, in a batch.
     """
 
-    path: str
-    method: str = field(default="GET", kw_only=True)
-    query: Mapping[str, object] | None = field(default=None, kw_only=True, repr=False)
-    body: Any = field(default=None, kw_only=True, repr=False)
-    headers: Mapping[str, str] | None = field(default=None, kw_only=True, repr=False)
-    content_type: str | None = field(default=None, kw_only=True)
-    parameters: Mapping[str, str] | None = field(default=None, kw_only=True)
-    paging: bool = field(default=True, kw_only=True)
-    raw: bool = field(default=False, kw_only=True)
-    required_scopes: Iterable[str] | None = field(default=None, kw_only=True)
-    type: Any = field(default=None, kw_only=True)
-    timeout: float | None = field(default=None, kw_only=True)
-    idempotent: bool | None = field(default=None, kw_only=True)
-    service: str | None = field(default=None, kw_only=True)
-    id: str | None = field(default=None, kw_only=True)
-    depends_on: tuple[str, ...] = field(default=(), kw_only=True)
+    method: str = "GET"
+    query: Mapping[str, object] | None = None
+    body: Any = None
+    headers: Mapping[str, str] | None = None
+    content_type: str | None = None
+    parameters: Mapping[str, str] | None = None
+    paging: bool = True
+    raw: bool = False
+    required_scopes: Iterable[str] | None = None
+    type: Any = None
+    timeout: float | None = None
+    idempotent: bool | None = None
+    service: str | None = None
+    id: str | None = None
+    depends_on: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__ if name not in _HIDDEN)
+        return f"Request({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
 
 RequestLike: TypeAlias = Request | str | Mapping[str, Any]
 """A :class:`Request`, a path alone, or a mapping of the names a Request has."""
 
-_NAMES: Final = frozenset(each.name for each in fields(Request))
+_HIDDEN: Final = frozenset({"query", "body", "headers"})
+_NAMES: Final = frozenset(Request.__struct_fields__)
+
+
+def make_request(path: str, options: Mapping[str, Any], known: frozenset[str], *, method: str = "GET") -> Request:
+    """
+    Return a call with these options.
+
+    Args:
+        path: Below the service's root.
+        options: By name.
+        known: The names that the verb takes.
+        method: HTTP method, unless the options have one.
+
+    Raises:
+        ConfigurationError: If one of them is unknown.
+    """
+    if not options.keys() <= known:
+        unknown = next(name for name in options if name not in known)
+        message = f"There is no option {unknown!r}."
+        hint = did_you_mean(unknown, known, otherwise=f"Use {', '.join(sorted(known))}.")
+        raise ConfigurationError(message, field=unknown, hint=hint)
+    return Request(path, **({"method": method, **options} if method != "GET" else options))
 
 
 def as_request(given: RequestLike) -> Request:
@@ -77,5 +157,6 @@ def as_request(given: RequestLike) -> Request:
     unknown = next((name for name in given if name not in _NAMES), None)
     if unknown is not None:
         message = f"A request has {unknown!r}, which means nothing."
-        raise ConfigurationError(message, field="requests", hint=f"Use {', '.join(sorted(_NAMES))}.")
+        hint = did_you_mean(str(unknown), _NAMES, otherwise=f"Use {', '.join(sorted(_NAMES))}.")
+        raise ConfigurationError(message, field="requests", hint=hint)
     return Request(**given)

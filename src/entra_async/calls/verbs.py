@@ -1,180 +1,142 @@
-"""The verbs that read and write: one call, and every item of a collection."""
+"""The verbs of a Session and of a connection: invoke, stream, delta, and many calls at once."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypeVar, Unpack, cast, overload
 
-from entra_async.calls.channel import Channel
+from entra_async.calls.background_tasks import StartTask
+from entra_async.calls.context import CallContext
 from entra_async.calls.delta.query import Delta
 from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.fan_out import Many, invoke_many
 from entra_async.calls.paging.pager import Pager, PageSource
 from entra_async.calls.paging.stream import Stream
-from entra_async.calls.prepare import PreparedRequest, check_call
-from entra_async.calls.request import Request, RequestLike
-from entra_async.errors import ConfigurationError
-from entra_async.rules.http.decoding import Page
+from entra_async.calls.prepare import check_call
+from entra_async.calls.request import (
+    CALL_OPTIONS,
+    READ_OPTIONS,
+    CallOptions,
+    ReadOptions,
+    Request,
+    RequestLike,
+    make_request,
+)
+from entra_async.errors import ConfigurationError, EntraError
+from entra_async.pipeline.prepared import PreparedRequest
+from entra_async.pipeline.response import Response
+from entra_async.rules.http.decoding import Page, item_type
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.paging.changes import Change, is_delta
 from entra_async.rules.paging.position import Position, fingerprint, unpack
 
-__all__ = ("DeltaOptions", "InvokeOptions", "StreamOptions", "Verbs")
+__all__ = ("ContextVerbs", "Verbs")
 
+T = TypeVar("T")
 GivenT = TypeVar("GivenT", bound=RequestLike)
 
 
-class _CallOptions(TypedDict, total=False):
-    query: Mapping[str, object] | None
-    headers: Mapping[str, str] | None
-    parameters: Mapping[str, str] | None
-    required_scopes: Iterable[str] | None
-    timeout: float | None
-
-
-class DeltaOptions(_CallOptions, total=False):
-    """What :meth:`Connection.delta` takes beside the path and the state."""
-
-    minimal: bool
-    latest: bool
-
-
-class StreamOptions(_CallOptions, total=False):
-    """What :meth:`Connection.stream` takes beside the path."""
-
-    type: Any
-    start: str | None
-
-
-class InvokeOptions(_CallOptions, total=False):
-    """What :meth:`Connection.invoke` takes beside the path."""
-
-    type: Any
-    method: str
-    body: Any
-    content_type: str | None
-    paging: bool
-    raw: bool
-    idempotent: bool | None
-
-
-class Verbs:
+class Verbs(ABC):
     """
-    What can be done with a service that is signed in to.
+    Calls services: what a Session and a connection have in common.
 
-    Args:
-        channel: The way to the service.
-        concurrency: How many calls of :meth:`invoke_many` are under way at once, unless it is told.
+    A verb finds its connection by ``service=``; on a connection, that can only be the connection's own.
     """
 
-    def __init__(self, channel: Channel, *, concurrency: int = 100) -> None:
-        self._channel = channel
-        self._concurrency = concurrency
+    _concurrency = 100
 
+    @abstractmethod
+    def _find(self, service: str | None) -> CallContext:
+        """Return the connection of that name, or the default one."""
+
+    @property
+    @abstractmethod
+    def _start(self) -> StartTask:
+        """Starts a task that ends with the Session at the latest."""
+
+    @overload
     async def invoke(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        query: Mapping[str, object] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        content_type: str | None = None,
-        parameters: Mapping[str, str] | None = None,
-        paging: bool = True,
-        raw: bool = False,
-        required_scopes: Iterable[str] | None = None,
-        type: Any = None,  # noqa: A002 - the name msgspec's users know
-        timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
-        idempotent: bool | None = None,
-    ) -> Any:
+        self, path: str, *, raw: Literal[True], type: Any = None, **options: Unpack[CallOptions]
+    ) -> Response: ...
+
+    @overload
+    async def invoke(
+        self, path: str, *, type: type[T], raw: Literal[False] = False, **options: Unpack[CallOptions]
+    ) -> T: ...
+
+    @overload
+    async def invoke(
+        self, path: str, *, type: Any = None, raw: bool = False, **options: Unpack[CallOptions]
+    ) -> Any: ...
+
+    async def invoke(self, path: str, **options: Any) -> Any:
         """
-        Call the service once, and follow a collection to its end.
+        Call a service once, and follow a collection to its end.
 
         Args:
             path: Below the service's root, such as ``"users/ada@contoso.com"``; may hold a query. A link that the
                 service made (absolute, below the same root) is taken as it is.
-            method: HTTP method.
+            raw: ``True`` for the :class:`Response` instead of its value.
+            type: What the value is decoded into, a msgspec Struct, say: ``type=User`` for one object,
+                ``type=list[User]`` for every item of a collection.
+            method: HTTP method; ``"GET"`` by default.
             query: Name to text, number, boolean, date, or list; escaped here, so write literals as they are.
             body: Sent as JSON; ``str`` and ``bytes`` are sent as they are and need *content_type*.
             headers: Sent with every page, over the service's own.
-            content_type: What the body is.
+            content_type: The type of the body.
             parameters: Values for the parameters of the service's URL, such as ``{"VaultName": "contoso"}``.
             paging: ``False`` for the first page only.
-            raw: ``True`` for the :class:`Response` instead of its value.
             required_scopes: Permissions that the call needs: if the token says that it lacks one, nothing is sent.
-            type: What the value, or each item, is decoded into: a msgspec Struct, say.
             timeout: Seconds each request may take in all, waits and repetitions included; 300 by default.
             idempotent: ``True`` if a POST or PATCH may be sent again although it may have acted.
+            service: Which connection of a Session; the default one if left out.
+            **options: The above, by name.
 
         Returns:
             The decoded value: a dict, or a list of every item of a collection; ``None`` if there is no body.
 
         Raises:
-            ConfigurationError: If an argument cannot be sent. Nothing was.
+            ConfigurationError: If the service is not connected, or an argument cannot be sent. Nothing was.
             APIStatusError: If the service answers with an error; there is a class for each usual status.
-            TransportError: If no complete answer arrives; ``RequestTimeoutError`` if time ran out.
+            TransportError: If no complete response arrives; ``RequestTimeoutError`` if time ran out.
             UnsafeLinkError: If a link leads to another host. Nothing was sent there.
-            PagingError: If the pages go round in circles.
-            DecodeError: If the answer is not the JSON, or not the *type*, that was asked for.
+            PagingError: If a link leads to a page that was read before.
+            DecodeError: If the response is not the JSON, or not the *type*, that was asked for.
             AuthenticationError: If there is no token; ``ConsentRequiredError`` if it lacks one of *required_scopes*.
             ClosedError: If the Session is closed, or open in another event loop.
         """
-        check_call(type, timeout)
-        channel = self._channel
-        prepared = channel.prepare(
-            path,
-            method=method,
-            query=query,
-            headers=headers,
-            body=body,
-            content_type=content_type,
-            parameters=parameters,
-        )
-        await channel.permit(required_scopes)
-        response = await channel.send(prepared, timeout_s=timeout, idempotent=idempotent)
-        if raw or channel.service.raw_only:
-            return response
-        value = response.read(type)
-        if not isinstance(value, Page):
-            return value
-        if not paging:
-            return value.items
-        walk = self._walk(prepared, type, timeout, None, repeatable=prepared.method == "GET")
-        if not walk.follows(value):
-            return value.items
-        items: list[Any] = []
-        async with aclosing(walk.pages(value)) as pages:
-            async for page in pages:
-                items += page
-        return items
+        return await self.invoke_request(make_request(path, options, CALL_OPTIONS) if options else Request(path))
 
     async def invoke_request(self, request: Request) -> Any:
         """
-        Call the service as *request* says: :meth:`invoke` with its values.
+        Make the call that *request* describes: :meth:`invoke` with its values.
 
         Raises:
-            ConfigurationError: If it is for another service.
             EntraError: Whatever :meth:`invoke` raises.
         """
-        self._check_service(request)
-        return await self.invoke(
-            request.path,
-            method=request.method,
-            query=request.query,
-            body=request.body,
-            headers=request.headers,
-            content_type=request.content_type,
-            parameters=request.parameters,
-            paging=request.paging,
-            raw=request.raw,
-            required_scopes=request.required_scopes,
-            type=request.type,
-            timeout=request.timeout,
-            idempotent=request.idempotent,
-        )
+        context = self._find(request.service)
+        prepared = context.prepare(request)
+        if request.required_scopes is not None or context.access.is_over:
+            await context.access.check(request.required_scopes)
+        response = await context.pipeline.send(prepared, timeout_s=request.timeout, idempotent=request.idempotent)
+        if request.raw or context.service.raw_only:
+            return response
+        value = response.read(request.type)
+        if not isinstance(value, Page):
+            return value
+        if not request.paging:
+            return value.items
+        pager = _pager(context, request, prepared, item_type(request.type), repeatable=prepared.method == "GET")
+        if not pager.follows(value):
+            return value.items
+        items: list[Any] = []
+        async with aclosing(pager.pages(value)) as pages:
+            async for page in pages:
+                items += page
+        return items
 
     def invoke_many(
         self,
@@ -183,7 +145,7 @@ class Verbs:
         ordered: bool = False,
         concurrency: int | None = None,
         stop_on_error: bool = False,
-    ) -> AsyncGenerator[tuple[GivenT, Any]]:
+    ) -> AsyncGenerator[tuple[GivenT, Any | EntraError]]:
         """
         Make many calls at once, and yield each request with what became of it as soon as that is known.
 
@@ -217,24 +179,30 @@ class Verbs:
         return invoke_many(
             requests,
             self.invoke_request,
-            start=self._channel.start,
+            start=self._start,
             concurrency=self._concurrency if concurrency is None else concurrency,
             ordered=ordered,
             stop_on_error=stop_on_error,
         )
 
+    @overload
+    def stream(
+        self, path: str, *, type: type[T], start: str | None = None, **options: Unpack[ReadOptions]
+    ) -> Stream[T]: ...
+
+    @overload
+    def stream(
+        self, path: str, *, type: Any = None, start: str | None = None, **options: Unpack[ReadOptions]
+    ) -> Stream[Any]: ...
+
     def stream(
         self,
         path: str,
         *,
-        query: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str] | None = None,
-        required_scopes: Iterable[str] | None = None,
         type: Any = None,  # noqa: A002 - the name msgspec's users know
-        timeout: float | None = None,
         start: str | None = None,
-    ) -> Stream:
+        **options: Unpack[ReadOptions],
+    ) -> Stream[Any]:
         """
         Give every item of a collection, each once and in order: ``async for user in graph.stream("users")``.
 
@@ -244,39 +212,38 @@ class Verbs:
 
         Args:
             path: See :meth:`invoke`.
+            type: What each item is decoded into.
+            start: The ``position`` of an earlier stream of the same path and query: it goes on there.
             query: See :meth:`invoke`.
             headers: Sent with every page.
             parameters: See :meth:`invoke`.
             required_scopes: See :meth:`invoke`.
-            type: What each item is decoded into.
             timeout: Seconds each page may take in all; 300 by default.
-            start: The ``position`` of an earlier stream of the same path and query: it goes on there.
+            service: See :meth:`invoke`.
 
         Raises:
             ConfigurationError: If an argument cannot be sent, or *start* is of another query.
-            PagingError: If the answer is no collection, or the pages go round in circles.
+            PagingError: If the response is no collection, or a link leads to a page that was read before.
             EntraError: Whatever :meth:`invoke` raises.
         """
-        check_call(type, timeout)
-        prepared = self._channel.prepare(path, query=query, headers=headers, parameters=parameters)
-        if self._channel.service.raw_only:
-            message = f"The answers of {self._channel.service.name!r} are not decoded, so there are no items to stream."
+        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
+        context = self._find(request.service)
+        prepared = context.prepare(request)
+        check_call(type, None)
+        if context.service.raw_only:
+            message = f"The responses of {context.service.name!r} are not decoded, so there are no items to stream."
             raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
         begin = None if start is None else unpack(start, query=fingerprint(prepared.url))
-        return Stream(self._walk(prepared, type, timeout, required_scopes, begin=begin))
+        return Stream(_pager(context, request, prepared, type, begin=begin))
 
     def delta(
         self,
         path: str,
         *,
         state: DeltaStore,
-        query: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str] | None = None,
-        required_scopes: Iterable[str] | None = None,
-        timeout: float | None = None,
         minimal: bool = False,
         latest: bool = False,
+        **options: Unpack[ReadOptions],
     ) -> AsyncGenerator[Change]:
         """
         Give every change since *state* was saved: ``async for change in graph.delta("users/delta", state=…)``.
@@ -290,84 +257,87 @@ class Verbs:
 
         Args:
             path: A delta function, such as ``"users/delta"``.
-            state: Where it is kept how far it came: ``DeltaState("users.delta")``, or a store of one's own. One for
+            state: Where the checkpoint is kept: ``DeltaState("users.delta")``, or a store of one's own. One for
                 each path and query.
+            minimal: ``True`` for only the properties that changed, once everything was read
+                (``Prefer: return=minimal``).
+            latest: ``True`` to begin now, without what is there: a new state gives nothing the first time.
             query: Of the first request, such as ``{"$select": "displayName"}``; the service keeps it.
             headers: Sent with every page.
             parameters: See :meth:`invoke`.
             required_scopes: See :meth:`invoke`.
             timeout: Seconds each page may take in all; 300 by default.
-            minimal: ``True`` for only the properties that changed, once everything was read
-                (``Prefer: return=minimal``).
-            latest: ``True`` to begin now, without what is there: a new state gives nothing the first time.
+            service: See :meth:`invoke`.
 
         Raises:
-            ConfigurationError: If *path* is no delta function, or *state* belongs to another query, tenant or person.
+            ConfigurationError: If *path* is no delta function, or *state* belongs to another query, tenant or user.
                 Nothing was sent, and the state is as it was.
-            StoreError: If the state is damaged, cannot be saved, or was moved on by somebody else.
-            PagingError: If the pages go round in circles, or end without a delta link.
+            StoreError: If the state is damaged, cannot be saved, or was moved on by another process.
+            PagingError: If a link leads to a page that was read before, or the pages end without a delta link.
             GoneError: If everything has to be read again while that is being done.
             EntraError: Whatever :meth:`invoke` raises.
 
         Sources:
             https://learn.microsoft.com/en-us/graph/delta-query-overview
         """
-        check_call(None, timeout)
-        prepared = self._channel.prepare(path, query=query, headers=headers, parameters=parameters)
+        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
+        context = self._find(request.service)
+        prepared = context.prepare(request)
         if not is_delta(path):
             message = f"path is {strip_query(path)!r}, which is no delta function."
             raise ConfigurationError(message, field="path", hint="Add it to the collection: 'users/delta'.")
         if not all(callable(getattr(state, name, None)) for name in ("load", "save", "missing")):
             message = f"state is a {state.__class__.__name__}."
             raise ConfigurationError(message, field="state", hint='Give a DeltaState("users.delta"), or a store.')
-        return Delta(
-            self._channel,
-            prepared,
-            state,
-            permit=partial(self._channel.permit, required_scopes),
-            timeout_s=timeout,
-            minimal=minimal,
-            latest=latest,
-        ).changes()
+        return Delta(context, request, prepared, state, minimal=minimal, latest=latest).changes()
 
-    def _check_service(self, request: Request) -> None:
-        channel, wanted = self._channel, request.service
-        if wanted is not None and str(wanted).lower() not in {channel.name.lower(), channel.service.name.lower()}:
-            message = f"The request is for {wanted!r}, but this is {channel.name!r}."
-            raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
 
-    def _prepare(self, request: Request) -> PreparedRequest:
-        return self._channel.prepare(
-            request.path,
-            method=request.method,
-            query=request.query,
-            headers=request.headers,
-            body=request.body,
-            content_type=request.content_type,
-            parameters=request.parameters,
-        )
+class ContextVerbs(Verbs):
+    """
+    The verbs of one connection.
 
-    def _walk(
-        self,
-        prepared: PreparedRequest,
-        kind: Any,
-        timeout_s: float | None,
-        required_scopes: Iterable[str] | None,
-        *,
-        repeatable: bool = True,
-        begin: Position | None = None,
-    ) -> Pager:
-        channel = self._channel
-        collection = PageSource(
-            url=prepared.url,
-            fetch=partial(channel.follow, prepared, timeout_s=timeout_s),
-            start=channel.start,
-            sleep=channel.clock.sleep,
-            permit=partial(channel.permit, required_scopes),
-            tell=channel.tell,
-            kind=kind,
-            item_key=channel.service.item_key,
-            page_sizes=channel.service.page_sizes,
-            repeatable=repeatable,
-        )
-        return Pager(collection, begin)
+    Attributes:
+        context: The connection.
+
+    Args:
+        context: See above.
+        concurrency: How many calls of ``invoke_many`` are under way at once, unless it is told.
+    """
+
+    def __init__(self, context: CallContext, *, concurrency: int = 100) -> None:
+        self.context = context
+        self._concurrency = concurrency
+
+    def _find(self, service: str | None) -> CallContext:  # noqa: ARG002 - checked when the request is prepared
+        return self.context
+
+    @property
+    def _start(self) -> StartTask:
+        return self.context.start
+
+
+def _pager(
+    context: CallContext,
+    request: Request,
+    prepared: PreparedRequest,
+    kind: Any,
+    *,
+    repeatable: bool = True,
+    begin: Position | None = None,
+) -> Pager:
+    async def fetch(url: str) -> Response:
+        return await context.pipeline.send(prepared.to(url), timeout_s=request.timeout)
+
+    source = PageSource(
+        url=prepared.url,
+        fetch=fetch,
+        start=context.start,
+        sleep=context.clock.sleep,
+        check=partial(context.access.check, request.required_scopes),
+        emit=context.emit,
+        kind=None if kind is None else list[kind],
+        item_key=context.service.item_key,
+        page_sizes=context.service.page_sizes,
+        repeatable=repeatable,
+    )
+    return Pager(source, begin)

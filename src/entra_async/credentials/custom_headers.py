@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -68,7 +68,7 @@ class CustomHeadersSource:
 
     provider: CustomHeaders
 
-    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """
         Add the callable's headers to those of a request.
 

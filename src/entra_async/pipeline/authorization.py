@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import MutableMapping
+from typing import Protocol, final, runtime_checkable
 
 import anyio
 
@@ -10,15 +11,16 @@ from entra_async.errors import RequestTimeoutError
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import NO_TERMS, AccountPolicy, TokenKey
 from entra_async.tokens.source import TokenSource
+from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
 
-__all__ = ("Authorization", "BearerToken", "BorrowedAuthorization", "NoAuthorization")
+__all__ = ("Authorization", "AuthorizedTransport", "BearerToken", "BorrowedAuthorization", "NoAuthorization")
 
 
 @runtime_checkable
 class Authorization(Protocol):
     """Attaches what a service wants to see. A token source that gives no tokens, but headers, is one itself."""
 
-    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """
         Add what is needed to the headers of a request.
 
@@ -46,10 +48,11 @@ class Authorization(Protocol):
         ...
 
 
+@final
 class NoAuthorization:
-    """Attaches nothing, to URLs that permit by themselves what they lead to."""
+    """Attaches nothing: for pre-authenticated URLs."""
 
-    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """Leave the headers as they are; see :class:`Authorization`."""
         del headers, within_s
         return ""
@@ -58,6 +61,7 @@ class NoAuthorization:
         """Do nothing: there is nothing else to try."""
 
 
+@final
 class BearerToken:
     """
     A token of the broker's (RFC 6750, section 2.1).
@@ -65,22 +69,22 @@ class BearerToken:
     Args:
         broker: Holds the tokens.
         key: Which one.
-        source: Who is asked for it.
-        terms: What is known of its account.
+        source: What it is requested from.
+        policy: What is known of its account.
     """
 
-    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, terms: AccountPolicy = NO_TERMS) -> None:
+    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, policy: AccountPolicy = NO_TERMS) -> None:
         self._broker = broker
         self._key = key
         self._source = source
-        self._terms = terms
+        self._policy = policy
 
-    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:
+    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """Add the token; see :class:`Authorization`."""
         token = self._broker.find(self._key)
         if token is None:
             with anyio.move_on_after(within_s):
-                token = await self._broker.get(self._key, self._source, self._terms)
+                token = await self._broker.get(self._key, self._source, self._policy)
         if token is None:
             message = f"No token came within {within_s:g} s."
             raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
@@ -88,13 +92,14 @@ class BearerToken:
         return token.token
 
     def refused(self, secret: str, claims: str | None) -> None:
-        """Forget exactly this token, unless another took its place already: the next attempt asks for a new one."""
+        """Forget exactly this token, unless another took its place already: the next attempt requests a new one."""
         self._broker.refused(self._key, secret, claims)
 
 
+@final
 class BorrowedAuthorization:
     """
-    What a request has that travels inside another one: that one carries the secret.
+    The authorization of a request that travels inside another one: that one carries the secret.
 
     Args:
         outer: What the other one attaches.
@@ -103,10 +108,30 @@ class BorrowedAuthorization:
     def __init__(self, outer: Authorization) -> None:
         self._outer = outer
 
-    async def attach(self, headers: dict[str, str], *, within_s: float) -> str:  # noqa: ARG002 - nothing to add
+    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:  # noqa: ARG002 - nothing to add
         """Return the secret without adding it; see :class:`Authorization`."""
         return await self._outer.attach({}, within_s=within_s)
 
     def refused(self, secret: str, claims: str | None) -> None:
         """Pass it on: it is the same secret."""
         self._outer.refused(secret, claims)
+
+
+@final
+class AuthorizedTransport:
+    """
+    Sends each request once, with what authorizes it: what carries others, which have passed limiters of their own.
+
+    Args:
+        transport: Where they go.
+        authorization: What is attached.
+    """
+
+    def __init__(self, transport: Transport, authorization: Authorization) -> None:
+        self._transport = transport
+        self._authorization = authorization
+
+    async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
+        """Attach, and send; see :class:`~entra_async.transport.messages.Transport`."""
+        await self._authorization.attach(request.headers, within_s=within_s)
+        return await self._transport.send(request, within_s=within_s)

@@ -1,5 +1,5 @@
 """
-The way to URLs that permit by themselves what they lead to: monitors on other hosts, upload sessions, downloads.
+Requests to pre-authenticated URLs: monitors on other hosts, upload sessions, downloads.
 
 Nothing of ours goes there: no token, no header of the service. Whoever knows such a URL may use it, so neither an
 error nor an event names more of it than the host.
@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, final
 
+from multidict import CIMultiDict
+
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestError
 from entra_async.pipeline.pipeline import Pipeline
+from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.pipeline.status_errors import status_error
 from entra_async.secrecy import wipe_locals
 from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.pool import Pool
 from entra_async.transport.retry_loop import RetryLoop
-from entra_async.transport.streams import BodyStream
 
 __all__ = ("PreauthenticatedRequests",)
 
@@ -30,7 +32,7 @@ _BAD: Final = 300
 @final
 class PreauthenticatedRequests:
     """
-    Calls such URLs.
+    Sends them.
 
     Attributes:
         policy: When a request is sent again.
@@ -45,55 +47,51 @@ class PreauthenticatedRequests:
         self.policy = policy
         self._pool = pool
         self._clock = clock
-        self._caller = Pipeline(pool=pool, authorization=None, clock=clock, policy=policy)
+        self._pipeline = Pipeline(transport=pool, authorization=None, clock=clock, policy=policy)
 
-    async def get(self, url: str, *, timeout_s: float | None = None, follow: bool = True) -> Response:
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        follow: bool = True,
+        streamed: bool = False,
+    ) -> Response:
         """
-        GET a URL; see :meth:`entra_async.pipeline.pipeline.Pipeline.call`.
+        GET a URL; see :meth:`entra_async.pipeline.pipeline.Pipeline.send`.
 
         Args:
             url: Checked by :func:`entra_async.rules.http.links.check_open_link`.
+            headers: ``Accept: application/json`` by default.
             timeout_s: Seconds it may take in all.
-            follow: ``False`` to return a redirect instead of going there.
+            follow: ``False`` to return a redirect instead of following it.
+            streamed: Whether to return when the body begins.
         """
-        headers = {"Accept": "application/json"}
-        try:
-            return await self._caller.call("GET", url, headers=headers, timeout_s=timeout_s, follow=follow)
-        except BaseException as error:
-            wipe_locals(error)
-            raise
-
-    async def open(
-        self, url: str, *, headers: Mapping[str, str], timeout_s: float | None = None
-    ) -> tuple[Response, BodyStream | None]:
-        """GET a URL and follow redirects; see :meth:`entra_async.pipeline.pipeline.Pipeline.open`."""
-        try:
-            return await self._caller.open(url, headers=headers, timeout_s=timeout_s)
-        except BaseException as error:
-            wipe_locals(error)
-            raise
+        prepared = PreparedRequest("GET", url, CIMultiDict(headers or {"Accept": "application/json"}))
+        return await self._pipeline.send(prepared, timeout_s=timeout_s, follow=follow, streamed=streamed)
 
     async def send(
         self, method: str, url: str, *, within_s: float, headers: Mapping[str, str], body: bytes | None = None
     ) -> HTTPResponse:
         """
-        Send once, and return the complete answer, whatever its status.
+        Send once, and return the complete response, whatever its status.
 
         Args:
             method: In upper case.
             url: See :meth:`get`.
-            within_s: Seconds it may take until the answer begins.
+            within_s: Seconds it may take until the response begins.
             headers: Sent as they are.
             body: Sent in pieces: it may take as long as it moves.
 
         Raises:
-            TransportError: If no complete answer arrives.
+            TransportError: If no complete response arrives.
         """
         request = HTTPRequest(method, url, {**headers}, body, streamed=True, private=True)
-        answer = await self._pool.send(request, within_s=within_s)
-        if answer.stream is not None:
-            answer = replace(answer, body=await answer.stream.read_all(), stream=None)
-        return answer
+        response = await self._pool.send(request, within_s=within_s)
+        if response.stream is not None:
+            response.body, response.stream = await response.stream.read_all(), None
+        return response
 
     async def run(
         self,
@@ -113,19 +111,19 @@ class PreauthenticatedRequests:
             timeout_s: Seconds it may take in all.
 
         Raises:
-            APIStatusError: If the last answer is no success.
-            TransportError: If the last attempt brought no complete answer.
+            APIStatusError: If the last response is no success.
+            TransportError: If the last attempt brought no complete response.
         """
         policy = self.policy if timeout_s is None else replace(self.policy, deadline_s=timeout_s)
-        attempts = RetryLoop(policy=policy, clock=self._clock)
+        loop = RetryLoop(policy=policy, clock=self._clock)
         shown = HTTPRequest(method, url, private=True)
         try:
-            answer = await attempts.run(lambda: attempt(attempts.left_s()), request=shown, idempotent=True)
+            last = await loop.run(lambda: attempt(loop.left_s()), request=shown, idempotent=True)
         except RequestError as error:
-            error.method, error.url, error.attempts = method, shown.where, attempts.made
+            error.method, error.url, error.attempts = method, shown.where, loop.made
             wipe_locals(error)
             raise
-        response = Response(answer.status, answer.headers, answer.body, method, shown.where, attempts.made, "")
-        if answer.status >= _BAD:
+        response = Response(last.status, last.headers, last.body, method, shown.where, loop.made, "")
+        if last.status >= _BAD:
             raise status_error(response, now=self._clock.now(), secret="")
         return response

@@ -1,15 +1,15 @@
-"""A complete answer, as ``raw=True`` gives it."""
+"""A complete response, as ``raw=True`` gives it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from entra_async.errors import DecodeError
-from entra_async.rules.http.decoding import decode_answer, decode_json, is_json
+from entra_async.rules.http.decoding import WrongShapeError, decode_json, decode_response, is_json
+from entra_async.transport.streams import BodyStream
 
 __all__ = ("Response",)
 
@@ -17,10 +17,9 @@ _REQUEST_IDS: Final = ("request-id", "x-ms-request-id")
 _BODILESS: Final = frozenset({202, 204, 205, 304})
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """
-    The answer to one request.
+    The response to one request.
 
     Attributes:
         status: HTTP status, below 400.
@@ -33,12 +32,20 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     method: str
     url: str
     attempts: int
     client_request_id: str
+    stream: BodyStream | None = None
+    """The body as it arrives, where the pipeline was told to leave it open: whoever has it closes it."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Response(status={self.status!r}, method={self.method!r}, url={self.url!r}, attempts={self.attempts!r}, "
+            f"client_request_id={self.client_request_id!r})"
+        )
 
     @property
     def request_id(self) -> str | None:
@@ -59,17 +66,23 @@ class Response:
         """
         return self._decode(decode_json)
 
-    def read(self, kind: Any = None) -> Any:
+    def read(self, type: Any = None) -> Any:  # noqa: A002 - the name msgspec's users know
         """
         Return the decoded body: a :class:`~entra_async.rules.http.decoding.Page` if it is a collection, else its value.
 
         Args:
-            kind: What the value, or each item, is decoded into, such as a msgspec Struct; by default dicts and lists.
+            type: What the value is decoded into, such as a msgspec Struct; ``list[…]`` of it for a collection. By
+                default dicts and lists.
 
         Raises:
-            DecodeError: If the body is not JSON, or does not fit *kind*.
+            DecodeError: If the body is not JSON, or does not fit *type*.
         """
-        return self._decode(lambda body: decode_answer(body, kind))
+        if type is None and self.body:
+            try:
+                return decode_response(self.body)
+            except msgspec.DecodeError as error:
+                raise self._undecodable(error) from None
+        return self._decode(lambda body: decode_response(body, type))
 
     def _decode(self, decode: Callable[[bytes], Any]) -> Any:
         # Writes and 202 may well be answered with nothing; a GET that succeeds with nothing was cut off on its way.
@@ -78,18 +91,25 @@ class Response:
         try:
             return decode(self.body)
         except msgspec.DecodeError as error:
-            raise self._undecodable(str(error)) from None
+            raise self._undecodable(error) from None
 
-    def _undecodable(self, detail: str) -> DecodeError:
+    def _undecodable(self, error: msgspec.DecodeError) -> DecodeError:
+        if isinstance(error, WrongShapeError):
+            message = f"{self.method} {self.url} answered {self.status} with {error}."
+            return self._decode_error(message, error.hint)
+        detail = str(error)
         content_type = self.headers.get("Content-Type")
         what = "nothing" if not self.body else (content_type or "no content type").partition(";")[0]
         detail = f" ({detail})" if self.body and is_json(content_type) else ""
         message = f"{self.method} {self.url} answered {self.status} with {what} instead of the JSON asked for{detail}."
+        return self._decode_error(message, "Use raw=True if the answer is meant to be no JSON.")
+
+    def _decode_error(self, message: str, hint: str) -> DecodeError:
         return DecodeError(
             message,
             method=self.method,
             url=self.url,
             attempts=self.attempts,
             client_request_id=self.client_request_id,
-            hint="Use raw=True if the answer is meant to be no JSON.",
+            hint=hint,
         )

@@ -17,16 +17,17 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
-import anyio
 from anyio import to_thread
 from yarl import URL
 
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError
 from entra_async.telemetry.events import Listener, RequestFinished, notify
+from entra_async.transport.deadlines import Deadline, Deadlines
 from entra_async.transport.failures import translate
-from entra_async.transport.messages import BypassProxy, HTTPRequest, HTTPResponse
+from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.proxies import EnvironmentProxies
+from entra_async.transport.slots import Slots
 from entra_async.transport.streams import BodyStream, send_in_pieces, stalled
 from entra_async.transport.tls import build_context
 
@@ -37,9 +38,8 @@ T = TypeVar("T")
 
 __all__ = ("Pool",)
 
-_SHORTEST_S: Final = 0.001  # aiohttp takes 0 for no limit
-_MOST_LIMITS: Final = 16
 _LARGE_BYTES: Final = 1 << 20
+_GUESSED: Final = ("Content-Type",)  # aiohttp would guess one
 _REDIRECTED: Final = 300
 
 
@@ -84,9 +84,11 @@ class Pool:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Lock | None = None
-        self._known_limits: dict[float, aiohttp.ClientTimeout] = {}
+        # One timer for all requests, ours, rather than one for each: aiohttp only limits connecting.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s)
+        self._deadlines = Deadlines()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._places = asyncio.Semaphore(limits.connections)
+        self._slots = Slots(limits.connections)
         self._closed = False
         # Closes the client when its event loop ends, if nobody did before.
         self._guard: AsyncGenerator[None] | None = None
@@ -129,7 +131,7 @@ class Pool:
     def _leave_loop(self) -> None:
         # What belongs to a loop that has ended is of no use to the next one. The guard has closed the client.
         self._session, self._guard, self._opening = None, None, None
-        self._places = asyncio.Semaphore(self._limits.connections)
+        self._slots, self._deadlines = Slots(self._limits.connections), Deadlines()
         self._tasks = set()
 
     def leave_process(self) -> None:
@@ -166,7 +168,7 @@ class Pool:
                     self._proxies = await to_thread.run_sync(EnvironmentProxies)
                 self.bind()  # it may have been closed meanwhile
                 connector = aiohttp.TCPConnector(
-                    limit=0,  # the places above are the limit: aiohttp would count the wait for one as connecting
+                    limit=0,  # the slots are the limit: aiohttp would count the wait for one as connecting
                     keepalive_timeout=self._limits.keepalive_s,
                     ttl_dns_cache=int(self._limits.dns_cache_s),
                     ssl=context,
@@ -176,7 +178,6 @@ class Pool:
                     connector=connector,
                     cookie_jar=aiohttp.DummyCookieJar(),
                     headers={"User-Agent": self._user_agent},
-                    skip_auto_headers=("Content-Type",),
                 )
                 # aiohttp would send some requests again by itself, unseen: what is sent twice is decided in one place.
                 client._retry_connection = False  # noqa: SLF001 - as aiohttp's own test client does
@@ -187,99 +188,114 @@ class Pool:
 
     async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """
-        Send *request* once and return the complete answer, whatever its status.
+        Send *request* once and return the complete response, whatever its status.
 
         Args:
-            request: What is sent. If it is streamed, a good answer is returned as soon as its body begins.
+            request: What is sent. If it is streamed, a success is returned as soon as its body begins.
             within_s: Seconds it may take in all, or until a streamed body begins.
 
         Raises:
             RequestTimeoutError: If that time, or one of the pool's timeouts, is over.
-            TransportError: If no complete answer arrives.
+            TransportError: If no complete response arrives.
             ClosedError: If the pool is closed, or open in another event loop.
         """
-        self.bind()
-        session = self._session or await self._open()
-        if self._places.locked():
-            within_s -= await self._take_place(request, within_s)
+        if self._closed or self._loop is not asyncio.get_running_loop():
+            self.bind()
+        client = self._session or await self._open()
+        slots, deadlines = self._slots, self._deadlines
+        if slots.free:
+            slots.free -= 1
         else:
-            await self._places.acquire()
-        started = time.monotonic() if self._listener is not None else 0.0
+            within_s -= await self._wait_for_slot(request, within_s)
+        started = 0.0 if self._listener is None else time.monotonic()
+        answer_s = self._timeouts.answer_s
+        deadline = deadlines.start(min(within_s, answer_s))
         status: int | None = None
-        left: BodyStream | None = None
-        response: aiohttp.ClientResponse | None = None
-        failure: Exception | None = None
+        stream: BodyStream | None = None
+        failure: Exception
         try:
             # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
-            response = await self._send(session, request, within_s)
-            if response is None:
-                failure = stalled(request.where, method=request.method)
-            elif request.streamed and response.status < _REDIRECTED:
-                left = self._leave_open(response, request, started)
-                return HTTPResponse(response.status, response.headers, b"", left)
+            if request.streamed:
+                response = await self._send_streamed(client, request, deadline, within_s)
+                if response.status < _REDIRECTED:
+                    stream = self._open_stream(response, request, started)
+                    return HTTPResponse(response.status, response.headers, b"", stream)
+            elif request.body is None and request.bypass_proxy is None and self._proxies is None:
+                response = await client.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    headers=request.headers,
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                    proxy=self._proxy,
+                )
             else:
-                body = await response.read()
-                status = response.status
-                return HTTPResponse(status, response.headers, body)
+                response = await self._send(client, request)
+            body = await response.read()
+            status = response.status
+            return HTTPResponse(status, response.headers, body)
+        except asyncio.CancelledError:
+            if not deadline.caused():
+                raise
+            failure = self._too_late(request)
         except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
             failure = translate(error, request, closed=self._closed)
         finally:
-            if left is None:
-                self._places.release()
-                self._tell(request, status, started)
+            deadlines.end(deadline)
+            if stream is None:
+                slots.release()
+                if self._listener is not None:
+                    self._emit(request, status, started)
         # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.
-        response = None  # so does this
+        response = None  # type: ignore[assignment]  # so does this
         raise failure
 
-    async def _send(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, within_s: float
-    ) -> aiohttp.ClientResponse | None:
+    async def _send(self, client: aiohttp.ClientSession, request: HTTPRequest) -> aiohttp.ClientResponse:
         url = URL(request.url, encoded=True)
-        trust: bool | aiohttp.Fingerprint = True  # whom the connector trusts
-        timeout = self._limit(within_s)
         proxy = self._proxy if self._proxies is None else self._proxies.find(url)
-        if request.direct is not None:
-            proxy = None
-            trust, timeout = self._go_directly(request.direct, timeout)
-        if request.streamed:
-            return await self._send_streamed(session, request, url, proxy, within_s)
-        return await session.request(
+        timeout, pin = self._timeout, None
+        if request.bypass_proxy is not None:
+            proxy, pin = None, request.bypass_proxy.certificate_sha256
+            if request.bypass_proxy.connect_s is not None:
+                connect_s = min(request.bypass_proxy.connect_s, self._timeouts.connect_s)
+                timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+        return await client.request(
             request.method,
             url,
             headers=request.headers,
             data=_payload(request.body),
+            skip_auto_headers=_GUESSED,
             allow_redirects=False,
             timeout=timeout,
-            ssl=trust,
+            ssl=True if pin is None else aiohttp.Fingerprint(pin),
             proxy=proxy,
         )
 
     async def _send_streamed(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, url: URL, proxy: str | URL | None, within_s: float
-    ) -> aiohttp.ClientResponse | None:
-        # aiohttp has no limit for a body that does not leave, so the deadline is moved with each piece that does.
-        latest = anyio.current_time() + within_s
-        with anyio.move_on_after(min(within_s, self._timeouts.answer_s)) as scope:
+        self, client: aiohttp.ClientSession, request: HTTPRequest, deadline: Deadline, within_s: float
+    ) -> aiohttp.ClientResponse:
+        # The deadline is moved with each piece of the body that leaves.
+        latest = time.monotonic() + within_s
 
-            def moved(last: bool) -> None:  # noqa: FBT001 - a callback
-                wait_s = self._timeouts.answer_s if last else self._timeouts.gap_s
-                scope.deadline = min(latest, anyio.current_time() + wait_s)
+        def moved(last: bool) -> None:  # noqa: FBT001 - a callback
+            wait_s = self._timeouts.answer_s if last else self._timeouts.gap_s
+            self._deadlines.move(deadline, min(latest - time.monotonic(), wait_s))
 
-            body = request.body
-            return await session.request(
-                request.method,
-                url,
-                headers=request.headers if body is None else {**request.headers, "Content-Length": str(len(body))},
-                data=send_in_pieces(body, moved) if body else body,
-                allow_redirects=False,
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect_s),
-                proxy=proxy,
-            )
-        return None
+        url, body = URL(request.url, encoded=True), request.body
+        return await client.request(
+            request.method,
+            url,
+            headers=request.headers if body is None else {**request.headers, "Content-Length": str(len(body))},
+            data=send_in_pieces(body, moved) if body else body,
+            skip_auto_headers=_GUESSED,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=self._timeout,
+            proxy=self._proxy if self._proxies is None else self._proxies.find(url),
+        )
 
-    def _leave_open(self, response: aiohttp.ClientResponse, request: HTTPRequest, started: float) -> BodyStream:
-        content, places = response.content, self._places
+    def _open_stream(self, response: aiohttp.ClientResponse, request: HTTPRequest, started: float) -> BodyStream:
+        content, slots = response.content, self._slots
 
         async def read() -> bytes:
             try:
@@ -291,50 +307,45 @@ class Pool:
         def end() -> None:
             whole = content.at_eof() and content.exception() is None
             response.close()
-            places.release()
-            self._tell(request, response.status if whole else None, started)
+            slots.release()
+            self._emit(request, response.status if whole else None, started)
 
         return BodyStream(
-            read, end, stalled=lambda: stalled(request.where, method=request.method), gap_s=self._timeouts.gap_s
+            read,
+            end,
+            stalled=lambda: stalled(request.where, method=request.method),
+            deadlines=self._deadlines,
+            gap_s=self._timeouts.gap_s,
         )
 
-    def _tell(self, request: HTTPRequest, status: int | None, started: float) -> None:
+    def _too_late(self, request: HTTPRequest) -> RequestTimeoutError:
+        where = request.where
+        if request.streamed:
+            return stalled(where, method=request.method)
+        message = f"{request.method} {where}: The answer took too long (TimeoutError)."
+        hint = "Raise Timeouts.answer_s if the service needs longer."
+        return RequestTimeoutError(message, sent=True, method=request.method, url=where, hint=hint)
+
+    def _emit(self, request: HTTPRequest, status: int | None, started: float) -> None:
         if self._listener is not None:
             notify(self._listener, RequestFinished(request.method, request.where, status, time.monotonic() - started))
 
-    def _limit(self, within_s: float) -> aiohttp.ClientTimeout:
-        # Most calls have the same deadline, and making this object costs more than a look-up.
-        limit = self._known_limits.get(within_s)
-        if limit is None:
-            limit = aiohttp.ClientTimeout(
-                total=max(_SHORTEST_S, min(within_s, self._timeouts.answer_s)), connect=self._timeouts.connect_s
-            )
-            if len(self._known_limits) < _MOST_LIMITS:
-                self._known_limits[within_s] = limit
-        return limit
-
-    def _go_directly(
-        self, direct: BypassProxy, timeout: aiohttp.ClientTimeout
-    ) -> tuple[bool | aiohttp.Fingerprint, aiohttp.ClientTimeout]:
-        pin = direct.certificate_sha256
-        if direct.connect_s is not None:
-            timeout = aiohttp.ClientTimeout(
-                total=timeout.total, connect=min(direct.connect_s, self._timeouts.connect_s)
-            )
-        return True if pin is None else aiohttp.Fingerprint(pin), timeout
-
-    async def _take_place(self, request: HTTPRequest, within_s: float) -> float:
+    async def _wait_for_slot(self, request: HTTPRequest, within_s: float) -> float:
         started = time.monotonic()
-        with anyio.move_on_after(min(within_s, self._timeouts.queue_s)) as scope:
-            await self._places.acquire()
-        if scope.cancelled_caught:
-            where = request.where
-            message = (
-                f"{request.method} {where}: all {self._limits.connections} places of the pool were taken too long."
-            )
-            hint = "Raise Limits.connections or Timeouts.queue_s, or start fewer calls at once."
-            raise RequestTimeoutError(message, sent=False, method=request.method, url=where, hint=hint)
-        return time.monotonic() - started
+        deadline = self._deadlines.start(min(within_s, self._timeouts.queue_s))
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            if not deadline.caused():
+                raise
+        else:
+            return time.monotonic() - started
+        finally:
+            self._deadlines.end(deadline)
+        where = request.where
+        message = f"{request.method} {where}: all {self._limits.connections} slots of the pool were taken too long."
+        hint = "Raise Limits.connections or Timeouts.queue_s, or start fewer calls at once."
+        raise RequestTimeoutError(message, sent=False, method=request.method, url=where, hint=hint)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Start a task that is cancelled, at the latest, when the pool is closed."""
@@ -361,6 +372,7 @@ class Pool:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(set(self._tasks))
+        self._deadlines.close()
         guard, self._guard, self._session = self._guard, None, None
         if guard is not None:
             await guard.aclose()

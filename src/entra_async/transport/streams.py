@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, final
 
-import anyio
-
 from entra_async.errors import RequestTimeoutError
+from entra_async.transport.deadlines import Deadlines
 
 __all__ = ("BodyStream", "send_in_pieces", "stalled")
 
@@ -43,12 +43,13 @@ async def send_in_pieces(body: bytes, moved: Callable[[bool], None]) -> AsyncIte
 @final
 class BodyStream:
     """
-    The body of an answer, read as it arrives. A connection and a place of the pool belong to it until it is closed.
+    The body of a response, read as it arrives. A connection and a slot of the pool belong to it until it is closed.
 
     Args:
         read: Gives the next bytes, none at the end.
-        end: Gives connection and place back.
+        end: Gives connection and slot back.
         stalled: Makes the error for when nothing comes.
+        deadlines: The pool's.
         gap_s: Seconds to wait for the next byte.
     """
 
@@ -58,11 +59,13 @@ class BodyStream:
         end: Callable[[], None],
         *,
         stalled: Callable[[], RequestTimeoutError],
+        deadlines: Deadlines,
         gap_s: float,
     ) -> None:
         self._read = read
         self._end: Callable[[], None] | None = end
         self._stalled = stalled
+        self._deadlines = deadlines
         self._gap_s = gap_s
 
     async def read(self) -> bytes:
@@ -71,15 +74,18 @@ class BodyStream:
 
         Raises:
             RequestTimeoutError: If nothing comes for too long.
-            TransportError: If the answer breaks off.
+            TransportError: If the response breaks off.
             ClosedError: If the pool was closed.
         """
-        data: bytes | None = None
-        with anyio.move_on_after(self._gap_s):
-            data = await self._read()
-        if data is None:
-            raise self._stalled()
-        return data
+        deadline = self._deadlines.start(self._gap_s)
+        try:
+            return await self._read()
+        except asyncio.CancelledError:
+            if not deadline.caused():
+                raise
+        finally:
+            self._deadlines.end(deadline)
+        raise self._stalled()
 
     async def read_all(self) -> bytes:
         """Return what is left, and close; raises what :meth:`read` does."""

@@ -2,7 +2,7 @@
 Requests that travel together: each is sent, retried and answered by itself, as if ``$batch`` were its connection.
 
 That is all a batch is here. What a request may do after a 429, a lost connection or a 401 is decided for each item by
-the caller that decides it for every request; an envelope is sent once and never again.
+the pipeline, as for every request; a batch is sent once and never again.
 """
 
 from __future__ import annotations
@@ -15,63 +15,65 @@ from functools import partial
 from itertools import count
 from typing import Final, final
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 from entra_async.calls.background_tasks import StartTask
 from entra_async.errors import ClosedError, DecodeError, RequestTimeoutError
 from entra_async.rules.batch.arrangement import MAX_BYTES, MAX_ITEMS, is_plain_read
 from entra_async.rules.batch.format import encode_batch, encode_item, read_answers, relative_url
 from entra_async.rules.http.urls import strip_query
-from entra_async.transport.messages import HTTPRequest, HTTPResponse, ResponseHeaders, Transport
+from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
 
 __all__ = ("Batcher",)
 
 _GOOD: Final = 200
 # The service did not take the batch as a whole, and ran nothing of it: one item may be to blame for all.
 _REFUSED: Final = frozenset({400, 413})
-# What the gateway writes on the envelope only.
+# What the gateway writes on the batch only.
 _GATEWAY: Final = ("request-id", "Date", "x-ms-ags-diagnostic")
 
 
 @dataclass(slots=True, eq=False)
 class _PendingItem:
     """
-    One request's place in an envelope.
+    One request of a batch.
 
     Attributes:
         request: The request.
         number: Its id there.
-        item: How it is written there.
+        encoded: How it is written there.
         ends_at: When its time is over, on the loop's clock.
-        answer: What comes of it.
-        envelope: The task that carries it, once it has left.
-        company: Who travels with it.
+        response: What comes of it.
+        batch: The task that sends it, once that has begun.
+        others: All items of the same batch.
     """
 
     request: HTTPRequest
     number: str
-    item: bytes
+    encoded: bytes
     ends_at: float
-    answer: asyncio.Future[HTTPResponse]
-    envelope: asyncio.Task[None] | None = None
-    company: Sequence[_PendingItem] = ()
+    response: asyncio.Future[HTTPResponse]
+    batch: asyncio.Task[None] | None = None
+    others: Sequence[_PendingItem] = ()
 
 
 @final
 class Batcher:
     """
-    Puts requests into batches: an envelope leaves when it is full, or when nothing came for a while.
+    Puts requests into batches: one is sent when it is full, or when nothing came for a while.
 
     Args:
-        carrier: Sends a request once, with a token.
+        transport: Sends a request once, with a token.
         root: The service's root.
         start: Starts a task that ends with the Session at the latest.
-        window_s: Seconds an envelope waits for more after its first request; 0 for one turn of the event loop.
-        automatic: Whether nobody asked for a batch: then only plain reads travel in one, and never one alone.
+        window_s: Seconds a batch waits for more after its first request; 0 for one turn of the event loop.
+        automatic: Whether nobody asked for a batch: then only plain reads are put into one, and never one alone.
     """
 
     def __init__(
-        self, carrier: Transport, *, root: str, start: StartTask, window_s: float = 0.0, automatic: bool = False
+        self, transport: Transport, *, root: str, start: StartTask, window_s: float = 0.0, automatic: bool = False
     ) -> None:
-        self._carrier = carrier
+        self._transport = transport
         self._root = root
         self._start = start
         self._window_s = window_s
@@ -84,35 +86,35 @@ class Batcher:
 
     async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         """
-        Send *request* in the next envelope, and return what it says about it; see ``Transport``.
+        Send *request* in the next batch, and return its own response; see ``Transport``.
 
         Raises:
-            DecodeError: If the answer to the envelope does not say.
+            DecodeError: If the response to the batch has none.
         """
         url = relative_url(request.url, self._root)
         if url is None or (self._automatic and not is_plain_read(request.method, url, request.body)):
-            return await self._carrier.send(request, within_s=within_s)
+            return await self._transport.send(request, within_s=within_s)
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what is left of a loop that has ended waits for nothing
             self._loop, self._open, self._bytes, self._timer = loop, [], 0, None
         number = str(next(self._numbers))
-        item = encode_item(number, request.method, url, request.headers, request.body)
-        seat = _PendingItem(request, number, item, loop.time() + within_s, loop.create_future())
-        self._take(seat, loop)
-        limit = loop.call_at(seat.ends_at, _expire, seat)
+        encoded = encode_item(number, request.method, url, request.headers, request.body)
+        item = _PendingItem(request, number, encoded, loop.time() + within_s, loop.create_future())
+        self._add(item, loop)
+        limit = loop.call_at(item.ends_at, _expire, item)
         try:
-            return await seat.answer
+            return await item.response
         finally:
             limit.cancel()
-            if seat.answer.done() and not seat.answer.cancelled():
-                seat.answer.exception()  # heard, also by whoever was cancelled at that moment
-            self._leave(seat)
+            if item.response.done() and not item.response.cancelled():
+                item.response.exception()  # heard, also by whoever was cancelled at that moment
+            self._leave(item)
 
-    def _take(self, seat: _PendingItem, loop: asyncio.AbstractEventLoop) -> None:
-        if self._open and self._bytes + len(seat.item) > MAX_BYTES:
+    def _add(self, item: _PendingItem, loop: asyncio.AbstractEventLoop) -> None:
+        if self._open and self._bytes + len(item.encoded) > MAX_BYTES:
             self._flush()
-        self._open.append(seat)
-        self._bytes += len(seat.item) + 1
+        self._open.append(item)
+        self._bytes += len(item.encoded) + 1
         if len(self._open) == MAX_ITEMS:
             self._flush()
         elif self._timer is None:
@@ -124,75 +126,77 @@ class Batcher:
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        seats, self._open, self._bytes, self._timer = self._open, [], 0, None
-        if seats:
-            self._depart(seats, together=len(seats) > 1 or not self._automatic)
+        items, self._open, self._bytes, self._timer = self._open, [], 0, None
+        if items:
+            self._start_batch(items, together=len(items) > 1 or not self._automatic)
 
-    def _depart(self, seats: Sequence[_PendingItem], *, together: bool) -> None:
-        work = self._carry(seats) if together else self._carry_alone(seats[0])
+    def _start_batch(self, items: Sequence[_PendingItem], *, together: bool) -> None:
+        work = self._send_batch(items) if together else self._send_alone(items[0])
         task = self._start(work, name="entra_async batch")
-        for seat in seats:
-            seat.envelope, seat.company = task, seats
-        task.add_done_callback(partial(_settle, seats))
+        for item in items:
+            item.batch, item.others = task, items
+        task.add_done_callback(partial(_settle, items))
 
-    async def _carry_alone(self, seat: _PendingItem) -> None:
-        within_s = seat.ends_at - asyncio.get_running_loop().time()
-        _answer(seat, await self._carrier.send(seat.request, within_s=within_s))
+    async def _send_alone(self, item: _PendingItem) -> None:
+        within_s = item.ends_at - asyncio.get_running_loop().time()
+        _respond(item, await self._transport.send(item.request, within_s=within_s))
 
-    async def _carry(self, seats: Sequence[_PendingItem]) -> None:
+    async def _send_batch(self, items: Sequence[_PendingItem]) -> None:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        body = encode_batch([seat.item for seat in seats])
-        within_s = max(seat.ends_at for seat in seats) - asyncio.get_running_loop().time()
-        answer = await self._carrier.send(HTTPRequest("POST", f"{self._root}/$batch", headers, body), within_s=within_s)
-        if answer.status in _REFUSED and len(seats) > 1:
-            for seat in seats:
-                self._depart([seat], together=False)
+        body = encode_batch([item.encoded for item in items])
+        within_s = max(item.ends_at for item in items) - asyncio.get_running_loop().time()
+        request = HTTPRequest("POST", f"{self._root}/$batch", headers, body)
+        response = await self._transport.send(request, within_s=within_s)
+        if response.status in _REFUSED and len(items) > 1:
+            for item in items:
+                self._start_batch([item], together=False)
             return
-        if answer.status != _GOOD:  # each item makes of it what it would make of it alone
-            for seat in seats:
-                _answer(seat, answer)
+        if response.status != _GOOD:  # each item makes of it what it would make of it alone
+            for item in items:
+                _respond(item, response)
             return
-        gateway = {name: answer.headers[name] for name in _GATEWAY if name in answer.headers}
-        said = read_answers(answer.body, [seat.number for seat in seats])
-        for seat in seats:
-            item = said[seat.number]
-            if isinstance(item, str):
-                message = f"The answer to a batch is of no use: {item}."
-                _fail(seat, DecodeError(message, hint="This is a fault of the service; what became of it is unknown."))
+        gateway = {name: response.headers[name] for name in _GATEWAY if name in response.headers}
+        answered = read_answers(response.body, [item.number for item in items])
+        for item in items:
+            own = answered[item.number]
+            if isinstance(own, str):
+                message = f"The answer to a batch is of no use: {own}."
+                _fail(item, DecodeError(message, hint="This is a fault of the service; what became of it is unknown."))
             else:
-                _answer(seat, HTTPResponse(item.status, ResponseHeaders({**gateway, **item.headers}), item.body))
+                merged = CIMultiDictProxy(CIMultiDict({**gateway, **own.headers}))
+                _respond(item, HTTPResponse(own.status, merged, own.body))
 
-    def _leave(self, seat: _PendingItem) -> None:
-        if seat.envelope is None:
-            if seat in self._open:
-                self._open.remove(seat)
-                self._bytes -= len(seat.item) + 1
-        elif not seat.envelope.done() and all(each.answer.done() for each in seat.company):
-            seat.envelope.cancel()  # nobody waits for it any more
-
-
-def _answer(seat: _PendingItem, answer: HTTPResponse) -> None:
-    if not seat.answer.done():
-        seat.answer.set_result(answer)
+    def _leave(self, item: _PendingItem) -> None:
+        if item.batch is None:
+            if item in self._open:
+                self._open.remove(item)
+                self._bytes -= len(item.encoded) + 1
+        elif not item.batch.done() and all(each.response.done() for each in item.others):
+            item.batch.cancel()  # nobody waits for it any more
 
 
-def _fail(seat: _PendingItem, error: BaseException) -> None:
-    if not seat.answer.done():
-        seat.answer.set_exception(error)
+def _respond(item: _PendingItem, response: HTTPResponse) -> None:
+    if not item.response.done():
+        item.response.set_result(response)
 
 
-def _expire(seat: _PendingItem) -> None:
-    message = f"{seat.request.method} {strip_query(seat.request.url)}: no answer came in time."
-    _fail(seat, RequestTimeoutError(message, sent=seat.envelope is not None))
+def _fail(item: _PendingItem, error: BaseException) -> None:
+    if not item.response.done():
+        item.response.set_exception(error)
 
 
-def _settle(seats: Sequence[_PendingItem], envelope: asyncio.Task[None]) -> None:
+def _expire(item: _PendingItem) -> None:
+    message = f"{item.request.method} {strip_query(item.request.url)}: no answer came in time."
+    _fail(item, RequestTimeoutError(message, sent=item.batch is not None))
+
+
+def _settle(items: Sequence[_PendingItem], batch: asyncio.Task[None]) -> None:
     error: BaseException | None
-    if envelope.cancelled():
+    if batch.cancelled():
         message = "The Session was closed while a request was on its way."
         error = ClosedError(message, hint="Close the Session after the last call has ended.")
     else:
-        error = envelope.exception()
+        error = batch.exception()
     if error is not None:
-        for seat in seats:
-            _fail(seat, copy(error))  # each caller adds its own facts
+        for item in items:
+            _fail(item, copy(error))  # each caller adds its own facts

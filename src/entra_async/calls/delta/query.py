@@ -9,19 +9,20 @@ deleted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any, Final, Literal, final
 
 import msgspec
 from msgspec.structs import replace
 
-from entra_async.calls.background_tasks import abandon, arrive
-from entra_async.calls.channel import Channel
+from entra_async.calls.background_tasks import cancel_all, finish
+from entra_async.calls.context import CallContext
 from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.paging.rereading import read_page
-from entra_async.calls.prepare import PreparedRequest
+from entra_async.calls.request import Request
 from entra_async.errors import APIStatusError, ConfigurationError, PagingError, StoreError
+from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.decoding import Page
 from entra_async.rules.http.links import check_link
@@ -46,18 +47,18 @@ class DeltaCheckpoint(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
         query: Fingerprint of the first request's URL.
         url: That URL without its query, for people.
         tenant: Whose objects they are; empty if the token does not say.
-        person: Fingerprint of whose path ``me`` is; empty for other paths.
+        user: Fingerprint of whose path ``me`` is; empty for other paths.
         link: Where to go on; empty for the first request.
         stage: ``"all"`` while everything is read; ``"missing"`` while it is told what was missing then; ``"changes"``.
         sweep: Counts how often everything was read.
-        page: Counts the pages, so that no two marks are alike.
+        page: Counts the pages, so that no two checkpoints are alike.
         version: Of this format.
     """
 
     query: str
     url: str
     tenant: str
-    person: str
+    user: str
     link: str = ""
     stage: Literal["all", "missing", "changes"] = "all"
     sweep: int = 1
@@ -71,51 +72,48 @@ class Delta:
     One run of a delta query, from where the state is to now.
 
     Args:
-        channel: The way to the service.
-        prepared: The first request.
-        state: Where it is kept how far it came.
-        permit: Raises if it must not be asked for.
-        timeout_s: Seconds each page may take.
+        context: The connection.
+        request: The first request.
+        prepared: What it sends.
+        state: Where the checkpoint is kept.
         minimal: Whether only changed properties are wanted.
         latest: Whether a new state begins now, without what is there.
     """
 
     def __init__(
         self,
-        channel: Channel,
+        context: CallContext,
+        request: Request,
         prepared: PreparedRequest,
         state: DeltaStore,
         *,
-        permit: Callable[[], Awaitable[None]],
-        timeout_s: float | None,
         minimal: bool,
         latest: bool,
     ) -> None:
-        self._channel = channel
+        self._context = context
+        self._request = request
         self._prepared = prepared
         self._state = state
-        self._permit = permit
-        self._timeout_s = timeout_s
         self._minimal = minimal
         self._latest = latest
-        self._key = channel.service.item_key
-        self._mark = _begin(prepared)
+        self._key = context.service.item_key
+        self._checkpoint = _begin(prepared)
         self._saved: bytes | None = None
         self._resynced = False
         self._links: set[int] = set()
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Yield every change; see :meth:`entra_async.Connection.delta`."""
-        await self._permit()
+        await self._context.access.check(self._request.required_scopes)
         await self._load()
-        if self._mark.stage == "missing":  # an earlier run ended in the middle of that
+        if self._checkpoint.stage == "missing":  # an earlier run ended in the middle of that
             async for change in self._missing():
                 yield change
         async with aclosing(self._pages()) as pages:
             async for changes in pages:
                 for change in changes:
                     yield change
-        if self._mark.stage == "missing":
+        if self._checkpoint.stage == "missing":
             async for change in self._missing():
                 yield change
 
@@ -124,7 +122,7 @@ class Delta:
         try:
             while True:
                 try:
-                    response = await (self._fetch(self._url()) if ahead is None else arrive(ahead))
+                    response = await (self._fetch(self._url()) if ahead is None else finish(ahead))
                 except APIStatusError as error:
                     ahead = None
                     await self._resync(error)
@@ -134,25 +132,25 @@ class Delta:
                 changes = self._changes_of(page, response.url)
                 link = self._next(page)
                 if page.next_link is not None:
-                    ahead = self._channel.start(self._fetch(link), name="entra_async next page")
+                    ahead = self._context.start(self._fetch(link), name="entra_async next page")
                     await asyncio.sleep(0)  # let it be sent before the page is used
                 yield changes
                 # Whoever asks for more has used these.
                 told = [(change.id, change.removed is None) for change in changes]
-                stage = self._mark.stage
+                stage = self._checkpoint.stage
                 if ahead is None:
-                    stage = "missing" if stage == "all" and self._mark.sweep > 1 else "changes"
+                    stage = "missing" if stage == "all" and self._checkpoint.sweep > 1 else "changes"
                 del response, page, changes
                 await self._save(told, link=link, stage=stage)
                 if ahead is None:
                     return
         finally:
             if ahead is not None:
-                await abandon([ahead])
+                await cancel_all([ahead])
 
     async def _missing(self) -> AsyncGenerator[Change]:
         """Yield what was known before everything was read, and was not there then."""
-        while gone := await self._state.missing(before=self._mark.sweep, limit=_DERIVED_AT_ONCE):
+        while gone := await self._state.missing(before=self._checkpoint.sweep, limit=_DERIVED_AT_ONCE):
             for name in gone:
                 yield Change(name, {self._key: name}, removed="deleted", derived=True)
             await self._save([(name, False) for name in gone])
@@ -160,7 +158,7 @@ class Delta:
 
     async def _resync(self, error: APIStatusError) -> None:
         """Begin to read everything again, if that is what the error demands; else raise it."""
-        old = self._mark.link
+        old = self._checkpoint.link
         if not old or not wants_resync(error.status, error.code):
             raise error
         if self._resynced:
@@ -172,63 +170,61 @@ class Delta:
         link = check_link(location, source=old) if location else ""
         self._resynced = True
         self._links.clear()
-        await self._save([], link=link, stage="all", sweep=self._mark.sweep + 1)
-        self._channel.tell(ResyncStarted(self._mark.url, error.status, error.code, located=bool(link)))
+        await self._save([], link=link, stage="all", sweep=self._checkpoint.sweep + 1)
+        self._context.emit(ResyncStarted(self._checkpoint.url, error.status, error.code, located=bool(link)))
 
     async def _load(self) -> None:
-        begin = self._mark
-        tenant, person = await self._channel.holder()
+        begin = self._checkpoint
+        tenant, user = await self._context.access.owner()
         mine = "me" in begin.url.split("/")
-        begin = replace(begin, tenant=tenant or "", person=fingerprint(person) if mine and person else "")
+        begin = replace(begin, tenant=tenant or "", user=fingerprint(user) if mine and user else "")
         self._saved = await self._state.load()
-        self._mark = begin if self._saved is None else self._read_mark(self._saved, begin)
+        self._checkpoint = begin if self._saved is None else self._read_checkpoint(self._saved, begin)
 
-    def _read_mark(self, saved: bytes, begin: DeltaCheckpoint) -> DeltaCheckpoint:
-        mark: DeltaCheckpoint | None = None
+    def _read_checkpoint(self, saved: bytes, begin: DeltaCheckpoint) -> DeltaCheckpoint:
+        checkpoint: DeltaCheckpoint | None = None
         with suppress(ValueError):
-            mark = msgspec.json.decode(saved, type=DeltaCheckpoint)
-        if mark is None or mark.version != _VERSION:
+            checkpoint = msgspec.json.decode(saved, type=DeltaCheckpoint)
+        if checkpoint is None or checkpoint.version != _VERSION:
             message = f"{self._state!r} holds something that is not the state of a delta query."
             raise StoreError(message, hint="Delete it to start anew, or give another state.")
         other = None
-        if mark.query != begin.query:
-            other = "another query" if mark.url == begin.url else f"another path, {mark.url}"
-        elif mark.tenant and begin.tenant and mark.tenant != begin.tenant:
-            other = f"another tenant, {mark.tenant}"
-        elif mark.person and begin.person and mark.person != begin.person:
-            other = "another person"
+        if checkpoint.query != begin.query:
+            other = "another query" if checkpoint.url == begin.url else f"another path, {checkpoint.url}"
+        elif checkpoint.tenant and begin.tenant and checkpoint.tenant != begin.tenant:
+            other = f"another tenant, {checkpoint.tenant}"
+        elif checkpoint.user and begin.user and checkpoint.user != begin.user:
+            other = "another user"
         if other is not None:
             message = f"{self._state!r} is the state of {other}. It was not changed."
             hint = "Give each path and query a state of its own, and repeat the query as it was."
             raise ConfigurationError(message, field="state", hint=hint)
-        return mark
+        return checkpoint
 
     async def _save(self, told: list[tuple[str, bool]], **changes: Any) -> None:
-        mark = replace(self._mark, page=self._mark.page + 1, **changes)
-        text = msgspec.json.encode(mark)
-        await self._state.save(text, replacing=self._saved, sweep=mark.sweep, told=told)
-        self._mark, self._saved = mark, text
+        checkpoint = replace(self._checkpoint, page=self._checkpoint.page + 1, **changes)
+        text = msgspec.json.encode(checkpoint)
+        await self._state.save(text, replacing=self._saved, sweep=checkpoint.sweep, told=told)
+        self._checkpoint, self._saved = checkpoint, text
 
     def _url(self) -> str:
-        first, link = self._prepared.url, self._mark.link
+        first, link = self._prepared.url, self._checkpoint.link
         if link:
             return check_link(link, source=first)  # it may come from a file
-        if self._latest and self._mark.sweep == 1:
+        if self._latest and self._checkpoint.sweep == 1:
             return f"{first}{'&' if '?' in first else '?'}$deltatoken=latest"
         return first
 
     async def _fetch(self, url: str) -> Response:
-        prepared = self._prepared
-        if self._minimal and self._mark.stage == "changes":
-            headers = {name: value for name, value in prepared.headers.items() if name.lower() != "prefer"}
-            wanted = [value for name, value in prepared.headers.items() if name.lower() == "prefer"]
-            prepared = PreparedRequest(
-                prepared.method, prepared.url, {**headers, "Prefer": ", ".join([*wanted, _MINIMAL])}
-            )
-        return await self._channel.follow(prepared, url, timeout_s=self._timeout_s)
+        prepared = self._prepared.to(url)
+        if self._minimal and self._checkpoint.stage == "changes":
+            headers = prepared.headers.copy()
+            headers["Prefer"] = ", ".join([*headers.getall("Prefer", []), _MINIMAL])
+            prepared = PreparedRequest("GET", url, headers)
+        return await self._context.pipeline.send(prepared, timeout_s=self._request.timeout)
 
     async def _read(self, response: Response) -> Page:
-        page = await read_page(response, None, url=self._url(), fetch=self._fetch, sleep=self._channel.clock.sleep)
+        page = await read_page(response, None, url=self._url(), fetch=self._fetch, sleep=self._context.clock.sleep)
         if isinstance(page, Page) and (page.next_link is not None or page.delta_link is not None):
             return page
         message = f"{response.url} answered with neither a next page nor a delta link."
@@ -248,11 +244,13 @@ class Delta:
         link = check_link(page.next_link or page.delta_link, source=self._prepared.url)
         if page.next_link is not None:
             if hash(link) in self._links:
-                message = f"{self._mark.url} sent a link to a page that was read before: following it would never end."
-                raise PagingError(message, url=self._mark.url, hint="This is a fault of the service; report it.")
+                message = (
+                    f"{self._checkpoint.url} sent a link to a page that was read before: following it would never end."
+                )
+                raise PagingError(message, url=self._checkpoint.url, hint="This is a fault of the service; report it.")
             self._links.add(hash(link))
         return link
 
 
 def _begin(prepared: PreparedRequest) -> DeltaCheckpoint:
-    return DeltaCheckpoint(fingerprint(prepared.url), strip_query(prepared.url), tenant="", person="")
+    return DeltaCheckpoint(fingerprint(prepared.url), strip_query(prepared.url), tenant="", user="")

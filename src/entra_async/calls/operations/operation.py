@@ -18,9 +18,9 @@ from typing import Any, Final, final
 import anyio
 import msgspec
 
-from entra_async.calls.channel import Channel
+from entra_async.calls.context import CallContext
 from entra_async.calls.operations.resume_token import ResumeToken, is_own
-from entra_async.calls.prepare import PreparedRequest
+from entra_async.calls.request import Request
 from entra_async.errors import (
     APIStatusError,
     ConfigurationError,
@@ -28,6 +28,7 @@ from entra_async.errors import (
     OperationFailedError,
     OperationTimeoutError,
 )
+from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.links import check_open_link, join_root
 from entra_async.rules.http.retry import read_retry_after_s
@@ -56,12 +57,12 @@ class Operation:
         done: Whether it is over.
     """
 
-    def __init__(self, channel: Channel, place: ResumeToken | None, *, timeout_s: float | None) -> None:
+    def __init__(self, context: CallContext, resume_token: ResumeToken | None, *, timeout_s: float | None) -> None:
         self.status = "Accepted"
         self.percent: float | None = None
         self.done = False
-        self._channel = channel
-        self._place = place
+        self._context = context
+        self._resume_token = resume_token
         self._timeout_s = timeout_s
         self._report: OperationStatus | None = None
         self._last: Any = None  # what the last answer held
@@ -81,7 +82,7 @@ class Operation:
         ``None`` if the first answer was the result already. It is no access token: whoever resumes signs in for
         themselves. It holds the address to ask, and on some hosts an address is answered whoever asks.
         """
-        return None if self._place is None else self._place.write()
+        return None if self._resume_token is None else self._resume_token.write()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.result().__await__()
@@ -104,7 +105,7 @@ class Operation:
         if not isinstance(timeout, int | float) or not timeout > 0:
             message = f"timeout is {timeout!r}."
             raise ConfigurationError(message, field="timeout", hint="Give a number of seconds greater than zero.")
-        clock = self._channel.clock
+        clock = self._context.clock
         end_s = clock.monotonic() + timeout
         while not self.done:
             now_s = clock.monotonic()
@@ -143,21 +144,21 @@ class Operation:
             response: The answer.
             value: What it holds.
         """
-        if self._place is None:
+        if self._resume_token is None:
             self._value, self.done = value, True
             self.status = "Accepted" if response.status == _ACCEPTED else "Succeeded"
             return
-        if self._place.way == "resource":
+        if self._resume_token.way == "resource":
             self._learn(response, value)
         self._plan(response)
 
     async def _ask(self) -> None:
-        assert self._place is not None
-        place = self._place
+        assert self._resume_token is not None
+        resume = self._resume_token
         try:
-            response = await self._get(place, place.monitor, follow=place.way != "location")
+            response = await self._get(resume, resume.monitor, follow=resume.way != "location")
         except APIStatusError as error:
-            report = read_refusal(place.way, place.method, error.status)
+            report = read_refusal(resume.way, resume.method, error.status)
             if report is None:
                 raise
             # Its message begins with what was asked, then has what the service said.
@@ -168,16 +169,18 @@ class Operation:
         self._plan(response)
 
     def _learn(self, response: Response, value: Any) -> None:
-        assert self._place is not None
-        place = self._place
-        report = read_report(place.way, response.status, response.headers, value)
+        assert self._resume_token is not None
+        resume = self._resume_token
+        report = read_report(resume.way, response.status, response.headers, value)
         if report is None:
             message = f"{response.method} {response.url} does not say how the operation stands."
             raise DecodeError(message, method=response.method, url=response.url, attempts=response.attempts)
         # The service may name another place to ask from now on: the newest counts.
-        moved = None if report.done else choose_way(place.method, response.status, response.headers, None)
-        if moved is not None and moved[0] == place.way and moved[1] is not None:
-            self._place = msgspec.structs.replace(place, monitor=resolve(moved[1], source=place.monitor, place=place))
+        moved = None if report.done else choose_way(resume.method, response.status, response.headers, None)
+        if moved is not None and moved[0] == resume.way and moved[1] is not None:
+            self._resume_token = msgspec.structs.replace(
+                resume, monitor=resolve(moved[1], source=resume.monitor, resume=resume)
+            )
         self._take(report, value)
 
     def _take(self, report: OperationStatus, value: Any) -> None:
@@ -185,7 +188,7 @@ class Operation:
         self.status, self.percent, self.done = report.status, report.percent, report.done
 
     def _plan(self, response: Response) -> None:
-        clock = self._channel.clock
+        clock = self._context.clock
         wait_s = decide_poll_s(
             retry_after_s=read_retry_after_s(response.headers, now=clock.now()),
             polls=self._polls,
@@ -195,113 +198,112 @@ class Operation:
         self._due_s = clock.monotonic() + wait_s
 
     async def _read_result(self) -> Any:
-        place, report = self._place, self._report
-        if place is None or report is None or place.method == "DELETE":
+        resume, report = self._resume_token, self._report
+        if resume is None or report is None or resume.method == "DELETE":
             return None
-        if place.way == "resource":
+        if resume.way == "resource":
             return self._last
         if report.link is not None:
-            link = resolve(report.link, source=place.monitor, place=place)
+            link = resolve(report.link, source=resume.monitor, resume=resume)
             # What a report on the side names elsewhere is for its reader; a redirect is meant to be followed.
-            if is_own(link, root=place.root) or self._last is None:
-                return read_value(await self._get(place, link))
-        if place.method in _WRITES and (place.way == "status" or self._last is None):
-            return read_value(await self._get(place, place.url))
-        if place.way == "status" and place.location is not None:
-            return read_value(await self._get(place, place.location))
+            if is_own(link, root=resume.root) or self._last is None:
+                return read_value(await self._get(resume, link))
+        if resume.method in _WRITES and (resume.way == "status" or self._last is None):
+            return read_value(await self._get(resume, resume.url))
+        if resume.way == "status" and resume.location is not None:
+            return read_value(await self._get(resume, resume.location))
         return self._last
 
-    async def _get(self, place: ResumeToken, url: str, *, follow: bool = True) -> Response:
-        if is_own(url, root=place.root):
-            prepared = PreparedRequest("GET", url, self._channel.headers)
-            return await self._channel.send(prepared, timeout_s=self._timeout_s, follow=follow)
-        return await self._channel.outside.get(url, timeout_s=self._timeout_s, follow=follow)
+    async def _get(self, resume: ResumeToken, url: str, *, follow: bool = True) -> Response:
+        if is_own(url, root=resume.root):
+            prepared = PreparedRequest("GET", url, self._context.base_url.headers)
+            return await self._context.pipeline.send(prepared, timeout_s=self._timeout_s, follow=follow)
+        return await self._context.preauthenticated.get(url, timeout_s=self._timeout_s, follow=follow)
 
     def _failure(self, report: OperationStatus) -> OperationFailedError:
-        assert self._place is not None
+        assert self._resume_token is not None
         why = ": ".join(part for part in (report.code, report.reason) if part) or "no reason given"
-        url = strip_query(self._place.url)
-        message = f"The operation that {self._place.method} {url} began ended with {report.status!r}: {why}"
-        error = OperationFailedError(message, method=self._place.method, url=url, attempts=self._polls)
+        url = strip_query(self._resume_token.url)
+        message = f"The operation that {self._resume_token.method} {url} began ended with {report.status!r}: {why}"
+        error = OperationFailedError(message, method=self._resume_token.method, url=url, attempts=self._polls)
         error.status, error.code = report.status, report.code
         return error
 
     def _too_late(self, timeout_s: float) -> OperationTimeoutError:
-        assert self._place is not None
-        url = strip_query(self._place.url)
-        message = f"The operation that {self._place.method} {url} began is not over within {timeout_s:g} s."
+        assert self._resume_token is not None
+        url = strip_query(self._resume_token.url)
+        message = f"The operation that {self._resume_token.method} {url} began is not over within {timeout_s:g} s."
         hint = "It goes on at the service: wait longer with result(timeout=…), or resume it with the error's token."
-        error = OperationTimeoutError(message, method=self._place.method, url=url, attempts=self._polls, hint=hint)
+        error = OperationTimeoutError(
+            message, method=self._resume_token.method, url=url, attempts=self._polls, hint=hint
+        )
         error.token = self.token
         return error
 
 
-async def begin_operation(
-    channel: Channel, prepared: PreparedRequest, *, root: str, timeout_s: float | None, idempotent: bool | None
-) -> Operation:
+async def begin_operation(context: CallContext, request: Request, prepared: PreparedRequest, *, root: str) -> Operation:
     """
     Send the request, and return the operation that it began, or that is over already.
 
     Args:
-        channel: The way to the service.
-        prepared: The request.
+        context: The connection.
+        request: The call.
+        prepared: What it sends.
         root: The service's root.
-        timeout_s: Seconds each request may take in all.
-        idempotent: Whether the request may be sent again although it may have acted.
 
     Raises:
-        EntraError: Whatever the channel raises; ``UnsafeLinkError`` if the monitor's URL is none.
+        EntraError: Whatever the pipeline raises; ``UnsafeLinkError`` if the monitor's URL is none.
     """
-    response = await channel.send(prepared, timeout_s=timeout_s, idempotent=idempotent)
+    response = await context.pipeline.send(prepared, timeout_s=request.timeout, idempotent=request.idempotent)
     value = read_value(response)
     chosen = choose_way(prepared.method, response.status, response.headers, value)
-    place: ResumeToken | None = None
+    resume: ResumeToken | None = None
     if chosen is not None:
         way, link = chosen
-        place = ResumeToken(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
+        resume = ResumeToken(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
         location = response.headers.get("Location") if way == "status" else None
-        place = msgspec.structs.replace(
-            place,
-            monitor=place.monitor if link is None else resolve(link, source=prepared.url, place=place),
-            location=None if location is None else resolve(location, source=prepared.url, place=place),
+        resume = msgspec.structs.replace(
+            resume,
+            monitor=resume.monitor if link is None else resolve(link, source=prepared.url, resume=resume),
+            location=None if location is None else resolve(location, source=prepared.url, resume=resume),
         )
-    operation = Operation(channel, place, timeout_s=timeout_s)
+    operation = Operation(context, resume, timeout_s=request.timeout)
     operation.begin(response, value)
     return operation
 
 
-async def resume_operation(channel: Channel, token: object, *, root: str, timeout_s: float | None) -> Operation:
+async def resume_operation(context: CallContext, token: object, *, root: str, timeout_s: float | None) -> Operation:
     """
     Return the operation that a token stands for, after asking once how it stands.
 
     Args:
-        channel: The way to the service.
+        context: The connection.
         token: :attr:`Operation.token`, from wherever.
         root: The service's root.
         timeout_s: Seconds each request may take in all.
 
     Raises:
         ConfigurationError: If the token is none, or of another service. Nothing was sent.
-        EntraError: Whatever the channel raises.
+        EntraError: Whatever the pipeline raises.
     """
-    operation = Operation(channel, ResumeToken.read(token, root=root), timeout_s=timeout_s)
+    operation = Operation(context, ResumeToken.read(token, root=root), timeout_s=timeout_s)
     await operation.poll()
     return operation
 
 
-def resolve(link: str, *, source: str, place: ResumeToken) -> str:
+def resolve(link: str, *, source: str, resume: ResumeToken) -> str:
     """
     Return the absolute URL of a link: on the service's host, or on another one that gets no token.
 
     Args:
         link: As the service wrote it.
         source: The URL that was asked.
-        place: Of the operation.
+        resume: The operation's.
 
     Raises:
         UnsafeLinkError: If it is no https URL.
     """
-    return check_open_link(join_root(link, root=place.root), source=source)
+    return check_open_link(join_root(link, root=resume.root), source=source)
 
 
 def read_value(response: Response) -> Any:

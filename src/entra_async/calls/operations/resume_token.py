@@ -39,7 +39,7 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     location: str | None = None
 
     def __repr__(self) -> str:
-        return f"<Place of a {self.method} at {self.root}>"
+        return f"<ResumeToken of a {self.method} at {self.root}>"
 
     def write(self) -> str:
         """Return it as a text of letters, digits, ``-``, ``_`` and ``.``."""
@@ -57,24 +57,24 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Raises:
             ConfigurationError: If it is no such text, or of another service.
         """
-        place: Self | None = None
+        found: Self | None = None
         if isinstance(token, str) and token.startswith(_VERSION):
             text = token.removeprefix(_VERSION)
             try:
-                place = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
-                usable = is_own(place.url, root=place.root)
-                for link in (place.monitor, place.location or place.url, place.url):
+                found = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
+                usable = is_own(found.url, root=found.root)
+                for link in (found.monitor, found.location or found.url, found.url):
                     check_open_link(link, source=root)
             except (ValueError, msgspec.DecodeError, binascii.Error, UnsafeLinkError):
                 usable = False
-            place = place if usable else None
-        if place is None:
+            found = found if usable else None
+        if found is None:
             message = "token is not the token of an operation."
             raise ConfigurationError(message, field="token", hint="Give Operation.token as it was.")
-        if place.root != root:
-            message = f"The operation is one of {strip_query(place.root)}, not of {root}."
+        if found.root != root:
+            message = f"The operation is one of {strip_query(found.root)}, not of {root}."
             raise ConfigurationError(message, field="token", hint="Resume it on a connection to the same service.")
-        return place
+        return found
 
 
 def is_own(url: str, *, root: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from operator import attrgetter, itemgetter
 from typing import Any, Final, final
 
@@ -41,7 +41,7 @@ class Deduplicator:
         self._of_object = attrgetter(key)
         self._log: array[int] | None = array("q") if log else None
         self._contents = contents
-        self._before = array("q")
+        self._before: list[int] = []
         self._recalled: list[array[int]] = []
         self._count = 0
         self.complete = True
@@ -52,7 +52,7 @@ class Deduplicator:
         """How many items it remembers."""
         return self._count + len(self._log or ())
 
-    def sift(self, items: list[Any]) -> list[Any]:
+    def deduplicate(self, items: list[Any]) -> list[Any]:
         """
         Return the items of a page that are new, and remember them.
 
@@ -61,40 +61,36 @@ class Deduplicator:
         """
         if not items:
             return items
-        page = self._marks(items)
-        if page is None:
-            self.complete = False
-            page = array("q", [hash(msgspec.json.encode(items))] if self._contents else ())
-            self.repeated, self._before = bool(page) and page == self._before, page
-            return items
+        find = self._of_dict if isinstance(items[0], dict) else self._of_object
+        try:
+            page = list(map(hash, map(find, items)))
+        except (KeyError, AttributeError, TypeError):
+            return self._keyless(items)
+        if self._contents and _has_valueless(items, page, find):
+            return self._keyless(items)
         before, self._before = self._before, page
         overlaps = page[0] in before
-        if overlaps and (len({*page}) < len(page) or len({*before}) < len(before)):
-            self.complete, overlaps = False, False  # nor does one that several items of a page have
+        if overlaps and (len({*page}) < len(page) or len({*before}) < len(before) or _has_valueless(items, page, find)):
+            self.complete, overlaps = False, False  # a key that several items of a page have tells nothing apart
         self.repeated = overlaps and page == before
         if overlaps or self._recalled:
             old: Collection[int] = set(before) if overlaps else ()
-            kept = [
-                (item, mark)
-                for item, mark in zip(items, page, strict=True)
-                if mark not in old and not self._recalls(mark)
+            new = [
+                (item, key)
+                for item, key in zip(items, page, strict=True)
+                if key not in old and not self._was_recalled(key)
             ]
-            items = [item for item, _ in kept]
-            page = array("q", [mark for _, mark in kept])
+            items = [item for item, _ in new]
+            page = [key for _, key in new]
         if self._log is not None:
-            self._log.extend(page)
+            self._log.fromlist(page)
         return items
 
-    def _marks(self, items: list[Any]) -> array[int] | None:
-        find = self._of_dict if isinstance(items[0], dict) else self._of_object
-        try:
-            page = array("q", map(hash, map(find, items)))
-        except (KeyError, AttributeError, TypeError):
-            return None
-        # A key without a value tells nothing apart. Other keys may have the same hash, such as 0.
-        if not _NOTHING.isdisjoint(page) and any(find(item) in _VALUELESS for item in items):
-            return None
-        return page
+    def _keyless(self, items: list[Any]) -> list[Any]:
+        self.complete = False
+        page = [hash(msgspec.json.encode(items))] if self._contents else []
+        self.repeated, self._before = bool(page) and page == self._before, page
+        return items
 
     async def recall(self) -> bool:
         """
@@ -104,23 +100,29 @@ class Deduplicator:
             ``False`` if that cannot be told, since some items had no key.
         """
         log = self._log
-        if log is None or not self.complete:
+        # A key without a value tells nothing apart. Looked for only now: it costs as much as everything else here.
+        if log is None or not self.complete or not _NOTHING.isdisjoint(log):
             return False
         buckets = self._recalled or [array("q") for _ in range(_BUCKETS)]
         for start in range(0, len(log), _SLICE):
-            for mark in log[start : start + _SLICE]:
-                buckets[mark % _BUCKETS].append(mark)
+            for key in log[start : start + _SLICE]:
+                buckets[key % _BUCKETS].append(key)
             await anyio.lowlevel.checkpoint()
         self._count += len(log)
-        self._recalled, self._log, self._before = [], array("q"), array("q")
+        self._recalled, self._log, self._before = [], array("q"), []
         for bucket in buckets:
             self._recalled.append(array("q", sorted(bucket)))
             await anyio.lowlevel.checkpoint()
         return True
 
-    def _recalls(self, mark: int) -> bool:
+    def _was_recalled(self, key: int) -> bool:
         if not self._recalled:
             return False
-        bucket = self._recalled[mark % _BUCKETS]
-        at = bisect_left(bucket, mark)
-        return at < len(bucket) and bucket[at] == mark
+        bucket = self._recalled[key % _BUCKETS]
+        at = bisect_left(bucket, key)
+        return at < len(bucket) and bucket[at] == key
+
+
+def _has_valueless(items: list[Any], page: list[int], find: Callable[[Any], Any]) -> bool:
+    # Other keys may have the same hash, such as 0.
+    return not _NOTHING.isdisjoint(page) and any(find(item) in _VALUELESS for item in items)

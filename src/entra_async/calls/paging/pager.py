@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from operator import length_hint
 from typing import Any, Final, final
 
-from entra_async.calls.background_tasks import StartTask, abandon, arrive
+from entra_async.calls.background_tasks import StartTask, cancel_all, finish
 from entra_async.calls.paging.deduplicator import Deduplicator
 from entra_async.calls.paging.rereading import read_page
 from entra_async.errors import APIStatusError, PagingError
@@ -38,27 +38,27 @@ _NOT_FOUND: Final = 404
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSource:
     """
-    What is walked through.
+    A collection that is read page by page.
 
     Attributes:
         url: The first page.
-        fetch: Asks one URL.
+        fetch: GETs one URL.
         start: Starts a task that ends with the Session at the latest.
         sleep: Waits a number of seconds.
-        permit: Raises if it must not be asked for.
-        tell: Hears of a restart.
+        check: Raises if it must not be read.
+        emit: Called with a restart.
         kind: What each item is decoded into; ``None`` for dicts.
-        item_key: What tells its items apart.
+        item_key: The property that tells its items apart.
         page_sizes: How many items a full page holds, where no link leads to the next.
-        repeatable: Whether the query may be asked again.
+        repeatable: Whether the query may be sent again.
     """
 
     url: str
     fetch: Callable[[str], Coroutine[Any, Any, Response]]
     start: StartTask
     sleep: Callable[[float], Awaitable[None]]
-    permit: Callable[[], Awaitable[None]]
-    tell: Callable[[PagingRestarted], None]
+    check: Callable[[], Awaitable[None]]
+    emit: Callable[[PagingRestarted], None]
     kind: Any
     item_key: str
     page_sizes: tuple[int, ...]
@@ -68,10 +68,10 @@ class PageSource:
 @final
 class Pager:
     """
-    One way through a collection, and how far it came.
+    Reads a collection once, and knows how far it came.
 
     Args:
-        collection: What is walked through.
+        source: The collection.
         begin: Where to begin; at the first page if left out.
 
     Raises:
@@ -82,19 +82,19 @@ class Pager:
         restarts: How often the query was started over.
     """
 
-    def __init__(self, collection: PageSource, begin: Position | None = None) -> None:
-        self._of = collection
-        self._query = fingerprint(collection.url)
+    def __init__(self, source: PageSource, begin: Position | None = None) -> None:
+        self._source = source
+        self._query = fingerprint(source.url)
         self._begin = begin or Position(self._query)
-        self._url = check_link(self._begin.link or collection.url, source=collection.url)
-        self._seen = Deduplicator(
-            collection.item_key, log=collection.repeatable and begin is None, contents=bool(collection.page_sizes)
+        self._url = check_link(self._begin.link or source.url, source=source.url)
+        self._deduplicator = Deduplicator(
+            source.item_key, log=source.repeatable and begin is None, contents=bool(source.page_sizes)
         )
         self._links: set[int] = set()
         self._linked = False  # whether the service has sent a link: it pages by links, then
         self.begun = False
         self.restarts = 0
-        # Where it stands: the page handed out now, the part of it that is new, and what of that is left.
+        # The position: the page handed out now, the part of it that is new, and what of that is left.
         self._page: list[Any] = []
         self._new: list[Any] = []
         self._left: Iterator[Any] | None = None
@@ -102,7 +102,7 @@ class Pager:
 
     @property
     def position(self) -> Position:
-        """Where it stands: after the last item handed out."""
+        """The position after the last item handed out."""
         if self._left is None:
             return self._begin
         given = len(self._new) - length_hint(self._left)
@@ -110,10 +110,10 @@ class Pager:
             return Position(self._query, self._following or "", ended=self._following is None)
         last = self._new[given - 1]
         done = next(number for number, item in enumerate(self._page[given - 1 :], given) if item is last)
-        return Position(self._query, self._url, done, self._mark(last))
+        return Position(self._query, self._url, done, self._fingerprint(last))
 
     async def items(self) -> AsyncGenerator[Any]:
-        """Yield every new item; see :meth:`pages`. A walk is walked once: by its items, or by its pages."""
+        """Yield every new item; see :meth:`pages`. A pager is used once: for its items, or for its pages."""
         pages = self.pages()
         try:
             async for page in pages:
@@ -121,7 +121,7 @@ class Pager:
                 for item in self._left:
                     yield item
                 del page
-                self._rest()
+                self._finish_page()
         finally:
             await pages.aclose()
 
@@ -133,7 +133,7 @@ class Pager:
             first: The first page, if it is there already.
 
         Raises:
-            PagingError: If an answer is no collection, or the pages go round in circles.
+            PagingError: If a response is no collection, or a link leads to a page that was read before.
             UnsafeLinkError: If a link leads to another host.
             APIStatusError: If a page is refused; also if its token has expired and the query cannot be started over.
         """
@@ -143,61 +143,61 @@ class Pager:
         ahead: asyncio.Task[Response] | None = None
         try:
             if first is None:
-                await self._of.permit()
-                arrived = await self._arrive(self._of.fetch(self._url), self._url)
+                await self._source.check()
+                current = await self._read(self._source.fetch(self._url), self._url)
             else:
-                arrived = first, self._url
+                current = first, self._url
             done = self._begin.done
-            while arrived is not None:
-                page, url = arrived
+            while current is not None:
+                page, url = current
                 following = self._next(page, url)
                 if following is not None:
-                    ahead = self._of.start(self._of.fetch(following), name="entra_async next page")
+                    ahead = self._source.start(self._source.fetch(following), name="entra_async next page")
                     # Let it be sent now: whoever uses the page may not let the event loop turn until that is used up.
                     await asyncio.sleep(0)
-                items = page.items[self._resume(page.items) :] if done else page.items
-                new = self._seen.sift(items)
-                if self._seen.repeated and not self._linked:
-                    raise self._circle(url, "sent a page again, as if $skip meant nothing to it")
+                items = page.items[self._count_given(page.items) :] if done else page.items
+                new = self._deduplicator.deduplicate(items)
+                if self._deduplicator.repeated and not self._linked:
+                    raise self._link_loop(url, "sent a page again, as if $skip meant nothing to it")
                 if new or not self.restarts:
-                    self._stand(url, page.items, new, following)
+                    self._move_to(url, page.items, new, following)
                     yield new
-                self._rest()
+                self._finish_page()
                 done = 0
-                del arrived, page, items, new  # let the caller's page go before the next one is decoded
+                del current, page, items, new  # let the caller's page go before the next one is decoded
                 if ahead is None or following is None:
                     return
-                arrived = await self._arrive(arrive(ahead), following)
+                current = await self._read(finish(ahead), following)
                 ahead = None
         finally:
             if ahead is not None:
-                await abandon([ahead])
+                await cancel_all([ahead])
 
     def follows(self, page: Page) -> bool:
         """Return whether there is more after the first page."""
         return page.next_link is not None or self._skip(page, self._url) is not None
 
-    def _stand(self, url: str, page: list[Any], new: list[Any], following: str | None) -> None:
+    def _move_to(self, url: str, page: list[Any], new: list[Any], following: str | None) -> None:
         self._url, self._page, self._new, self._following = url, page, new, following
         self._left = iter(())
 
-    def _rest(self) -> None:
+    def _finish_page(self) -> None:
         # The page is used up: where the next one is, is all that is kept.
         self._page, self._new = [], []
 
-    async def _arrive(self, answer: Awaitable[Response], url: str) -> tuple[Page, str] | None:
+    async def _read(self, waiting: Awaitable[Response], url: str) -> tuple[Page, str] | None:
         """Return a page and the URL it came from, which is the first again after a restart; ``None`` past the end."""
         try:
-            response = await answer
+            response = await waiting
         except APIStatusError as error:
-            if url == self._of.url:
+            if url == self._source.url:
                 raise
             if self._is_past_the_end(error, url):
                 self._following = None
                 return None
             url = await self._restart(error)
-            response = await self._of.fetch(url)
-        page = await read_page(response, self._of.kind, url=url, fetch=self._of.fetch, sleep=self._of.sleep)
+            response = await self._source.fetch(url)
+        page = await read_page(response, self._source.kind, url=url, fetch=self._source.fetch, sleep=self._source.sleep)
         if isinstance(page, Page):
             return page, url
         where = strip_query(url)
@@ -214,17 +214,17 @@ class Pager:
             return None
         self._links.add(hash(url))
         if hash(following) in self._links:
-            raise self._circle(url, "sent a link to a page that was read before")
+            raise self._link_loop(url, "sent a link to a page that was read before")
         return following
 
     def _skip(self, page: Page, url: str) -> str | None:
-        if self._linked or not self._of.page_sizes or not self._of.repeatable:
+        if self._linked or not self._source.page_sizes or not self._source.repeatable:
             return None
-        return skip_further(url, len(page.items), page_sizes=self._of.page_sizes)
+        return skip_further(url, len(page.items), page_sizes=self._source.page_sizes)
 
     def _is_past_the_end(self, error: APIStatusError, url: str) -> bool:
         # Defender answers 404 where a list has nothing; after a full page that is its end, and no wrong path.
-        return error.status == _NOT_FOUND and bool(self._of.page_sizes) and not self._linked and skipped(url) > 0
+        return error.status == _NOT_FOUND and bool(self._source.page_sizes) and not self._linked and skipped(url) > 0
 
     async def _restart(self, error: APIStatusError) -> str:
         """Return the URL to begin again with, or raise the error with the reason why not."""
@@ -232,36 +232,36 @@ class Pager:
             raise error
         if self._begin.link or self._begin.done:
             error.hint = "The position is too old to go on from. Start the query again, without start=."
-        elif not self._of.repeatable:
+        elif not self._source.repeatable:
             error.hint = "Only a GET is started over."
         elif self.restarts >= MAX_RESTARTS:
             error.hint = f"That came again after {MAX_RESTARTS} restarts: read larger pages ($top), or use them faster."
-        elif await self._seen.recall():
+        elif await self._deduplicator.recall():
             self.restarts += 1
             self._links.clear()
-            where = strip_query(self._of.url)
-            self._of.tell(PagingRestarted(where, error.status, error.code, self.restarts, self._seen.count))
-            return self._of.url
+            where = strip_query(self._source.url)
+            self._source.emit(PagingRestarted(where, error.status, error.code, self.restarts, self._deduplicator.count))
+            return self._source.url
         else:
             error.hint = (
                 "The query cannot be started over, since its items have no "
-                f"{self._of.item_key!r} to tell those that were read: add it to $select, and to type=."
+                f"{self._source.item_key!r} to tell those that were read: add it to $select, and to type=."
             )
         raise error
 
-    def _resume(self, items: list[Any]) -> int:
+    def _count_given(self, items: list[Any]) -> int:
         """Return how many items of the page were handed out before, wherever the last of them is now."""
         done, last = self._begin.done, self._begin.last
-        if not last or (done <= len(items) and self._mark(items[done - 1]) == last):
+        if not last or (done <= len(items) and self._fingerprint(items[done - 1]) == last):
             return done
         # A page that has lost its place is given whole: rather an item twice than one never.
-        return next((number for number, item in enumerate(items, 1) if self._mark(item) == last), 0)
+        return next((number for number, item in enumerate(items, 1) if self._fingerprint(item) == last), 0)
 
-    def _mark(self, item: Any) -> str:
-        key = item.get(self._of.item_key) if isinstance(item, dict) else getattr(item, self._of.item_key, None)
+    def _fingerprint(self, item: Any) -> str:
+        key = item.get(self._source.item_key) if isinstance(item, dict) else getattr(item, self._source.item_key, None)
         return "" if key is None else fingerprint(str(key))
 
-    def _circle(self, url: str, what: str) -> PagingError:
+    def _link_loop(self, url: str, what: str) -> PagingError:
         where = strip_query(url)
         message = f"{where} {what}: following it would never end."
         return PagingError(message, url=where, hint="This is a fault of the service; narrow the query, or report it.")

@@ -1,4 +1,4 @@
-"""A page that came as no JSON is asked for again: reading does no harm, and a crawl of hours should not end by it."""
+"""A page that came as no JSON is requested again: reading does no harm, and a crawl of hours should not end by it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ async def read_page(
     sleep: Callable[[float], Awaitable[None]],
 ) -> Any:
     """
-    Return what the answer holds; if it is no JSON, as from a gateway or cut off, ask again, twice at most.
+    Return what the response holds; if it is no JSON, as from a gateway or cut off, request it again, twice at most.
 
     Args:
-        response: The answer.
-        kind: What each item is decoded into; ``None`` for dicts.
+        response: The response.
+        kind: What the page is decoded into, ``list[…]`` of something; ``None`` for dicts.
         url: Where it came from.
-        fetch: Asks again.
+        fetch: Requests it again.
         sleep: Waits a number of seconds before that.
 
     Raises:
-        DecodeError: If no answer is JSON, or one does not fit *kind*: that is not asked for again.
+        DecodeError: If no response is JSON, or one does not fit *kind*: that is not requested again.
     """
     for pause_s in _PAUSES_S:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from typing import Any, final
+from typing import Generic, TypeVar, final
 
 from entra_async.calls.paging.pager import Pager
 from entra_async.errors import ConfigurationError
@@ -11,9 +11,11 @@ from entra_async.rules.paging.position import pack
 
 __all__ = ("Stream",)
 
+T = TypeVar("T")
+
 
 @final
-class Stream:
+class Stream(Generic[T]):
     """
     The items of a collection, each once and in order; what :meth:`Connection.stream` gives.
 
@@ -28,34 +30,35 @@ class Stream:
                 saved = users.position
     """
 
-    def __init__(self, walk: Pager) -> None:
-        self._walk = walk
+    def __init__(self, pager: Pager) -> None:
+        self._pager = pager
         # It must not know the stream: a loop that is left early lets go of both at once, then.
-        self._generator: AsyncGenerator[Any] = walk.items()
+        self._generator: AsyncGenerator[T] = pager.items()
 
     def __repr__(self) -> str:
-        return f"<Stream after {self._walk.restarts} restarts>"
+        return f"<Stream after {self._pager.restarts} restarts>"
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[T]:
         return self._generator  # itself, since one more step for each item would be felt
 
-    def __anext__(self) -> Awaitable[Any]:
+    def __anext__(self) -> Awaitable[T]:
         return self._generator.__anext__()
 
-    def pages(self) -> AsyncIterator[list[Any]]:
+    def pages(self) -> AsyncIterator[list[T]]:
         """
         Give the items page by page, as lists: to write each in one go. A page may be empty.
 
         Raises:
             ConfigurationError: If items were taken already.
         """
-        if self._walk.begun:
+        if self._pager.begun:
             message = "The stream is being read already."
             raise ConfigurationError(
                 message, hint="Call pages() at once: 'async for page in graph.stream(…).pages():'."
             )
-        self._generator = self._walk.pages()
-        return self._generator
+        pages = self._pager.pages()
+        self._generator = pages  # type: ignore[assignment]  # closed with the stream, whatever it gives
+        return pages
 
     async def aclose(self) -> None:
         """End it, and cancel the page that is on its way. More than once does no harm."""
@@ -64,14 +67,14 @@ class Stream:
     @property
     def position(self) -> str:
         """
-        Where it stands, after the last item (or page) given: ``stream(…, start=position)`` goes on there.
+        The position after the last item (or page) given: ``stream(…, start=position)`` goes on there.
 
         A word of letters and digits for a file or a database. It holds the path, the query and the service's page
         token, but nothing that lets anybody in. The service forgets page tokens after a while; it does not say when.
         """
-        return pack(self._walk.position)
+        return pack(self._pager.position)
 
     @property
     def restarts(self) -> int:
         """How often the query had to be started over since a page token had expired."""
-        return self._walk.restarts
+        return self._pager.restarts

@@ -1,8 +1,8 @@
 """
 Downloads: a file comes as it is, in pieces, and goes on where it was after a lost link.
 
-A drive answers with a redirect to a URL that permits by itself what it leads to: no token goes there, and a range is
-asked of that URL only. Parts are put together only if a strong ETag tells that they are of one and the same content
+A drive answers with a redirect to a pre-authenticated URL: no token goes there, and a range is requested from that URL
+only. Parts are put together only if a strong ETag tells that they are of one and the same content
 (RFC 9110, section 15.3.7.3).
 
 Source:
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Generator
 from typing import Any, Final, Self, final
 
-from entra_async.calls.channel import Channel
-from entra_async.calls.prepare import PreparedRequest
+from entra_async.calls.context import CallContext
+from entra_async.calls.request import Request
 from entra_async.calls.transfers.saving import saving
 from entra_async.errors import (
     APIStatusError,
@@ -27,6 +27,7 @@ from entra_async.errors import (
     RequestError,
     TransportError,
 )
+from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.links import check_open_link
 from entra_async.rules.http.ranges import parse_content_range
@@ -60,12 +61,11 @@ class Download:
 
     def __init__(
         self,
-        channel: Channel,
+        context: CallContext,
+        request: Request,
         prepared: PreparedRequest,
         *,
         to: str | os.PathLike[str] | None,
-        required_scopes: Iterable[str] | None,
-        timeout_s: float | None,
     ) -> None:
         for name in prepared.headers:
             if name.lower() in _OURS:
@@ -75,11 +75,10 @@ class Download:
         self.received = 0
         self.content_type: str | None = None
         self.etag: str | None = None
-        self._channel = channel
+        self._context = context
+        self._request = request
         self._prepared = prepared
         self._to = to
-        self._required = required_scopes
-        self._timeout_s = timeout_s
         self._stream: BodyStream | None = None
         self._where = ""
         self._direct = False  # whether the service sends the bytes itself
@@ -96,7 +95,7 @@ class Download:
         if self._to is not None:
             message = "A download that has a place to go is awaited, not entered."
             raise ConfigurationError(message, field="to", hint="Leave out to=, or write 'await graph.download(…)'.")
-        await self._channel.permit(self._required)
+        await self._context.access.check(self._request.required_scopes)
         await self._open(0)
         return self
 
@@ -134,7 +133,7 @@ class Download:
             message = "The download has no place to go."
             raise ConfigurationError(message, field="to", hint="Give to=, or use it with 'async with'.")
         async with saving(self._to) as file:
-            await self._channel.permit(self._required)
+            await self._context.access.check(self._request.required_scopes)
             for left in reversed(range(_RESTARTS)):
                 try:
                     await self._open(0)
@@ -156,33 +155,41 @@ class Download:
 
     async def _open(self, start: int) -> None:
         try:
-            response, stream = await self._ask(start)
+            response = await self._get(start)
         except APIStatusError as error:
             if start and error.status in _NO_LONGER:
                 raise self._changed() from None
             raise
-        self._stream = stream
+        self._stream = response.stream
         try:
             self._check(response, start)
         except RequestError:
             self._close()
             raise
 
-    async def _ask(self, start: int) -> tuple[Response, BodyStream | None]:
+    async def _get(self, start: int) -> Response:
         part = {"Range": f"bytes={start}-", "If-Range": self.etag} if start and self.etag is not None else {}
         # Compressed bytes have other offsets.
-        own = {**self._prepared.headers, "Accept-Encoding": "identity"}
-        url = self._prepared.url
+        url, timeout_s = self._prepared.url, self._request.timeout
+        own = self._prepared.headers.copy()
+        own["Accept-Encoding"] = "identity"
         for _ in range(_MAX_REDIRECTS):
-            headers = {**own, **part} if self._direct else own
-            response, stream = await self._channel.open(url, headers=headers, timeout_s=self._timeout_s)
-            if stream is not None:
+            headers = own.copy()
+            headers.update(part if self._direct else {})
+            response = await self._context.pipeline.send(
+                PreparedRequest("GET", url, headers), timeout_s=timeout_s, follow=False, streamed=True
+            )
+            if response.stream is not None:
                 self._direct = True
-                return response, stream
+                return response
             url = check_open_link(response.headers.get("Location"), source=url)
             if origin_of(url) != origin_of(self._prepared.url):
-                headers = {"Accept": "*/*", "Accept-Encoding": "identity", **part}
-                return await self._channel.outside.open(url, headers=headers, timeout_s=self._timeout_s)
+                return await self._context.preauthenticated.get(
+                    url,
+                    headers={"Accept": "*/*", "Accept-Encoding": "identity", **part},
+                    timeout_s=timeout_s,
+                    streamed=True,
+                )
         message = f"GET {strip_query(self._prepared.url)} was redirected more than {_MAX_REDIRECTS} times."
         raise RequestError(message, url=strip_query(self._prepared.url))
 
@@ -215,14 +222,14 @@ class Download:
             attempt=self._failures,
             elapsed_s=0.0,  # it may take as long as something arrives
             chance=random.random(),  # noqa: S311 - spreads load
-            policy=self._channel.outside.policy,
+            policy=self._context.preauthenticated.policy,
         )
         if delay_s is None:
             raise error
         if self._must_restart:
             error.hint = "The service gives no ETag to go on with; download it again, or with to=, which does so."
             raise error
-        await self._channel.clock.sleep(delay_s)
+        await self._context.clock.sleep(delay_s)
         await self._open(self.received)
 
     def _broken_off(self) -> TransportError:

@@ -1,14 +1,17 @@
-"""From what a caller gives to the requests of an upload: everything that can be wrong is found here."""
+"""From a call to the requests of an upload: everything that can be wrong is found here."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from entra_async.calls.prepare import PreparedRequest
+from msgspec.structs import replace
+
+from entra_async.calls.request import Request
 from entra_async.errors import ConfigurationError
+from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.rules.http.ranges import check_chunk_size
 
 __all__ = ("ConflictBehavior", "Progress", "UploadPlan", "plan_upload")
@@ -48,32 +51,30 @@ class UploadPlan:
 
 
 def plan_upload(
-    prepare: Callable[..., PreparedRequest],
-    path: object,
+    prepare: Callable[[Request], PreparedRequest],
+    call: Request,
     *,
     size: int,
     name: str | None,
     conflict_behavior: ConflictBehavior | None,
     chunk_size: int | None,
-    headers: Mapping[str, str] | None,
-    parameters: Mapping[str, str] | None,
 ) -> UploadPlan:
     """
     Return the requests of an upload.
 
     Args:
-        prepare: Makes a request of path, method, body and so on.
-        path: Of the file in a drive, by its name or id; or the ``attachments`` of a message or an event.
+        prepare: Prepares a call.
+        call: The path of the file in a drive, by its name or id, or the ``attachments`` of a message or an event; its
+            headers are sent with the request that makes the session.
         size: Bytes of the content.
         name: What an attachment is called.
         conflict_behavior: See :data:`ConflictBehavior`; ``None`` leaves it to the service.
         chunk_size: Bytes sent at once; ``None`` for the default.
-        headers: Sent with the request that makes the session, such as ``If-Match``.
-        parameters: Values for the parameters of the service's URL.
 
     Raises:
         ConfigurationError: If one of them cannot be used.
     """
+    path = call.path
     if not isinstance(path, str) or "?" in path or path.rstrip("/").endswith(("/content", "/createUploadSession")):
         message = f"path is {path!r}."
         hint = "Give the path of the file itself, such as 'users/{id}/drive/root:/reports/2026.xlsx'."
@@ -83,7 +84,7 @@ def plan_upload(
         raise ConfigurationError(message, field="conflict_behavior", hint="Give 'fail', 'replace' or 'rename'.")
 
     def request(path: str, method: str, **more: Any) -> PreparedRequest:
-        return prepare(path, method=method, headers=headers, parameters=parameters, **more)
+        return prepare(replace(call, path=path, method=method, **more))
 
     path = path.rstrip("/")
     if path.rpartition("/")[2].lower() == "attachments":
@@ -106,7 +107,7 @@ def plan_upload(
         smallest=1,
         chunk_size=check_chunk_size(chunk_size, attachment=False),
         replaces=conflict_behavior == "replace" or (conflict_behavior is None and not by_name),
-        item=prepare(place, parameters=parameters) if is_new else None,
+        item=prepare(replace(call, path=place, headers=None)) if is_new else None,
     )
 
 

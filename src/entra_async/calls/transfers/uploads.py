@@ -1,7 +1,7 @@
 """
 Upload sessions: a file goes up in chunks, one after the other, and goes on where it was after a lost link.
 
-The URL of a session permits by itself what it leads to, so no token goes there, and nobody gets to see it.
+The URL of a session is pre-authenticated, so no token goes there, and nobody gets to see it.
 
 Source:
     https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, final
 import anyio
 import msgspec
 
-from entra_async.calls.channel import Channel
+from entra_async.calls.context import CallContext
 from entra_async.calls.transfers.contents import Content
 from entra_async.calls.transfers.upload_plan import Progress, UploadPlan
 from entra_async.errors import DecodeError, EntraError, GoneError, NotFoundError, RequestError, TransportError
@@ -41,13 +41,13 @@ _ATTACHMENT: Final = re.compile(r"/Attachments\('([^']+)'\)", re.IGNORECASE)
 
 
 async def upload_content(
-    channel: Channel, content: Content, plan: UploadPlan, *, progress: Progress | None, timeout_s: float | None
+    context: CallContext, content: Content, plan: UploadPlan, *, progress: Progress | None, timeout_s: float | None
 ) -> Any:
     """
     Send the content, and return what the service made of it.
 
     Args:
-        channel: The way to the service.
+        context: The connection.
         content: What is sent.
         plan: What goes where.
         progress: Told of what has arrived.
@@ -55,22 +55,22 @@ async def upload_content(
 
     Raises:
         ContentChangedError: If the content changed meanwhile. Nothing is left of the upload.
-        EntraError: Whatever the channel raises.
+        EntraError: Whatever the pipeline raises.
     """
     if content.size < plan.smallest:
         whole = plan.whole(await content.read(0, content.size))
-        response = await channel.send(whole, timeout_s=timeout_s)
+        response = await context.pipeline.send(whole, timeout_s=timeout_s)
         if progress is not None:
             progress(content.size, content.size)
         return response.json()
     restarted = False
     while True:
-        session = await _open_session(channel, content, plan, progress, timeout_s)
+        session = await _open_session(context, content, plan, progress, timeout_s)
         try:
             return await session.send()
         except (NotFoundError, GoneError) as error:
             if session.last_is_unsure:
-                item = await _find(channel, content, plan, error, timeout_s)
+                item = await _find(context, content, plan, error, timeout_s)
                 if item is not None:
                     return item
             if restarted or not content.rewindable:
@@ -86,10 +86,10 @@ async def upload_content(
 
 
 async def _open_session(
-    channel: Channel, content: Content, plan: UploadPlan, progress: Progress | None, timeout_s: float | None
+    context: CallContext, content: Content, plan: UploadPlan, progress: Progress | None, timeout_s: float | None
 ) -> _UploadSession:
     # A session nobody uses expires by itself, so a second one does no harm.
-    response = await channel.send(plan.create, timeout_s=timeout_s, idempotent=True)
+    response = await context.pipeline.send(plan.create, timeout_s=timeout_s, idempotent=True)
     body = response.json()
     url = body.get("uploadUrl") if isinstance(body, Mapping) else None
     if not isinstance(url, str):
@@ -97,7 +97,7 @@ async def _open_session(
         raise DecodeError(message, method="POST", url=response.url, attempts=response.attempts)
     url = check_open_link(url, source=plan.create.url)
     return _UploadSession(
-        channel,
+        context,
         content,
         url,
         begin=read_wanted(body) or RequestedRange(0, None),
@@ -108,14 +108,14 @@ async def _open_session(
 
 
 async def _find(
-    channel: Channel, content: Content, plan: UploadPlan, error: RequestError, timeout_s: float | None
+    context: CallContext, content: Content, plan: UploadPlan, error: RequestError, timeout_s: float | None
 ) -> Any | None:
     """Return the item if the last chunk has arrived although its answer was lost; ``None`` if all can be sent anew."""
     if plan.replaces:
         return None
     if plan.item is not None:
         try:
-            item = (await channel.send(plan.item, timeout_s=timeout_s)).json()
+            item = (await context.pipeline.send(plan.item, timeout_s=timeout_s)).json()
         except NotFoundError:
             return None
         if isinstance(item, Mapping) and item.get("size") == content.size:
@@ -131,7 +131,7 @@ class _UploadSession:
 
     def __init__(
         self,
-        channel: Channel,
+        context: CallContext,
         content: Content,
         url: str,
         *,
@@ -141,7 +141,7 @@ class _UploadSession:
         timeout_s: float | None,
     ) -> None:
         self.last_is_unsure = False
-        self._outside = channel.outside
+        self._preauthenticated = context.preauthenticated
         self._content = content
         self._url = url
         self._wanted = begin
@@ -166,7 +166,7 @@ class _UploadSession:
             following = read_wanted(body)
             end = wanted.start + length
             if following is None and end == total and response.status != _ACCEPTED:
-                self._tell(total)
+                self._report(total)
                 return body if isinstance(body, Mapping) else _read_location(response)
             if following is None and (response.status != _ACCEPTED or end == total):
                 self._fail(f"answered {response.status} after {end} of {total} bytes")
@@ -174,19 +174,19 @@ class _UploadSession:
             idle = idle + 1 if self._wanted.start <= wanted.start else 0
             if idle == _IDLE:
                 self._fail(f"wants the bytes from {self._wanted.start} on again and again")
-            self._tell(self._wanted.start)
+            self._report(self._wanted.start)
 
     async def _send_chunk(self) -> Response:
         self._unsure = False
         try:
-            return await self._outside.run(self._attempt, "PUT", self._url, timeout_s=self._timeout_s)
+            return await self._preauthenticated.run(self._attempt, "PUT", self._url, timeout_s=self._timeout_s)
         finally:
             self.last_is_unsure = self._unsure and self._wanted.start + len(self._chunk) == self._content.size
 
     async def _attempt(self, within_s: float) -> HTTPResponse:
         # Whether a chunk whose answer was lost has arrived, only the service knows.
         if self._unsure:
-            answer = await self._ask(within_s)
+            answer = await self._get_state(within_s)
             if answer.status != _OK:
                 return answer
             wanted = read_wanted(_decode(answer.body))
@@ -202,21 +202,25 @@ class _UploadSession:
             "Content-Type": "application/octet-stream",
             "Content-Range": f"bytes {start}-{end - 1}/{self._content.size}",
         }
-        answer = await self._outside.send("PUT", self._url, within_s=within_s, headers=headers, body=self._chunk)
-        return await self._ask(within_s) if answer.status == _HAS_IT_ALREADY else answer
+        answer = await self._preauthenticated.send(
+            "PUT", self._url, within_s=within_s, headers=headers, body=self._chunk
+        )
+        return await self._get_state(within_s) if answer.status == _HAS_IT_ALREADY else answer
 
-    async def _ask(self, within_s: float) -> HTTPResponse:
-        return await self._outside.send("GET", self._url, within_s=within_s, headers={"Accept": "application/json"})
+    async def _get_state(self, within_s: float) -> HTTPResponse:
+        return await self._preauthenticated.send(
+            "GET", self._url, within_s=within_s, headers={"Accept": "application/json"}
+        )
 
     async def cancel(self) -> None:
         """Let the service forget what it has of the file. Whether it heard matters little: a session expires."""
         with anyio.move_on_after(_FAREWELL_S, shield=True):
             try:
-                await self._outside.send("DELETE", self._url, within_s=_FAREWELL_S, headers={})
+                await self._preauthenticated.send("DELETE", self._url, within_s=_FAREWELL_S, headers={})
             except EntraError:
                 _LOGGER.debug("An upload session could not be ended: it expires.")
 
-    def _tell(self, arrived: int) -> None:
+    def _report(self, arrived: int) -> None:
         if self._progress is not None:
             self._progress(arrived, self._content.size)
 

@@ -114,7 +114,7 @@ class IdentityEndpoint:
 
     async def _probe(self) -> None:
         # Without the header that it wants, IMDS refuses at once instead of asking Entra ID first.
-        request = HTTPRequest("GET", self.host.endpoint, direct=BypassProxy(connect_s=_PROBE_S))
+        request = HTTPRequest("GET", self.host.endpoint, bypass_proxy=BypassProxy(connect_s=_PROBE_S))
         try:
             await self.context.pool.send(request, within_s=_PROBE_S)
         except TransportError as error:
@@ -122,7 +122,9 @@ class IdentityEndpoint:
 
     async def _ask(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
         method, url, body = self.host.question(resource, extra)
-        request = HTTPRequest(method, url, dict(self.host.headers), body, direct=BypassProxy(connect_s=_CONNECT_S))
+        request = HTTPRequest(
+            method, url, dict(self.host.headers), body, bypass_proxy=BypassProxy(connect_s=_CONNECT_S)
+        )
         tries = 6 if self.host.kind is HostKind.VIRTUAL_MACHINE else 4
         attempts = RetryLoop(
             policy=RetryPolicy(max_attempts=tries, base_delay_s=0.8, deadline_s=self.timeout_s),
@@ -166,7 +168,7 @@ class IdentityEndpoint:
                     self._pin = await pin_certificate(
                         self.host.endpoint, thumbprint=self.host.thumbprint, within_s=_CONNECT_S
                     )
-                request.direct = BypassProxy(connect_s=_CONNECT_S, certificate_sha256=self._pin)
+                request.bypass_proxy = BypassProxy(connect_s=_CONNECT_S, certificate_sha256=self._pin)
                 return await self.context.pool.send(request, within_s=within_s)
             except TransportError:
                 self._pin = None
@@ -180,7 +182,10 @@ class IdentityEndpoint:
             return challenge
         key = await to_thread.run_sync(_read_key, challenge.headers.get("WWW-Authenticate", ""), _key_folder())
         proven = HTTPRequest(
-            request.method, request.url, {**request.headers, "Authorization": f"Basic {key}"}, direct=request.direct
+            request.method,
+            request.url,
+            {**request.headers, "Authorization": f"Basic {key}"},
+            bypass_proxy=request.bypass_proxy,
         )
         return await self.context.pool.send(proven, within_s=within_s)
 

@@ -6,21 +6,33 @@ JSON objects become plain dicts: a page of 999 users takes a few milliseconds th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
 import msgspec
 
-__all__ = ("ErrorBody", "Page", "decode_answer", "decode_json", "is_json", "read_error")
+__all__ = (
+    "ErrorBody",
+    "Page",
+    "WrongShapeError",
+    "decode_json",
+    "decode_response",
+    "decoder_of",
+    "is_json",
+    "item_type",
+    "read_error",
+)
+
+T = TypeVar("T")
 
 _JSON_SUFFIXES: Final = ("/json", "+json")
 _LONGEST: Final = 600
+_MOST_DECODERS: Final = 256
 _PAGE_NAMES: Final = frozenset({"value", "nextLink", "count"})
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """
     One page of a collection.
 
@@ -32,8 +44,8 @@ class Page:
     """
 
     items: list[Any]
-    next_link: Any
-    count: int | None
+    next_link: Any = None
+    count: int | None = None
     delta_link: Any = None
 
 
@@ -50,46 +62,136 @@ def decode_json(body: bytes) -> Any:
     Raises:
         msgspec.DecodeError: If it is no JSON.
     """
-    return _decode(body, Any)
+    return _decode(body, _any)
 
 
-def decode_answer(body: bytes, kind: Any = None) -> Any:
+class WrongShapeError(msgspec.DecodeError):
     """
-    Return the JSON value of *body*, or a :class:`Page` if it is a collection.
+    A collection where one object was asked for, or the other way round.
 
-    A collection is an object whose ``value`` is a list and that has a link to more, or no names but annotations
-    (``@odata.…``), ``nextLink`` and ``count``. An object that merely has a property called ``value``, as a Key Vault
-    secret has, is none.
+    Attributes:
+        hint: What to ask for instead.
+    """
 
-    Args:
-        body: The bytes.
-        kind: What the value, or each item of a collection, is decoded into; by default dicts, lists and the like.
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class _Collection(msgspec.Struct, Generic[T]):
+    value: list[T] | msgspec.UnsetType = msgspec.UNSET
+    odata_link: Any = msgspec.field(default=None, name="@odata.nextLink")
+    link: Any = msgspec.field(default=None, name="nextLink")
+    count: Any = msgspec.field(default=None, name="@odata.count")
+    delta_link: Any = msgspec.field(default=None, name="@odata.deltaLink")
+
+
+def item_type(kind: Any) -> Any:
+    """Return ``User`` for ``list[User]``, ``Any`` for ``list``, and ``None`` for what is no list."""
+    if kind is list:
+        return Any
+    return get_args(kind)[0] if get_origin(kind) is list else None
+
+
+def decoder_of(kind: Any) -> Callable[[bytes], Any]:
+    """
+    Return what decodes a response into *kind*; it is made once for each.
 
     Raises:
-        msgspec.DecodeError: If it is no JSON, or does not fit *kind*.
+        TypeError: If nothing can be decoded into it; also ``ValueError`` and ``NameError``, as msgspec has it.
+    """
+    try:
+        found = _decoders.get(kind)
+    except TypeError:  # it has no hash
+        return _make_decoder(kind)
+    if found is None:
+        if len(_decoders) >= _MOST_DECODERS:
+            _decoders.clear()
+        found = _decoders[kind] = _make_decoder(kind)
+    return found
+
+
+def decode_response(body: bytes, kind: Any = None) -> Any:
+    """
+    Return what a response holds: a :class:`Page` if it is a collection, else its value.
+
+    Args:
+        body: JSON.
+        kind: What it is decoded into: a type for one object, ``list[…]`` of one for a collection; by default dicts,
+            lists and the like.
+
+    Raises:
+        msgspec.DecodeError: If it is no JSON, or does not fit *kind*; :class:`WrongShapeError` if it is a collection
+            and should be none, or should be one and is none.
 
     Sources:
         https://learn.microsoft.com/en-us/graph/paging
         https://learn.microsoft.com/en-us/rest/api/azure (nextLink)
     """
-    if kind is None:
-        document = _decode(body, Any)
-        if not isinstance(document, dict) or not isinstance(document.get("value"), list) or not _is_page(document):
-            return document
-        return _page(document, document["value"])
-    try:
-        fields = _decode(body, dict[str, msgspec.Raw])
-    except msgspec.ValidationError:  # JSON, but no object
-        return _decode(body, kind)
-    if not bytes(fields.get("value", b"")).startswith(b"[") or not _is_page(fields):
-        return _decode(body, kind)
-    marks = {name: _decode(raw, Any) for name, raw in fields.items() if name != "value"}
-    return _page(marks, _decode(fields["value"], list[kind]))
+    if kind is not None:
+        return _decode(body, decoder_of(kind))
+    document = _decode(body, _any)
+    if not isinstance(document, dict) or not isinstance(document.get("value"), list) or not _is_page(document):
+        return document
+    return Page(
+        document["value"],
+        document.get("@odata.nextLink") or document.get("nextLink") or None,
+        _count(document.get("@odata.count")),
+        document.get("@odata.deltaLink") or None,
+    )
 
 
-def _decode(body: bytes | msgspec.Raw, kind: Any) -> Any:
+def _make_decoder(kind: Any) -> Callable[[bytes], Any]:
+    item = item_type(kind)
+    return _one_decoder(kind) if item is None else _collection_decoder(item, kind)
+
+
+def _one_decoder(kind: Any) -> Callable[[bytes], Any]:
+    decode = msgspec.json.Decoder(kind).decode
+    name = _name_of(kind)
+
+    def decode_one(body: bytes) -> Any:
+        if b'"value"' in body:
+            try:
+                fields = _raw(body)
+            except msgspec.ValidationError:  # JSON, but no object
+                return decode(body)
+            if bytes(fields.get("value", b"")).startswith(b"[") and _is_page(fields):
+                message = "a collection, where one object was asked for"
+                raise WrongShapeError(message, f"Use type=list[{name}] for every item, or stream() with type={name}.")
+        return decode(body)
+
+    return decode_one
+
+
+def _collection_decoder(item: Any, kind: Any) -> Callable[[bytes], Any]:
+    decode = msgspec.json.Decoder(_Collection[item]).decode
+    decode_list = msgspec.json.Decoder(kind).decode
+    name = _name_of(item)
+
+    def decode_collection(body: bytes) -> Any:
+        if body.lstrip()[:1] == b"[":
+            return decode_list(body)
+        page = decode(body)
+        if page.value is msgspec.UNSET:
+            message = "one object, where a collection was asked for"
+            raise WrongShapeError(message, f"Use type={name} with invoke() for one object.")
+        return Page(page.value, page.odata_link or page.link or None, _count(page.count), page.delta_link or None)
+
+    return decode_collection
+
+
+def _name_of(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _decode(body: bytes, decode: Callable[[bytes], Any]) -> Any:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode(body)
     except UnicodeDecodeError as error:
         message = f"no UTF-8 at byte {error.start}"
         raise msgspec.DecodeError(message) from None
@@ -105,11 +207,9 @@ def _is_page(names: Mapping[str, Any]) -> bool:
     return all(name in _PAGE_NAMES or name.startswith("@") for name in names)
 
 
-def _page(marks: Mapping[str, Any], items: list[Any]) -> Page:
-    count = marks.get("@odata.count")
-    link = marks.get("@odata.nextLink") or marks.get("nextLink") or None
-    count = count if isinstance(count, int) else None
-    return Page(items, next_link=link, count=count, delta_link=marks.get("@odata.deltaLink") or None)
+_any: Final = msgspec.json.Decoder().decode
+_raw: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decoders: Final[dict[Any, Callable[[bytes], Any]]] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,76 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, TypedDict
+from typing import Any, Unpack, cast
 
-from entra_async.calls.channel import Channel
+import msgspec
+
 from entra_async.calls.operations.operation import Operation, begin_operation, resume_operation
 from entra_async.calls.prepare import check_call
+from entra_async.calls.request import (
+    READ_OPTIONS,
+    SEND_OPTIONS,
+    TRANSFER_OPTIONS,
+    ReadOptions,
+    SendOptions,
+    TransferOptions,
+    make_request,
+)
 from entra_async.calls.transfers.contents import Uploadable, open_content
 from entra_async.calls.transfers.downloads import Download
 from entra_async.calls.transfers.upload_plan import ConflictBehavior, Progress, plan_upload
 from entra_async.calls.transfers.uploads import upload_content
+from entra_async.calls.verbs import Verbs
 from entra_async.errors import ConfigurationError
 
-__all__ = ("DownloadOptions", "OperationOptions", "Transfers", "UploadOptions")
+__all__ = ("TransferVerbs",)
 
 
-class _TransferOptions(TypedDict, total=False):
-    headers: Mapping[str, str] | None
-    parameters: Mapping[str, str] | None
-    required_scopes: Iterable[str] | None
-    timeout: float | None
-
-
-class OperationOptions(_TransferOptions, total=False):
-    """What :meth:`Connection.operation` takes beside the path."""
-
-    method: str
-    query: Mapping[str, object] | None
-    body: Any
-    content_type: str | None
-    idempotent: bool | None
-    token: str | None
-
-
-class UploadOptions(_TransferOptions, total=False):
-    """What :meth:`Connection.upload` takes beside the path and the content."""
-
-    size: int | None
-    name: str | None
-    conflict_behavior: ConflictBehavior | None
-    chunk_size: int | None
-    progress: Progress | None
-
-
-class DownloadOptions(_TransferOptions, total=False):
-    """What :meth:`Connection.download` takes beside the path."""
-
-    to: str | os.PathLike[str] | None
-    query: Mapping[str, object] | None
-
-
-class Transfers:
-    """What can be done with a service that takes longer than an answer."""
-
-    _channel: Channel
+class TransferVerbs(Verbs):
+    """The verbs for what takes longer than one response."""
 
     async def operation(
-        self,
-        path: str | None = None,
-        *,
-        method: str = "POST",
-        query: Mapping[str, object] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        content_type: str | None = None,
-        parameters: Mapping[str, str] | None = None,
-        required_scopes: Iterable[str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
-        idempotent: bool | None = None,
-        token: str | None = None,
+        self, path: str | None = None, *, token: str | None = None, **options: Unpack[SendOptions]
     ) -> Operation:
         """
         Begin a long-running operation, or go on with one.
@@ -88,7 +50,7 @@ class Transfers:
 
         Args:
             path: See :meth:`invoke`; ``None`` with a *token*.
-            method: HTTP method.
+            method: HTTP method; ``"POST"`` by default.
             query: See :meth:`invoke`.
             body: See :meth:`invoke`.
             headers: Sent with the first request only.
@@ -97,6 +59,7 @@ class Transfers:
             required_scopes: See :meth:`invoke`.
             timeout: Seconds each request may take in all; how long to wait for the end is told to its ``result()``.
             idempotent: See :meth:`invoke`.
+            service: See :meth:`invoke`.
             token: :attr:`Operation.token` of one that was begun before, here or elsewhere: it is asked once how it
                 stands.
 
@@ -112,26 +75,19 @@ class Transfers:
             https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-operations
             https://learn.microsoft.com/en-us/graph/long-running-actions-overview
         """
-        check_call(None, timeout)
-        channel = self._channel
-        root = channel.base(parameters)
+        request = make_request(path or "", cast("Mapping[str, Any]", options), SEND_OPTIONS, method="POST")
+        context = self._find(request.service)
+        check_call(None, request.timeout)
+        root = context.root(request.parameters)
         if (path is None) is (token is None):
             message = "operation() takes either a path or a token."
             raise ConfigurationError(message, field="token", hint="Give a path to begin one, a token to go on with it.")
         if path is None:
-            await channel.permit(required_scopes)
-            return await resume_operation(channel, token, root=root, timeout_s=timeout)
-        prepared = channel.prepare(
-            path,
-            method=method,
-            query=query,
-            headers=headers,
-            body=body,
-            content_type=content_type,
-            parameters=parameters,
-        )
-        await channel.permit(required_scopes)
-        return await begin_operation(channel, prepared, root=root, timeout_s=timeout, idempotent=idempotent)
+            await context.access.check(request.required_scopes)
+            return await resume_operation(context, token, root=root, timeout_s=request.timeout)
+        prepared = context.prepare(request)
+        await context.access.check(request.required_scopes)
+        return await begin_operation(context, request, prepared, root=root)
 
     async def upload(
         self,
@@ -143,10 +99,7 @@ class Transfers:
         conflict_behavior: ConflictBehavior | None = None,
         chunk_size: int | None = None,
         progress: Progress | None = None,
-        headers: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str] | None = None,
-        required_scopes: Iterable[str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - covers the waits between attempts, too
+        **options: Unpack[TransferOptions],
     ) -> Any:
         """
         Upload a file to a drive, or attach one to a message or an event: ``await graph.upload(path, "report.pdf")``.
@@ -171,6 +124,7 @@ class Transfers:
             parameters: See :meth:`invoke`.
             required_scopes: See :meth:`invoke`.
             timeout: Seconds each chunk may take in all, repetitions included; 300 by default.
+            service: See :meth:`invoke`.
 
         Returns:
             The item, as the service describes it; of a large attachment its ``id`` only.
@@ -186,34 +140,25 @@ class Transfers:
             https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
             https://learn.microsoft.com/en-us/graph/outlook-large-attachments
         """
-        check_call(None, timeout)
+        request = make_request(path, cast("Mapping[str, Any]", options), TRANSFER_OPTIONS)
+        context = self._find(request.service)
+        check_call(None, request.timeout)
         if name is None and isinstance(content, str | os.PathLike) and path.rstrip("/").endswith("/attachments"):
             name = PurePath(content).name
-        channel = self._channel
         async with open_content(content, size) as opened:
             plan = plan_upload(
-                channel.prepare,
-                path,
+                context.prepare,
+                request,
                 size=opened.size,
                 name=name,
                 conflict_behavior=conflict_behavior,
                 chunk_size=chunk_size,
-                headers=headers,
-                parameters=parameters,
             )
-            await channel.permit(required_scopes)
-            return await upload_content(channel, opened, plan, progress=progress, timeout_s=timeout)
+            await context.access.check(request.required_scopes)
+            return await upload_content(context, opened, plan, progress=progress, timeout_s=request.timeout)
 
     def download(
-        self,
-        path: str,
-        *,
-        to: str | os.PathLike[str] | None = None,
-        query: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str] | None = None,
-        required_scopes: Iterable[str] | None = None,
-        timeout: float | None = None,
+        self, path: str, *, to: str | os.PathLike[str] | None = None, **options: Unpack[ReadOptions]
     ) -> Download:
         """
         Download a file in pieces.
@@ -236,6 +181,7 @@ class Transfers:
             parameters: See :meth:`invoke`.
             required_scopes: See :meth:`invoke`.
             timeout: Seconds it may take until the first byte; then it may take as long as something arrives.
+            service: See :meth:`invoke`.
 
         Returns:
             The download: ``await`` it for the number of bytes that were written, or enter it.
@@ -249,9 +195,9 @@ class Transfers:
         Source:
             https://learn.microsoft.com/en-us/graph/api/driveitem-get-content
         """
-        check_call(None, timeout)
-        accept = {} if any(str(name).lower() == "accept" for name in headers or ()) else {"Accept": "*/*"}
-        prepared = self._channel.prepare(
-            path, query=query, headers={**accept, **(headers or {})}, parameters=parameters
-        )
-        return Download(self._channel, prepared, to=to, required_scopes=required_scopes, timeout_s=timeout)
+        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
+        context = self._find(request.service)
+        given = request.headers
+        if given is None or (isinstance(given, Mapping) and all(str(name).lower() != "accept" for name in given)):
+            request = msgspec.structs.replace(request, headers={"Accept": "*/*", **(given or {})})
+        return Download(context, request, context.prepare(request), to=to)

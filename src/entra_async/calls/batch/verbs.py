@@ -9,26 +9,25 @@ from typing import Any, Final
 from anyio import to_thread
 
 from entra_async.calls.batch.batcher import Batcher
+from entra_async.calls.context import CallContext
 from entra_async.calls.fan_out import Many, check_many, fan_out, iterate
-from entra_async.calls.prepare import check_call
 from entra_async.calls.request import Request, RequestLike, as_request
-from entra_async.calls.verbs import Verbs
+from entra_async.calls.verbs import ContextVerbs, Verbs
 from entra_async.errors import ConfigurationError, EntraError, FailedDependencyError
 from entra_async.rules.batch.arrangement import MAX_ITEMS, arrange, check_item
-from entra_async.rules.http.urls import strip_query
 
 __all__ = ("BatchVerbs",)
 
-_UNDER_WAY: Final = 50 * MAX_ITEMS
+_IN_FLIGHT: Final = 50 * MAX_ITEMS
 _WINDOW_S: Final = 0.001  # for those that come back from a wait at the same moment
 _BREATH: Final = 100
 _LONG: Final = 5_000
 
 
 class BatchVerbs(Verbs):
-    """What can be done with a service that takes many requests in one."""
+    """The verbs of a service that takes many requests in one."""
 
-    async def batch(self, requests: Many[RequestLike]) -> list[Any]:
+    async def batch(self, requests: Many[RequestLike], *, service: str | None = None) -> list[Any | EntraError]:
         """
         Make many calls in batches of 20, several of them at once, and return what became of each, in order.
 
@@ -40,6 +39,7 @@ class BatchVerbs(Verbs):
 
         Args:
             requests: Requests, paths, or mappings of the names a :class:`~entra_async.Request` has.
+            service: Which connection of a Session; the default one if left out.
 
         Returns:
             For each request, at its place, what :meth:`invoke` returns, or the error it raises:
@@ -54,9 +54,9 @@ class BatchVerbs(Verbs):
             https://learn.microsoft.com/en-us/graph/json-batching
         """
         check_many(requests)
-        channel = self._channel
-        items = Verbs(channel.over(self._envelopes(window_s=_WINDOW_S)))
-        wanted = await self._read(requests)
+        context = self._find(service)
+        items = ContextVerbs(context.over(_batcher(context, window_s=_WINDOW_S)))
+        wanted = await _read(context, requests)
         # So many would hold up the loop for a good part of a second.
         order = await to_thread.run_sync(arrange, wanted) if len(wanted) > _LONG else arrange(wanted)
         ended = {need: asyncio.Event() for needs in order.needs.values() for need in needs}
@@ -67,7 +67,7 @@ class BatchVerbs(Verbs):
                 for need in order.needs.get(place, ()):
                     await ended[need].wait()
                     if need in failed:
-                        raise self._unmet(wanted[place], wanted[need].id, failed[need])
+                        raise _unmet(context, wanted[place], wanted[need].id, failed[need])
                 return await items.invoke_request(wanted[place])
             except EntraError as error:
                 failed[place] = error
@@ -77,20 +77,21 @@ class BatchVerbs(Verbs):
                     ended[place].set()
 
         results: list[Any] = [None] * len(wanted)
-        async with aclosing(fan_out(order.places, call, start=channel.start, concurrency=_UNDER_WAY)) as outcomes:
+        async with aclosing(fan_out(order.places, call, start=context.start, concurrency=_IN_FLIGHT)) as outcomes:
             async for place, result in outcomes:
                 results[place] = result
         return results
 
-    def batching(self, *, window_s: float = 0.003) -> Verbs:
+    def batching(self, *, window_s: float = 0.003, service: str | None = None) -> Verbs:
         """
-        Return a view of this connection whose calls share batches by themselves.
+        Return a view of a connection whose calls share batches by themselves.
 
-        Reads that are made within *window_s* of each other travel as one ``$batch``; each caller gets its own answer
+        Reads that are made within *window_s* of each other travel as one ``$batch``; each caller gets its own response
         or error, as if it had called alone. A read that stays alone, a write and a file are sent by themselves.
 
         Args:
-            window_s: Seconds a read waits for company, 20 at most.
+            window_s: Seconds a read waits for others, 20 of them at most.
+            service: Which connection of a Session; the default one if left out.
 
         Raises:
             ConfigurationError: If the service takes no batches, or *window_s* is not between zero and one second.
@@ -98,49 +99,54 @@ class BatchVerbs(Verbs):
         Example:
             ::
 
-                crowd = graph.batching()
-                ada, bob = await asyncio.gather(crowd.invoke("users/ada"), crowd.invoke("users/bob"))
+                batching = graph.batching()
+                ada, bob = await asyncio.gather(batching.invoke("users/ada"), batching.invoke("users/bob"))
         """
         if not isinstance(window_s, int | float) or not 0 <= window_s <= 1:
             message = f"window_s is {window_s!r}."
             raise ConfigurationError(message, field="window_s", hint="Give a few milliseconds, such as 0.003.")
-        envelopes = self._envelopes(window_s=window_s, automatic=True)
-        return Verbs(self._channel.over(envelopes), concurrency=_UNDER_WAY)
+        context = self._find(service)
+        batcher = _batcher(context, window_s=window_s, automatic=True)
+        return ContextVerbs(context.over(batcher), concurrency=_IN_FLIGHT)
 
-    def _envelopes(self, *, window_s: float, automatic: bool = False) -> Batcher:
-        channel = self._channel
-        if not channel.service.batches:
-            message = f"{channel.service.name!r} takes no batches."
-            hint = "Use invoke_many(). A service of your own that has a $batch needs batches=True."
-            raise ConfigurationError(message, field="service", hint=hint)
-        return Batcher(
-            channel.carrier, root=channel.base(), start=channel.start, window_s=window_s, automatic=automatic
-        )
 
-    async def _read(self, requests: Many[RequestLike]) -> list[Request]:
-        wanted: list[Request] = []
-        async for each in iterate(requests):
-            place = len(wanted)
-            if place % _BREATH == _BREATH - 1:
-                await asyncio.sleep(0)
-            try:
-                request = as_request(each)
-                self._check_service(request)
-                check_call(request.type, request.timeout)
-                prepared = self._prepare(request)
-                check_item(prepared.method, prepared.url, prepared.headers, prepared.body)
-            except ConfigurationError as error:
-                message = f"Request {place} of the batch: {error.args[0]}"
-                raise ConfigurationError(message, field=error.field, hint=error.hint) from None
-            wanted.append(request)
-        return wanted
+def _batcher(context: CallContext, *, window_s: float, automatic: bool = False) -> Batcher:
+    if not context.service.batches:
+        message = f"{context.service.name!r} takes no batches."
+        hint = "Use invoke_many(). A service of your own that has a $batch needs batches=True."
+        raise ConfigurationError(message, field="service", hint=hint)
+    return Batcher(
+        context.pipeline.authorized_transport,
+        root=context.root(None),
+        start=context.start,
+        window_s=window_s,
+        automatic=automatic,
+    )
 
-    def _unmet(self, request: Request, need: str | None, cause: EntraError) -> FailedDependencyError:
-        prepared = self._prepare(request)
-        where = strip_query(prepared.url)
-        message = (
-            f"{prepared.method} {where} was not sent: it depends on {need!r}, which failed ({type(cause).__name__})."
-        )
-        error = FailedDependencyError(message, method=prepared.method, url=where, attempts=0)
-        error.depends_on = need
-        return error
+
+async def _read(context: CallContext, requests: Many[RequestLike]) -> list[Request]:
+    wanted: list[Request] = []
+    async for each in iterate(requests):
+        place = len(wanted)
+        if place % _BREATH == _BREATH - 1:
+            await asyncio.sleep(0)
+        try:
+            request = as_request(each)
+            prepared = context.prepare(request)
+            check_item(prepared.method, prepared.url, prepared.headers, prepared.body)
+        except ConfigurationError as error:
+            message = f"Request {place} of the batch: {error.args[0]}"
+            raise ConfigurationError(message, field=error.field, hint=error.hint) from None
+        wanted.append(request)
+    return wanted
+
+
+def _unmet(context: CallContext, request: Request, need: str | None, cause: EntraError) -> FailedDependencyError:
+    prepared = context.prepare(request)
+    message = (
+        f"{prepared.method} {prepared.where} was not sent: it depends on {need!r}, which failed "
+        f"({type(cause).__name__})."
+    )
+    error = FailedDependencyError(message, method=prepared.method, url=prepared.where, attempts=0)
+    error.depends_on = need
+    return error

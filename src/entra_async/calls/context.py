@@ -1,0 +1,80 @@
+"""What every verb of a connection needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from entra_async.calls.access import Access
+from entra_async.calls.background_tasks import StartTask
+from entra_async.calls.prepare import BaseURL, prepare
+from entra_async.calls.request import Request
+from entra_async.config import Clock
+from entra_async.errors import ConfigurationError
+from entra_async.pipeline.pipeline import Pipeline
+from entra_async.pipeline.preauthenticated import PreauthenticatedRequests
+from entra_async.pipeline.prepared import PreparedRequest
+from entra_async.services import Service
+from entra_async.telemetry.events import Event, Listener, notify
+from entra_async.transport.messages import Transport
+
+__all__ = ("CallContext",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallContext:
+    """
+    One connection, as its verbs see it.
+
+    Attributes:
+        name: The connection's.
+        service: The service.
+        base_url: Where requests go.
+        access: Whose tokens they carry.
+        pipeline: Sends them.
+        preauthenticated: Sends requests to pre-authenticated URLs.
+        clock: Where time comes from.
+        start: Starts a task that ends with the Session at the latest.
+        listener: Called with each event.
+    """
+
+    name: str
+    service: Service
+    base_url: BaseURL
+    access: Access
+    pipeline: Pipeline
+    preauthenticated: PreauthenticatedRequests
+    clock: Clock
+    start: StartTask
+    listener: Listener | None
+
+    def emit(self, event: Event) -> None:
+        """Call the listener, if there is one."""
+        if self.listener is not None:
+            notify(self.listener, event)
+
+    def over(self, transport: Transport) -> CallContext:
+        """Return the same with requests that travel inside those that *transport* makes."""
+        return replace(self, pipeline=self.pipeline.over(transport))
+
+    def prepare(self, request: Request) -> PreparedRequest:
+        """
+        Return what *request* sends.
+
+        Raises:
+            ConfigurationError: If it cannot be sent, or is for another connection.
+        """
+        wanted = request.service
+        if wanted is not None and str(wanted).lower() not in {self.name.lower(), self.service.name.lower()}:
+            message = f"The request is for {wanted!r}, but this is {self.name!r}."
+            raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
+        return prepare(self.base_url, request)
+
+    def root(self, parameters: Mapping[str, str] | None) -> str:
+        """
+        Return the service's root, its parameters filled in.
+
+        Raises:
+            ConfigurationError: If there is no URL, or a parameter is missing, unknown or unfit.
+        """
+        return self.base_url.base(parameters)

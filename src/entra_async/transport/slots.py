@@ -1,0 +1,51 @@
+"""A limit for how many things happen at once, first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import final
+
+__all__ = ("Slots",)
+
+
+@final
+class Slots:
+    """
+    So many slots. A semaphore whose fast path is an attribute: ``if slots.free: slots.free -= 1``.
+
+    Args:
+        count: How many.
+
+    Attributes:
+        free: How many may be taken at once; 0 while somebody waits.
+    """
+
+    __slots__ = ("_waiting", "free")
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def acquire(self) -> None:
+        """Take a slot when one is free."""
+        if self.free:
+            self.free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it got one at that very moment
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give a slot back, or on to who waits longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1
