@@ -102,7 +102,7 @@ async def test_a_link_can_be_followed_by_hand(graph: Connection) -> None:
 async def test_typed_answers(graph: Connection) -> None:
     """A type decodes one object, or every item of a collection over all its pages."""
     ada = await graph.invoke(ADA, type=User)
-    users = await graph.invoke("users", query={"$top": 90}, type=User)
+    users = await graph.invoke("users", query={"$top": 90}, type=list[User])
 
     assert isinstance(ada, User)
     assert ada.display_name == "Ada Lovelace"

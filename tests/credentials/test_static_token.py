@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import jwt
 import pytest
+from multidict import CIMultiDict
 
 from entra_async import Session
 from entra_async.config import Limits, RetryPolicy, SystemClock, Timeouts
@@ -24,6 +25,7 @@ from entra_async.errors import (
 )
 from entra_async.pipeline.limiters import ConnectionLimiters, Limiters
 from entra_async.pipeline.pipeline import Pipeline
+from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.testing import Emulator
 from entra_async.transport.pool import Pool
 
@@ -139,16 +141,17 @@ async def test_custom_headers_are_asked_for_each_attempt(emulator: Emulator) -> 
 
     emulator.faults.add("/v1.0/*", status=503)
     pool = Pool(limits=Limits(), timeouts=Timeouts(), trust=emulator.ca_file)
-    governor = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1)
+    limiters = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1)
     try:
-        caller = Pipeline(
-            pool=pool,
+        pipeline = Pipeline(
+            transport=pool,
             authorization=source(headers),
             clock=SystemClock(),
             policy=RetryPolicy(base_delay_s=0.001),
-            gates=ConnectionLimiters(governor, service="Graph", app=lambda: "an app", max_pause_s=1),
+            limiters=ConnectionLimiters(limiters, service="Graph", app=lambda: "an app", max_pause_s=1),
         )
-        response = await caller.call("GET", f"{emulator.graph_url}/v1.0/users/ada@contoso.com", headers={})
+        url = f"{emulator.graph_url}/v1.0/users/ada@contoso.com"
+        response = await pipeline.send(PreparedRequest("GET", url, CIMultiDict()))
     finally:
         await pool.aclose()
 

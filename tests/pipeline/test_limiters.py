@@ -280,13 +280,13 @@ async def test_each_mailbox_has_a_gate(emulator: Emulator) -> None:
     assert names == {f"mail of {number}" for number in range(5)}
 
 
-def test_gates_that_nobody_needs_are_forgotten() -> None:
-    """A crawl of a million mailboxes does not hold a million gates; one that is closed is kept."""
-    governor = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1.0)
-    closed = governor.gate("graph", "an app", "mail of ada", UNKNOWN)
-    closed.pace.pause(SystemClock().monotonic(), 1000.0)
+def test_limiters_that_nobody_needs_are_forgotten() -> None:
+    """A crawl of a million mailboxes does not hold a million limiters; one that is paused is kept."""
+    limiters = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1.0)
+    paused = limiters.find("graph", "an app", "mail of ada", UNKNOWN)
+    paused.estimator.pause(SystemClock().monotonic(), 1000.0)
     for number in range(10_000):
-        governor.gate("graph", "an app", f"mail of {number}", UNKNOWN)
+        limiters.find("graph", "an app", f"mail of {number}", UNKNOWN)
 
-    assert len(governor.states) <= 4096
-    assert governor.gate("graph", "an app", "mail of ada", UNKNOWN) is closed
+    assert len(limiters.stats) <= 4096
+    assert limiters.find("graph", "an app", "mail of ada", UNKNOWN) is paused

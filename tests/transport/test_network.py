@@ -222,7 +222,7 @@ async def test_a_full_queue_says_so(emulator: Emulator) -> None:
         await session.connect(emulator.client_secret)
         group.start_soon(session.invoke, ADA)
         await emulator.requests.wait_for(1, path=f"/v1.0/{ADA}")
-        with pytest.raises(RequestTimeoutError, match="all 1 places of the pool"):
+        with pytest.raises(RequestTimeoutError, match="all 1 slots of the pool"):
             await session.invoke("users")
         group.cancel_scope.cancel()
 

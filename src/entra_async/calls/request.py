@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypedDict
 
 import msgspec
 
 from entra_async.errors import ConfigurationError
 from entra_async.rules.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ResultT = TypeVar("ResultT", default=Any)
+else:
+    from typing import TypeVar
+
+    ResultT = TypeVar("ResultT")
 
 __all__ = (
     "CALL_OPTIONS",
@@ -67,7 +77,7 @@ class _Path(msgspec.Struct, frozen=True):
     path: str
 
 
-class Request(_Path, frozen=True, kw_only=True):
+class Request(_Path, Generic[ResultT], frozen=True, kw_only=True):
     """
     What :meth:`Connection.invoke` takes, as a value that can be kept, pickled and sent many at a time.
 
@@ -99,7 +109,7 @@ class Request(_Path, frozen=True, kw_only=True):
     paging: bool = True
     raw: bool = False
     required_scopes: Iterable[str] | None = None
-    type: Any = None
+    type: builtins.type[ResultT] | None = None
     timeout: float | None = None
     idempotent: bool | None = None
     service: str | None = None
@@ -111,14 +121,14 @@ class Request(_Path, frozen=True, kw_only=True):
         return f"Request({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
 
-RequestLike: TypeAlias = Request | str | Mapping[str, Any]
+RequestLike: TypeAlias = Request[Any] | str | Mapping[str, Any]
 """A :class:`Request`, a path alone, or a mapping of the names a Request has."""
 
 _HIDDEN: Final = frozenset({"query", "body", "headers"})
 _NAMES: Final = frozenset(Request.__struct_fields__)
 
 
-def make_request(path: str, options: Mapping[str, Any], known: frozenset[str], *, method: str = "GET") -> Request:
+def make_request(path: str, options: Mapping[str, Any], known: frozenset[str], *, method: str = "GET") -> Request[Any]:
     """
     Return a call with these options.
 
@@ -139,7 +149,7 @@ def make_request(path: str, options: Mapping[str, Any], known: frozenset[str], *
     return Request(path, **({"method": method, **options} if method != "GET" else options))
 
 
-def as_request(given: RequestLike) -> Request:
+def as_request(given: RequestLike) -> Request[Any]:
     """
     Return what was given as a :class:`Request`.
 

@@ -138,6 +138,17 @@ class Verbs(ABC):
                 items += page
         return items
 
+    @overload
+    def invoke_many(
+        self,
+        requests: Many[Request[T]],
+        *,
+        ordered: bool = False,
+        concurrency: int | None = None,
+        stop_on_error: bool = False,
+    ) -> AsyncGenerator[tuple[Request[T], T | EntraError]]: ...
+
+    @overload
     def invoke_many(
         self,
         requests: Many[GivenT],
@@ -145,7 +156,16 @@ class Verbs(ABC):
         ordered: bool = False,
         concurrency: int | None = None,
         stop_on_error: bool = False,
-    ) -> AsyncGenerator[tuple[GivenT, Any | EntraError]]:
+    ) -> AsyncGenerator[tuple[GivenT, Any | EntraError]]: ...
+
+    def invoke_many(
+        self,
+        requests: Many[Any],
+        *,
+        ordered: bool = False,
+        concurrency: int | None = None,
+        stop_on_error: bool = False,
+    ) -> AsyncGenerator[tuple[Any, Any]]:
         """
         Make many calls at once, and yield each request with what became of it as soon as that is known.
 

@@ -131,22 +131,16 @@ class Pipeline:
         request = HTTPRequest(prepared.method, prepared.url, headers, prepared.body, None, streamed, self._private)
         started = self._clock.monotonic()
         deadline_s = self._policy.deadline_s if timeout_s is None else timeout_s
-        where, attempts = request.where, 1
         try:
             try:
                 outcome: HTTPResponse | TransportError = await self._attempt(request, started + deadline_s)
             except TransportError as error:
                 outcome = error
-            if not isinstance(outcome, TransportError) and outcome.status < _BAD:
-                response = outcome
-            else:
-                loop = RetryLoop(
-                    policy=self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s),
-                    clock=self._clock,
-                    started=started,
-                )
-                response = await self._recover(outcome, request, loop, idempotent=idempotent, follow=follow)
-                where, attempts = request.where, loop.made
+            if isinstance(outcome, TransportError) or outcome.status >= _BAD:
+                policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
+                loop = RetryLoop(policy=policy, clock=self._clock, started=started)
+                outcome = await self._recover(outcome, request, loop, idempotent=idempotent, follow=follow)
+                return self._judge(_response(outcome, request, client_request_id, loop.made), request, follow=follow)
         except RequestError as error:
             error.method, error.url, error.client_request_id = request.method, request.where, client_request_id
             request = headers = None  # type: ignore[assignment]  # they hold the token
@@ -156,26 +150,18 @@ class Pipeline:
             request = headers = None  # type: ignore[assignment]
             wipe_locals(error)
             raise
+        return _response(outcome, request, client_request_id, 1)
+
+    def _judge(self, response: Response, request: HTTPRequest, *, follow: bool) -> Response:
+        """Return a response that is a success, or that was asked for; raise what another one means."""
         status = response.status
-        result = Response(
-            status,
-            response.headers,
-            response.body,
-            prepared.method,
-            where,
-            attempts,
-            client_request_id,
-            response.stream,
-        )
-        if status >= _BAD and not (
-            (status in _REDIRECTS and not follow)
-            or (status == _NOT_MODIFIED and any(name in headers for name in _CONDITIONS))
+        if (
+            status < _BAD
+            or (status in _REDIRECTS and not follow)
+            or (status == _NOT_MODIFIED and any(name in request.headers for name in _CONDITIONS))
         ):
-            secret, request, headers = request.secret, None, None  # type: ignore[assignment]
-            refusal = status_error(result, now=self._clock.now(), secret=secret)
-            del secret
-            raise refusal
-        return result
+            return response
+        raise status_error(response, now=self._clock.now(), secret=request.secret)
 
     async def _attempt(self, request: HTTPRequest, ends_at: float, number: int = 1) -> HTTPResponse:
         clock, limiters = self._clock, self._limiters
@@ -266,6 +252,19 @@ class Pipeline:
             response = await loop.run(send, request=request, idempotent=True, limited=self._limiters is not None)
         message = f"{request.method} {request.where} was redirected more than {_MAX_REDIRECTS} times."
         raise RequestError(message)
+
+
+def _response(received: HTTPResponse, request: HTTPRequest, client_request_id: str, attempts: int) -> Response:
+    return Response(
+        received.status,
+        received.headers,
+        received.body,
+        request.method,
+        request.where,
+        attempts,
+        client_request_id,
+        received.stream,
+    )
 
 
 def _left_s(ends_at: float, now: float) -> float:

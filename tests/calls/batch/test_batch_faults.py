@@ -92,9 +92,10 @@ async def test_an_answer_that_is_lost(emulator: Emulator, fault: dict[str, Any])
     """When the service acted and the answer is lost, reads are sent again and writes are not: they may have acted."""
     emulator.faults.add(BATCH, **fault)
     async with connected(emulator) as graph:
-        read, written, marked, other = await graph.batch(
+        results: list[Any] = await graph.batch(
             [READ, write("Turin"), write("Rome", idempotent=True), Request("users/x", method="PATCH", body={})]
         )
+        read, written, marked, other = results
 
     assert read["city"] in {"Turin", "Rome"}
     assert isinstance(written, TransportError)
@@ -122,7 +123,8 @@ async def test_a_fault_of_an_item(
     """An item is judged as if it had come alone, and its neighbours notice nothing."""
     emulator.faults.add(f"/v1.0/{ADA}", times=2, **fault)
     async with connected(emulator) as graph:
-        read, written, other = await graph.batch([READ, write("Turin"), "users/$count?x=1"])
+        results: list[Any] = await graph.batch([READ, write("Turin"), "users/$count?x=1"])
+        read, written, other = results
 
     assert isinstance(read, read_error) if read_error else "city" in read
     assert isinstance(written, write_error) if write_error else written is None
@@ -137,7 +139,7 @@ async def test_a_refused_batch_goes_one_by_one(emulator: Emulator) -> None:
     """When the batch as a whole is called malformed, nothing of it ran: each request is answered by itself."""
     emulator.faults.add(BATCH, status=400)
     async with connected(emulator) as graph:
-        results = await graph.batch([READ, write("Turin"), "users?$top=0"])
+        results: list[Any] = await graph.batch([READ, write("Turin"), "users?$top=0"])
 
     assert "city" in results[0]
     assert results[1] is None
@@ -150,7 +152,7 @@ async def test_a_refused_token_is_renewed_once(emulator: Emulator) -> None:
     """A batch answered 401 costs one token, and every item is answered."""
     async with connected(emulator) as graph:
         emulator.access_evaluation.reject_tokens()
-        results = await graph.batch([ADA] * 60)
+        results: list[Any] = await graph.batch([ADA] * 60)
 
     assert all(result["givenName"] == "Ada" for result in results)
     assert len(emulator.token_requests) == 1
@@ -229,7 +231,7 @@ async def test_time_is_each_ones_own(emulator: Emulator) -> None:
         await emulator.requests.wait_for(1, path=r"/v1.0/\$batch")
         await anyio.sleep(0.15)
         emulator.clock.move(3600)
-        results = await batch
+        results: list[Any] = await batch
 
     assert isinstance(results[0], RequestTimeoutError)
     assert "groups: no answer within 0.1 s" in str(results[0])

@@ -242,7 +242,7 @@ async def test_the_state_of_another_person(emulator: Emulator) -> None:
         assert await follow(graph, mine, path="me/contacts/delta") == ["1"]
         await follow(graph, all_)
         other = await session.connect(emulator.client_secret)
-        with pytest.raises(ConfigurationError, match="another person"):
+        with pytest.raises(ConfigurationError, match="another user"):
             await follow(other, mine, path="me/contacts/delta")
         assert await follow(other, all_) == []
 

@@ -264,4 +264,4 @@ async def test_a_kind_with_a_default_id_loses_nothing(emulator: Emulator) -> Non
         await session.connect(emulator.client_secret)
         query = {"$select": "displayName", "$top": 50}
         assert len([each async for each in session.stream("users", query=query, type=Thin)]) == 200
-        assert len(await session.invoke("users", query=query, type=Thin)) == 200
+        assert len(await session.invoke("users", query=query, type=list[Thin])) == 200

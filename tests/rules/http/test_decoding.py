@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.http.decoding import ErrorBody, Page, decode_answer, decode_json, is_json, read_error
+from entra_async.rules.http.decoding import (
+    ErrorBody,
+    Page,
+    WrongShapeError,
+    decode_json,
+    decode_response,
+    is_json,
+    read_error,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -25,12 +33,12 @@ class User(msgspec.Struct):
     id: str
 
 
-@pytest.mark.parametrize("kind", [None, User])
+@pytest.mark.parametrize("kind", [None, list[User]])
 def test_a_page_is_told_by_its_names(kind: Any) -> None:
     """A list in value beside annotations is a page, empty or not, whatever the service calls its link."""
-    graph = decode_answer(b'{"@odata.context":"c","@odata.count":3,"@odata.nextLink":"n","value":[{"id":"1"}]}', kind)
-    azure = decode_answer(b'{"value":[],"nextLink":"n"}', kind)
-    last = decode_answer(b' { "value" : [ ] } ', kind)
+    graph = decode_response(b'{"@odata.context":"c","@odata.count":3,"@odata.nextLink":"n","value":[{"id":"1"}]}', kind)
+    azure = decode_response(b'{"value":[],"nextLink":"n"}', kind)
+    last = decode_response(b' { "value" : [ ] } ', kind)
 
     assert isinstance(graph, Page)
     assert graph == Page([{"id": "1"}] if kind is None else [User("1")], next_link="n", count=3)
@@ -43,16 +51,32 @@ def test_a_page_is_told_by_its_names(kind: Any) -> None:
 )
 def test_an_object_with_a_value_is_no_page(body: bytes) -> None:
     """A Key Vault secret, a list, a bare number: values, not pages."""
-    assert decode_answer(body) == json.loads(body)
+    assert decode_response(body) == json.loads(body)
 
 
 def test_a_single_object_takes_its_type() -> None:
     """A type given is what comes back; what does not fit is an error."""
-    assert decode_answer(b'{"id":"1","value":[2]}', User) == User("1")
+    assert decode_response(b'{"id":"1","value":[2]}', User) == User("1")
     with pytest.raises(msgspec.DecodeError):
-        decode_answer(b'{"value":[{"id":7}]}', User)
+        decode_response(b'{"value":[{"id":7}]}', list[User])
     with pytest.raises(msgspec.DecodeError):
-        decode_answer(b"[]", User)
+        decode_response(b"[]", User)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "remedy"),
+    [
+        (b'{"value":[{"id":"1"}],"@odata.nextLink":"n"}', User, "type=list[User]"),
+        (b'{"value":[]}', User, "type=list[User]"),
+        (b'{"id":"1"}', list[User], "type=User"),
+    ],
+)
+def test_the_other_kind_of_response(body: bytes, kind: Any, remedy: str) -> None:
+    """A collection where one object was asked for, and the reverse, name the spelling that fits."""
+    with pytest.raises(WrongShapeError) as caught:
+        decode_response(body, kind)
+
+    assert remedy in caught.value.hint
 
 
 @given(json_values)
@@ -65,9 +89,9 @@ def test_json_is_read_as_python_reads_it(value: Any) -> None:
 def test_nothing_else_escapes(body: bytes) -> None:
     """Whatever a server sends, only a DecodeError comes out; and any body gives some reason."""
     assert isinstance(read_error(body), ErrorBody)
-    for kind in (None, User):
+    for kind in (None, User, list[User]):
         try:
-            decode_answer(body, kind)
+            decode_response(body, kind)
         except msgspec.DecodeError:
             continue
 

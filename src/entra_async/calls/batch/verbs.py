@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 from anyio import to_thread
 
@@ -18,6 +18,8 @@ from entra_async.rules.batch.arrangement import MAX_ITEMS, arrange, check_item
 
 __all__ = ("BatchVerbs",)
 
+T = TypeVar("T")
+
 _IN_FLIGHT: Final = 50 * MAX_ITEMS
 _WINDOW_S: Final = 0.001  # for those that come back from a wait at the same moment
 _BREATH: Final = 100
@@ -27,7 +29,13 @@ _LONG: Final = 5_000
 class BatchVerbs(Verbs):
     """The verbs of a service that takes many requests in one."""
 
-    async def batch(self, requests: Many[RequestLike], *, service: str | None = None) -> list[Any | EntraError]:
+    @overload
+    async def batch(self, requests: Many[Request[T]], *, service: str | None = None) -> list[T | EntraError]: ...
+
+    @overload
+    async def batch(self, requests: Many[RequestLike], *, service: str | None = None) -> list[Any | EntraError]: ...
+
+    async def batch(self, requests: Many[Any], *, service: str | None = None) -> list[Any]:
         """
         Make many calls in batches of 20, several of them at once, and return what became of each, in order.
 

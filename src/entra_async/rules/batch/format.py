@@ -37,7 +37,7 @@ def encode_item(number: str, method: str, url: str, headers: Mapping[str, str], 
         headers: Its own.
         body: A JSON object if the headers say JSON, else whatever they say.
     """
-    item: dict[str, Any] = {"id": number, "method": method, "url": url, "headers": headers}
+    item: dict[str, Any] = {"id": number, "method": method, "url": url, "headers": dict(headers)}
     if body is not None:
         json = is_json(content_type_of(headers))
         item["body"] = msgspec.Raw(body) if json else base64.urlsafe_b64encode(body).decode()
