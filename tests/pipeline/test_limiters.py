@@ -93,9 +93,10 @@ async def test_a_crawl_finds_the_rate(emulator: Emulator) -> None:
 
 
 async def test_first_come_first_served(emulator: Emulator) -> None:
-    """Those who wait at a gate go in the order in which they came."""
+    """Those who wait at a limiter go in the order in which they came."""
     order: list[int] = []
-    async with quiet(emulator, limits=Limits(requests_per_s=10)) as (session, _):
+    # A second between two is longer than any response takes, so that they end in the order in which they were sent.
+    async with quiet(emulator, limits=Limits(requests_per_s=1)) as (session, _):
         graph = session.connections["Graph"]
 
         async def call(number: int) -> None:
