@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -41,6 +42,7 @@ __all__ = ("Pool",)
 _LARGE_BYTES: Final = 1 << 20
 _GUESSED: Final = ("Content-Type",)  # aiohttp would guess one
 _REDIRECTED: Final = 300
+_FAREWELL_TURNS: Final = 20  # of the loop
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
@@ -153,6 +155,19 @@ class Pool:
             yield
         finally:
             await client.close()
+            await self._end_connections()
+
+    async def _end_connections(self) -> None:
+        # One that was closed in the middle of a response waits for the other side's farewell (TLS close_notify), which
+        # may come after the loop has ended, or never.
+        for _ in range(_FAREWELL_TURNS):
+            open_sockets = [each for each in self._sockets if each.fileno() >= 0]
+            if not open_sockets:
+                return
+            for each in open_sockets:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            await asyncio.sleep(0)
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         made = socket.socket(*address[:3])
