@@ -35,19 +35,21 @@ class BaseURL:
         service: The service.
         parameters: Values for the parameters of its URL, unless a request has its own.
         headers: What every request sends.
+        plain: The root, where nothing has to be filled in; else ``None``.
     """
 
     service: Service
     parameters: Mapping[str, str]
     headers: CIMultiDict[str] = field(init=False)
-    _base: str | None = field(init=False)
+    plain: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         for name, value in self.service.headers.items():
             _check_value(_check_name(name), value)
         bodiless = {name: value for name, value in self.service.headers.items() if name.lower() != "content-type"}
         object.__setattr__(self, "headers", CIMultiDict({"Accept": "application/json", **bodiless}))
-        object.__setattr__(self, "_base", None if "%" in self.service.url else self.service.url)
+        plain = self.service.url and "%" not in self.service.url and not self.parameters
+        object.__setattr__(self, "plain", self.service.url if plain else None)
 
     def base(self, parameters: Mapping[str, str] | None) -> str:
         """
@@ -59,8 +61,6 @@ class BaseURL:
         if not self.service.url:
             message = f"There is no URL to call {self.service.name!r} with."
             raise ConfigurationError(message, field="service_url", hint="Give service_url= to connect().")
-        if self._base is not None and not parameters and not self.parameters:
-            return self._base
         return expand(self.service.url, {**self.parameters, **(parameters or {})})
 
 
@@ -110,7 +110,8 @@ def prepare(base: BaseURL, request: Request) -> PreparedRequest:
         method = method.upper()
     service, body = base.service, request.body
     joined = _join_query(service, request.path, query) if query or service.query else ""
-    url = build_url(base.base(parameters), request.path, joined)
+    root = base.plain if base.plain is not None and parameters is None else base.base(parameters)
+    url = build_url(root, request.path, joined)
     if body is None and not headers and request.content_type is None:
         return PreparedRequest(method, url, base.headers)
     sent = base.headers.copy()

@@ -15,7 +15,7 @@ from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.fan_out import Many, invoke_many
 from entra_async.calls.paging.pager import Pager, PageSource
 from entra_async.calls.paging.stream import Stream
-from entra_async.calls.prepare import check_call
+from entra_async.calls.prepare import check_call, prepare
 from entra_async.calls.request import (
     CALL_OPTIONS,
     READ_OPTIONS,
@@ -118,7 +118,7 @@ class Verbs(ABC):
             EntraError: Whatever :meth:`invoke` raises.
         """
         context = self._find(request.service)
-        prepared = context.prepare(request)
+        prepared = prepare(context.base_url, request) if request.service is None else context.prepare(request)
         if request.required_scopes is not None or context.access.is_over:
             await context.access.check(request.required_scopes)
         response = await context.pipeline.send(prepared, timeout_s=request.timeout, idempotent=request.idempotent)

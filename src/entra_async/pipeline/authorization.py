@@ -88,8 +88,9 @@ class BearerToken:
         if token is None:
             message = f"No token came within {within_s:g} s."
             raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
-        headers["Authorization"] = f"Bearer {token.token}"
-        return token.token
+        secret = token.token
+        headers["Authorization"] = f"Bearer {secret}"
+        return secret
 
     def refused(self, secret: str, claims: str | None) -> None:
         """Forget exactly this token, unless another took its place already: the next attempt requests a new one."""

@@ -150,7 +150,18 @@ class Pipeline:
             request = headers = None  # type: ignore[assignment]
             wipe_locals(error)
             raise
-        return _response(outcome, request, client_request_id, 1)
+        # What the service's root is made of holds no user name, so without a query there is nothing to hide.
+        where = request.where if self._private or "?" in request.url else request.url
+        return Response(
+            outcome.status,
+            outcome.headers,
+            outcome.body,
+            request.method,
+            where,
+            1,
+            client_request_id,
+            outcome.stream,
+        )
 
     def _judge(self, response: Response, request: HTTPRequest, *, follow: bool) -> Response:
         """Return a response that is a success, or that was asked for; raise what another one means."""
@@ -164,11 +175,11 @@ class Pipeline:
         raise status_error(response, now=self._clock.now(), secret=request.secret)
 
     async def _attempt(self, request: HTTPRequest, ends_at: float, number: int = 1) -> HTTPResponse:
-        clock, limiters = self._clock, self._limiters
-        now = clock.monotonic()
+        monotonic, limiters = self._clock.monotonic, self._limiters
+        now = monotonic()
         if limiters is None:
             request.secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
-            return await self._transport.send(request, within_s=_left_s(ends_at, clock.monotonic()))
+            return await self._transport.send(request, within_s=_left_s(ends_at, monotonic()))
         limiter, cost = limiters.find(request.method, request.url)
         weight = limiters.weight
         if not limiter.try_enter(now, cost, weight):
@@ -180,10 +191,10 @@ class Pipeline:
                 within_s=_left_s(ends_at, now),
                 longest_s=limiters.max_pause_s,
             )
-            now = clock.monotonic()
+            now = monotonic()
         try:
             request.secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
-            response = await self._transport.send(request, within_s=_left_s(ends_at, clock.monotonic()))
+            response = await self._transport.send(request, within_s=_left_s(ends_at, monotonic()))
         finally:
             limiter.leave(weight)
         limiters.observe(limiter, response, now, cost)

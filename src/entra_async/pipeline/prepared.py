@@ -10,7 +10,7 @@ from entra_async.rules.http.urls import strip_query
 __all__ = ("PreparedRequest",)
 
 
-class PreparedRequest(msgspec.Struct, frozen=True):
+class PreparedRequest(msgspec.Struct, frozen=True, gc=False):
     """
     A request that is right in itself.
 

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from math import inf
 from time import monotonic
-from typing import Final, final
+from typing import Any, Final, final
+
+import msgspec
 
 __all__ = ("Deadline", "Deadlines")
 
 
-@final
-class Deadline:
+class Deadline(msgspec.Struct, eq=False):
     """
     The end of what the current task is doing. It cancels the task, as :func:`asyncio.timeout` does.
 
     Attributes:
         at: When that is, on the monotonic clock, in seconds.
+        task: The task.
+        cancelling: How many cancellations of the task were pending when it began.
         expired: Whether it has come.
     """
 
-    __slots__ = ("_cancelling", "_task", "at", "expired")
-
-    def __init__(self, at: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.at = at
-        self.expired = False
-        self._task: Final = task
-        self._cancelling: Final = task.cancelling()
+    at: float
+    task: asyncio.Task[Any]
+    cancelling: int
+    expired: bool = False
 
     def expire(self) -> None:
         """Cancel the task."""
         self.expired = True
-        self._task.cancel()
+        self.task.cancel()
 
     def caused(self) -> bool:
         """
@@ -41,22 +40,29 @@ class Deadline:
 
         Ask once, and raise it again if not: the task is to end, then.
         """
-        return self.expired and self._task.uncancel() <= self._cancelling
+        return self.expired and self.task.uncancel() <= self.cancelling
 
 
 @final
 class Deadlines:
-    """All deadlines of one event loop. Its timer is set to the soonest, so that a request costs none of its own."""
+    """
+    All deadlines of one event loop. Its timer is set to the soonest, so that a request costs none of its own.
+
+    Attributes:
+        running: Those that have begun: ``running.discard(deadline)`` ends one, once what it was for is done.
+    """
 
     def __init__(self) -> None:
-        self._running: set[Deadline] = set()
+        self.running: Final[set[Deadline]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
 
     def start(self, seconds: float) -> Deadline:
-        """Begin a deadline for the current task; :meth:`end` ends it."""
-        deadline = Deadline(monotonic() + seconds)
-        self._running.add(deadline)
+        """Begin a deadline for the current task."""
+        task = current_task()
+        assert task is not None
+        deadline = Deadline(monotonic() + seconds, task, task.cancelling())
+        self.running.add(deadline)
         if deadline.at < self._timer_at:
             self._set_timer(deadline.at)
         return deadline
@@ -66,10 +72,6 @@ class Deadlines:
         deadline.at = monotonic() + seconds
         if deadline.at < self._timer_at:
             self._set_timer(deadline.at)
-
-    def end(self, deadline: Deadline) -> None:
-        """Forget a deadline: what it was for is done."""
-        self._running.discard(deadline)
 
     def close(self) -> None:
         """Forget the timer."""
@@ -85,9 +87,9 @@ class Deadlines:
     def _expire(self) -> None:
         self._timer, self._timer_at = None, inf
         now, soonest = monotonic(), inf
-        for deadline in list(self._running):
+        for deadline in list(self.running):
             if deadline.at <= now:
-                self._running.discard(deadline)
+                self.running.discard(deadline)
                 deadline.expire()
             elif deadline.at < soonest:
                 soonest = deadline.at

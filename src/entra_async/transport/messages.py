@@ -26,7 +26,7 @@ class BypassProxy(msgspec.Struct, frozen=True, kw_only=True):
     certificate_sha256: bytes | None = None
 
 
-class HTTPRequest(msgspec.Struct):
+class HTTPRequest(msgspec.Struct, gc=False):
     """
     One HTTP request, ready to be sent.
 

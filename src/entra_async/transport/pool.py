@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 import weakref
+from asyncio import get_running_loop
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -214,7 +215,7 @@ class Pool:
             TransportError: If no complete response arrives.
             ClosedError: If the pool is closed, or open in another event loop.
         """
-        if self._closed or self._loop is not asyncio.get_running_loop():
+        if self._closed or self._loop is not get_running_loop():
             self.bind()
         client = self._session or await self._open()
         slots, deadlines = self._slots, self._deadlines
@@ -256,9 +257,12 @@ class Pool:
         except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
             failure = translate(error, request, closed=self._closed)
         finally:
-            deadlines.end(deadline)
+            deadlines.running.discard(deadline)
             if stream is None:
-                slots.release()
+                if slots.waiting:
+                    slots.release()
+                else:
+                    slots.free += 1
                 if self._listener is not None:
                     self._emit(request, status, started)
         # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import final
+from typing import Final, final
 
 __all__ = ("Slots",)
 
@@ -19,13 +19,14 @@ class Slots:
 
     Attributes:
         free: How many may be taken at once; 0 while somebody waits.
+        waiting: Those that do. While there is nobody, ``slots.free += 1`` gives one back.
     """
 
-    __slots__ = ("_waiting", "free")
+    __slots__ = ("free", "waiting")
 
     def __init__(self, count: int) -> None:
         self.free = count
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: Final[deque[asyncio.Future[None]]] = deque()
 
     async def acquire(self) -> None:
         """Take a slot when one is free."""
@@ -33,7 +34,7 @@ class Slots:
             self.free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self.waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -43,8 +44,8 @@ class Slots:
 
     def release(self) -> None:
         """Give a slot back, or on to who waits longest."""
-        while self._waiting:
-            turn = self._waiting.popleft()
+        while self.waiting:
+            turn = self.waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return

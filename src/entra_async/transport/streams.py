@@ -84,7 +84,7 @@ class BodyStream:
             if not deadline.caused():
                 raise
         finally:
-            self._deadlines.end(deadline)
+            self._deadlines.running.discard(deadline)
         raise self._stalled()
 
     async def read_all(self) -> bytes:

@@ -130,7 +130,10 @@ def decode_response(body: bytes, kind: Any = None) -> Any:
     """
     if kind is not None:
         return _decode(body, decoder_of(kind))
-    document = _decode(body, _any)
+    try:
+        document = _any(body)
+    except (UnicodeDecodeError, RecursionError):
+        document = _decode(body, _any)
     if not isinstance(document, dict) or not isinstance(document.get("value"), list) or not _is_page(document):
         return document
     return Page(
