@@ -35,10 +35,10 @@ __all__ = (
     "Policy",
     "decide_delay_s",
     "is_idempotent",
+    "is_service_wide",
     "may_repeat",
     "parse_retry_after_s",
     "read_retry_after_s",
-    "waits_at_gate",
 )
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -102,8 +102,8 @@ def may_repeat(outcome: Outcome, *, idempotent: bool) -> bool:
     return idempotent and outcome.status in _FAILED
 
 
-def waits_at_gate(outcome: Outcome) -> bool:
-    """Return whether all requests of that limit have to wait after this outcome, rather than this one alone."""
+def is_service_wide(outcome: Outcome) -> bool:
+    """Return whether every request of that limit has to wait after this outcome, rather than this one alone."""
     return outcome.status == _THROTTLED or (outcome.status == _OVERLOADED and outcome.retry_after_s is not None)
 
 
