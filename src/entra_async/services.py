@@ -20,7 +20,7 @@ from typing import Any, Final, final
 from entra_async.clouds import Cloud
 from entra_async.errors import ConfigurationError
 from entra_async.rules.http.urls import check_service_url
-from entra_async.rules.tokens.scopes import everything_granted
+from entra_async.rules.tokens.scopes import default_scope
 
 __all__ = ("Service", "Services")
 
@@ -84,7 +84,7 @@ class Service:
     @property
     def scope(self) -> str:
         """The scope that stands for everything granted at this service."""
-        return everything_granted(self.audience)
+        return default_scope(self.audience)
 
 
 def _built_in(cloud: Cloud) -> Iterator[Service]:

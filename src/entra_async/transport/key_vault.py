@@ -29,7 +29,7 @@ from azure.keyvault.secrets.aio import SecretClient
 from entra_async.config import Clock
 from entra_async.errors import AuthenticationError, EntraError, TransportError
 from entra_async.rules.sign_in.quoting import quote
-from entra_async.rules.tokens.scopes import everything_granted
+from entra_async.rules.tokens.scopes import default_scope
 from entra_async.transport.azure import AzureTransport
 from entra_async.transport.pool import Pool
 
@@ -239,7 +239,7 @@ class _KeyVaultCredential:
         if wanted != [self.audience.rstrip("/")]:
             message = f"The vault asks for a token for {', '.join(wanted)}, which it does not get."
             raise AuthenticationError(message, hint=f"A vault of this cloud takes tokens for {self.audience}.")
-        scope, claims = everything_granted(self.audience), (options or {}).get("claims")
+        scope, claims = default_scope(self.audience), (options or {}).get("claims")
         more: dict[str, Any] = {"claims": claims, "enable_cae": True} if claims else {}
         token = await self.give(scope, **more)
         # Most vaults are in the reader's own tenant: then the token that is there serves.

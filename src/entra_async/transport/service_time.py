@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from entra_async.config import Clock
-from entra_async.rules.http.skew import ClockRange, offset_s, read_date, span_of
+from entra_async.rules.http.skew import ClockRange, clock_range, offset_s, read_date
 
 __all__ = ("ServiceTime",)
 
@@ -46,4 +46,4 @@ class ServiceTime:
         """
         date = read_date(headers.get("Date"))
         if date is not None:
-            self._spans.append(span_of(date=date, sent_at=sent_at, received_at=self._clock.now()))
+            self._spans.append(clock_range(date=date, sent_at=sent_at, received_at=self._clock.now()))

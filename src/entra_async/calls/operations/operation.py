@@ -30,10 +30,10 @@ from entra_async.errors import (
 )
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
-from entra_async.rules.http.links import check_open_link, join_root
+from entra_async.rules.http.links import check_https_link, join_root
 from entra_async.rules.http.retry import read_retry_after_s
 from entra_async.rules.http.urls import strip_query
-from entra_async.rules.operations import OperationStatus, choose_way, decide_poll_s, read_refusal, read_report
+from entra_async.rules.operations import OperationStatus, choose_polling, decide_poll_s, read_error_status, read_status
 
 __all__ = ("Operation", "begin_operation", "resume_operation")
 
@@ -148,7 +148,7 @@ class Operation:
             self._value, self.done = value, True
             self.status = "Accepted" if response.status == _ACCEPTED else "Succeeded"
             return
-        if self._resume_token.way == "resource":
+        if self._resume_token.polling == "resource":
             self._learn(response, value)
         self._plan(response)
 
@@ -156,9 +156,9 @@ class Operation:
         assert self._resume_token is not None
         resume = self._resume_token
         try:
-            response = await self._get(resume, resume.monitor, follow=resume.way != "location")
+            response = await self._get(resume, resume.monitor, follow=resume.polling != "location")
         except APIStatusError as error:
-            report = read_refusal(resume.way, resume.method, error.status)
+            report = read_error_status(resume.polling, resume.method, error.status)
             if report is None:
                 raise
             # Its message begins with what was asked, then has what the service said.
@@ -171,13 +171,13 @@ class Operation:
     def _learn(self, response: Response, value: Any) -> None:
         assert self._resume_token is not None
         resume = self._resume_token
-        report = read_report(resume.way, response.status, response.headers, value)
+        report = read_status(resume.polling, response.status, response.headers, value)
         if report is None:
             message = f"{response.method} {response.url} does not say how the operation stands."
             raise DecodeError(message, method=response.method, url=response.url, attempts=response.attempts)
         # The service may name another place to ask from now on: the newest counts.
-        moved = None if report.done else choose_way(resume.method, response.status, response.headers, None)
-        if moved is not None and moved[0] == resume.way and moved[1] is not None:
+        moved = None if report.done else choose_polling(resume.method, response.status, response.headers, None)
+        if moved is not None and moved[0] == resume.polling and moved[1] is not None:
             self._resume_token = msgspec.structs.replace(
                 resume, monitor=resolve(moved[1], source=resume.monitor, resume=resume)
             )
@@ -201,16 +201,16 @@ class Operation:
         resume, report = self._resume_token, self._report
         if resume is None or report is None or resume.method == "DELETE":
             return None
-        if resume.way == "resource":
+        if resume.polling == "resource":
             return self._last
         if report.link is not None:
             link = resolve(report.link, source=resume.monitor, resume=resume)
             # What a report on the side names elsewhere is for its reader; a redirect is meant to be followed.
             if is_own(link, root=resume.root) or self._last is None:
                 return read_value(await self._get(resume, link))
-        if resume.method in _WRITES and (resume.way == "status" or self._last is None):
+        if resume.method in _WRITES and (resume.polling == "status" or self._last is None):
             return read_value(await self._get(resume, resume.url))
-        if resume.way == "status" and resume.location is not None:
+        if resume.polling == "status" and resume.location is not None:
             return read_value(await self._get(resume, resume.location))
         return self._last
 
@@ -256,12 +256,12 @@ async def begin_operation(context: CallContext, request: Request, prepared: Prep
     """
     response = await context.pipeline.send(prepared, timeout_s=request.timeout, idempotent=request.idempotent)
     value = read_value(response)
-    chosen = choose_way(prepared.method, response.status, response.headers, value)
+    chosen = choose_polling(prepared.method, response.status, response.headers, value)
     resume: ResumeToken | None = None
     if chosen is not None:
-        way, link = chosen
-        resume = ResumeToken(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
-        location = response.headers.get("Location") if way == "status" else None
+        polling, link = chosen
+        resume = ResumeToken(root=root, method=prepared.method, url=prepared.url, polling=polling, monitor=prepared.url)
+        location = response.headers.get("Location") if polling == "status" else None
         resume = msgspec.structs.replace(
             resume,
             monitor=resume.monitor if link is None else resolve(link, source=prepared.url, resume=resume),
@@ -303,7 +303,7 @@ def resolve(link: str, *, source: str, resume: ResumeToken) -> str:
     Raises:
         UnsafeLinkError: If it is no https URL.
     """
-    return check_open_link(join_root(link, root=resume.root), source=source)
+    return check_https_link(join_root(link, root=resume.root), source=source)
 
 
 def read_value(response: Response) -> Any:

@@ -9,9 +9,9 @@ from typing import Final, Self
 import msgspec
 
 from entra_async.errors import ConfigurationError, UnsafeLinkError
-from entra_async.rules.http.links import check_open_link
+from entra_async.rules.http.links import check_https_link
 from entra_async.rules.http.urls import origin_of, strip_query
-from entra_async.rules.operations import Way
+from entra_async.rules.operations import PollingMethod
 
 __all__ = ("ResumeToken", "is_own")
 
@@ -26,7 +26,7 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         root: The service's root: nobody else's token goes on with it.
         method: HTTP method of the request that began it.
         url: URL of that request.
-        way: How it is asked after.
+        polling: How it is asked after.
         monitor: URL to ask.
         location: Where the result of a POST is once it is over, or ``None``.
     """
@@ -34,7 +34,7 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     root: str
     method: str
     url: str
-    way: Way
+    polling: PollingMethod
     monitor: str
     location: str | None = None
 
@@ -64,7 +64,7 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
                 found = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
                 usable = is_own(found.url, root=found.root)
                 for link in (found.monitor, found.location or found.url, found.url):
-                    check_open_link(link, source=root)
+                    check_https_link(link, source=root)
             except (ValueError, msgspec.DecodeError, binascii.Error, UnsafeLinkError):
                 usable = False
             found = found if usable else None
