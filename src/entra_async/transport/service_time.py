@@ -1,4 +1,4 @@
-"""The time as a token service has it."""
+"""A token service's time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _REMEMBERED: Final = 8
 @final
 class ServiceTime:
     """
-    Our clock, put right by the dates of a service's answers; as it is until the first of them.
+    The local clock, corrected by the ``Date`` of a service's responses; uncorrected until the first of them.
 
     Args:
-        clock: Our clock.
+        clock: The local clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,10 +38,10 @@ class ServiceTime:
 
     def observe(self, headers: Mapping[str, str], *, sent_at: float) -> None:
         """
-        Learn from the ``Date`` of an answer that has just arrived.
+        Take the ``Date`` of a response that has just arrived.
 
         Args:
-            headers: Of the answer; lookups ignore case.
+            headers: Of the response; lookups ignore case.
             sent_at: When the request was sent, by our clock.
         """
         date = read_date(headers.get("Date"))

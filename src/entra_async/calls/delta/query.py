@@ -204,7 +204,7 @@ class Delta:
     async def _save(self, told: list[tuple[str, bool]], **changes: Any) -> None:
         checkpoint = replace(self._checkpoint, page=self._checkpoint.page + 1, **changes)
         text = msgspec.json.encode(checkpoint)
-        await self._state.save(text, replacing=self._saved, sweep=checkpoint.sweep, told=told)
+        await self._state.save(text, replacing=self._saved, generation=checkpoint.sweep, changes=told)
         self._checkpoint, self._saved = checkpoint, text
 
     def _url(self) -> str:

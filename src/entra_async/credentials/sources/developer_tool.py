@@ -120,7 +120,7 @@ class ToolSource:
 
     def _refusal(self, finished: ProcessResult) -> AuthenticationError:
         tool = self.tool
-        said = finished.complaint or ("" if finished.code == 0 else finished.output)
+        said = finished.error_output or ("" if finished.code == 0 else finished.output)
         if finished.code == _NOT_A_COMMAND or "is not recognized as" in said or _NO_MODULE in finished.output:
             return CredentialUnavailableError(f"{tool.title} is not installed, or not all of it.", hint=tool.install)
         if parse_codes(said, None):
