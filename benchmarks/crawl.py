@@ -106,7 +106,7 @@ async def crawl(directory: Directory) -> dict[str, Any]:
     events: dict[type, int] = {}
     failed = 0
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal failed
         events[type(event)] = events.get(type(event), 0) + 1
         failed += isinstance(event, RequestFinished) and event.status != 200
@@ -114,7 +114,7 @@ async def crawl(directory: Directory) -> dict[str, Any]:
     seen = Sum()
     grown = base = 0
     retry = RetryPolicy(max_attempts=8)
-    async with Session(cloud=directory.cloud, ssl=directory.ca_file, listener=hear, retry=retry) as session:
+    async with Session(cloud=directory.cloud, ssl=directory.ca_file, listener=on_event, retry=retry) as session:
         graph = await session.connect(directory.provider)
         with StallMeter() as meter:
             started = time.perf_counter()

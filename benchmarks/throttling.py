@@ -36,7 +36,7 @@ class Bucket:
     Args:
         rate: Requests per second that it gains.
         burst_s: How many seconds' worth it holds.
-        retry_after_s: What a refused request is told.
+        retry_after_s: The ``Retry-After`` of a refused request.
         drains: Whether a refused request costs one as well, down to as much below empty as it holds.
         changes: When the rate becomes another, and which.
     """
@@ -71,19 +71,19 @@ class Bucket:
         self._at = now
 
 
-class Gate(Protocol):
-    """What lets requests go: the package's own, and those it is compared with."""
+class RateLimiter(Protocol):
+    """Decides when requests are sent: the package's own, and those it is compared with."""
 
     def wait_s(self, now: float) -> float:
         """Return the seconds until the next request may go."""
         ...
 
     def sent(self, now: float) -> None:
-        """Take note that it goes."""
+        """Take note that it is sent."""
         ...
 
     def accepted(self, sent_at: float, now: float) -> object:
-        """Take note of an answer."""
+        """Take note of a response other than 429."""
         ...
 
     def refused(self, sent_at: float, now: float, retry_after_s: float) -> object:
@@ -91,8 +91,8 @@ class Gate(Protocol):
         ...
 
 
-class NoGate:
-    """Sends whatever comes: what is refused waits by itself."""
+class NoLimiter:
+    """Sends at once: a refused request waits out its own Retry-After."""
 
     def wait_s(self, now: float) -> float:  # noqa: ARG002
         """Return 0."""
@@ -108,7 +108,7 @@ class NoGate:
         """Do nothing."""
 
 
-class Sawtooth:
+class AIMD:
     """Additive increase, multiplicative decrease (RFC 5681), of the rate, with one pause for all after a 429."""
 
     def __init__(self) -> None:
@@ -145,26 +145,26 @@ class Contender:
 
     Attributes:
         name: What the table calls it.
-        gate: Makes its gate, one for each worker.
+        limiter: Makes the limiter of each worker.
         alone: Whether each task waits out its own Retry-After.
         retries: How often a request is sent again before it is given up.
         longest_s: The longest Retry-After that is waited for.
     """
 
     name: str
-    gate: Callable[[], Gate]
+    limiter: Callable[[], RateLimiter]
     alone: bool = False
     retries: float = inf
     longest_s: float = inf
 
 
-OURS: Final = Contender(name="entra_async", gate=RateEstimator)
+OURS: Final = Contender(name="entra_async", limiter=RateEstimator)
 CONTENDERS: Final = (
     OURS,
-    Contender(name="sleep Retry-After", gate=NoGate, alone=True),
-    Contender(name="AIMD", gate=Sawtooth),
+    Contender(name="sleep Retry-After", limiter=NoLimiter, alone=True),
+    Contender(name="AIMD", limiter=AIMD),
     # https://github.com/microsoft/kiota-python, RetryHandler: 3 retries, no retry from 180 s on
-    Contender(name="msgraph-sdk", gate=NoGate, alone=True, retries=3, longest_s=180.0),
+    Contender(name="msgraph-sdk", limiter=NoLimiter, alone=True, retries=3, longest_s=180.0),
 )
 
 
@@ -190,7 +190,7 @@ class Result:
 
 def simulate(
     bucket: Bucket | None,
-    gate: Callable[[], Gate],
+    limiter: Callable[[], RateLimiter],
     *,
     workers: int = 1,
     tasks: int = 64,
@@ -203,7 +203,7 @@ def simulate(
 
     Args:
         bucket: The limit; ``None`` for none.
-        gate: Makes the gate of each worker.
+        limiter: Makes the limiter of each worker.
         workers: Processes; they know nothing of each other.
         tasks: What each has under way at once.
         seconds: For how long.
@@ -212,9 +212,9 @@ def simulate(
     """
     chance = random.Random(seed)
     one_way = (LATENCY_S[0] / 2, LATENCY_S[1] / 2)
-    gates = [gate() for _ in range(workers)]
+    limiters = [limiter() for _ in range(workers)]
     result = Result([0] * workers)
-    lines = [deque([0] * tasks) for _ in gates]  # how often each request was refused so far
+    lines = [deque([0] * tasks) for _ in limiters]  # how often each request was refused so far
     woken = [inf] * workers
     events: list[tuple[float, int, Callable[[float], None]]] = []
 
@@ -224,7 +224,7 @@ def simulate(
     def let_go(worker: int, now: float) -> None:
         line = lines[worker]
         while line:
-            wait_s = gates[worker].wait_s(now)
+            wait_s = limiters[worker].wait_s(now)
             if wait_s > 0:
                 if now + wait_s < woken[worker] - 1e-9:
                     woken[worker] = now + wait_s
@@ -238,7 +238,7 @@ def simulate(
         let_go(worker, now)
 
     def send(worker: int, now: float, refusals: int) -> None:
-        gates[worker].sent(now)
+        limiters[worker].sent(now)
         result.sent += 1
         at(now + chance.uniform(*one_way), lambda when: arrive(worker, when, now, refusals))
 
@@ -248,7 +248,7 @@ def simulate(
 
     def answer(worker: int, now: float, sent_at: float, refusals: int, good: bool) -> None:  # noqa: FBT001
         if good or bucket is None:
-            gates[worker].accepted(sent_at, now)
+            limiters[worker].accepted(sent_at, now)
             result.accepted[worker] += 1
             result.first_minute += now <= MINUTE_S
             lines[worker].append(0)
@@ -256,7 +256,7 @@ def simulate(
             return
         result.refused += 1
         pause_s = bucket.retry_after_s
-        gates[worker].refused(sent_at, now, pause_s)
+        limiters[worker].refused(sent_at, now, pause_s)
         if refusals >= contender.retries or pause_s >= contender.longest_s:
             result.lost += 1
             lines[worker].append(0)
@@ -322,7 +322,12 @@ def main() -> None:
                 for seed, change in enumerate(changes):
                     bucket = Bucket(rate, burst_s, retry_after_s, drains=drains, changes=change)
                     result = simulate(
-                        bucket, contender.gate, workers=workers, tasks=tasks // workers, seed=seed, contender=contender
+                        bucket,
+                        contender.limiter,
+                        workers=workers,
+                        tasks=tasks // workers,
+                        seed=seed,
+                        contender=contender,
                     )
                     hours.append(sum(result.accepted) / ideal(rate, burst_s, HOUR_S, changes=change))
                     minutes.append(result.first_minute / (rate * MINUTE_S))
@@ -335,7 +340,7 @@ def main() -> None:
                     flush=True,
                 )
     free = {
-        contender.name: sum(simulate(None, contender.gate, seconds=60, contender=contender).accepted)
+        contender.name: sum(simulate(None, contender.limiter, seconds=60, contender=contender).accepted)
         for contender in CONTENDERS
     }
     print("\nRequests in a minute without any limit:", free)

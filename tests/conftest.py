@@ -94,10 +94,10 @@ def secrecy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
         return bool(leave(self, kind, error, traceback))
 
     monkeypatch.setattr(pytest.RaisesExc, "__exit__", see)
-    # Whatever else a Session is told to tell, it tells the watch as well.
+    # Each Session calls the watch as well as its own listeners.
     monkeypatch.setattr(
         "entra_async.session.combine",
-        lambda listeners: combine([each for each in (combine(listeners), watch.hear) if each is not None]),
+        lambda listeners: combine([each for each in (combine(listeners), watch.on_event) if each is not None]),
     )
     root.addHandler(watch)
     root.setLevel(logging.DEBUG)

@@ -1,5 +1,5 @@
 """
-The national clouds: where to sign in, where each service answers, and for which audience its tokens are made.
+The national clouds: the authority, and the URL and audience of each service.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/deployments
@@ -28,7 +28,7 @@ class Endpoint:
 
     Attributes:
         url: Root of the service, without a trailing slash; may hold ``%NAME%`` parameters.
-        audience: What a token must be made for. A trailing slash is part of it.
+        audience: The audience of its tokens. A trailing slash is part of it.
     """
 
     url: str
@@ -38,17 +38,17 @@ class Endpoint:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
     """
-    One Microsoft cloud. Tokens of one cloud are worthless in another.
+    One Microsoft cloud. Tokens of one cloud are not valid in another.
 
     Attributes:
-        name: What ``Session(cloud=…)`` takes.
+        name: The value of ``Session(cloud=…)``.
         authority: Root of the sign-in service, without a tenant.
         graph: Microsoft Graph, without the version.
         azure: Azure Resource Manager.
         key_vault: Key Vault; the URL holds ``%VAULTNAME%``.
         endpoint: Defender for Endpoint; ``None`` where the cloud has none.
         security: Defender XDR; ``None`` where the cloud has none.
-        token_exchange_audience: What an assertion of another issuer must be made for, to sign an application in.
+        token_exchange_audience: The audience of federated credentials: of another issuer's assertions.
     """
 
     name: str
@@ -102,7 +102,7 @@ _ALIASES: Final = {"public": "global", "dod": "usgovdod", "gcchigh": "usgov"}
 
 def find_cloud(cloud: str | Cloud) -> Cloud:
     """
-    Return the cloud of that name, in any case; a :class:`Cloud` of one's own is returned as it is.
+    Return the cloud of that name, in any case; a :class:`Cloud` is returned as it is.
 
     Args:
         cloud: ``"global"``, ``"usgov"``, ``"usgovdod"`` (or ``"dod"``), ``"china"``, or a :class:`Cloud`.

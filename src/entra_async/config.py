@@ -1,4 +1,4 @@
-"""What a Session can be told about time, limits and retries. Plain values: no I/O, no defaults read from elsewhere."""
+"""Settings of a Session: clock, limits, time-outs, retries. Plain values: no I/O, no defaults read from elsewhere."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PRIORITIES: Final = ("Low", "Normal", "High")
 
 
 class Clock(Protocol):
-    """Where time comes from. Anything with these three methods will do, so that tests can move time."""
+    """The clock of a Session. Anything with these three methods will do, so that tests can move time."""
 
     def now(self) -> float:
-        """Return seconds since the Unix epoch: compared with what services say."""
+        """Return seconds since the Unix epoch: compared with the times of services."""
         ...
 
     def monotonic(self) -> float:
@@ -35,7 +35,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The machine's own clock."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
@@ -52,17 +52,17 @@ def _check_positive(value: float, field: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    How much a Session may hold.
+    Limits of connections, requests and cached tokens.
 
     Attributes:
-        connections: Requests on the wire at once, over all hosts; more wait for a place.
+        connections: Requests in flight at once, over all hosts; more wait for a slot.
         keepalive_s: Seconds an unused connection is kept. Shorter than what the services' front ends
             keep (about 120 s), so that a request rarely meets a connection that is just being closed.
         dns_cache_s: Seconds an address is remembered.
-        tokens: Access tokens held in memory at once; beyond that the expired go first, then the least used.
-        requests_per_s: Requests per second at each gate, at most: one app's at one limit of one service. ``None`` for
-            as many as the service accepts.
-        in_flight: Requests on the wire at once at each gate; ``None`` for all *connections*. A batch is one request.
+        tokens: Access tokens in the cache; beyond that the expired are evicted first, then the least used.
+        requests_per_s: Requests per second of each limiter, at most: one app's at one limit of one service. ``None``
+            for as many as the service accepts.
+        in_flight: Requests in flight at once of each limiter; ``None`` for all *connections*. A batch is one request.
         priority: ``"Low"``, ``"Normal"`` or ``"High"``: which requests Graph throttles first (low before normal). Sent
             as ``x-ms-throttle-priority``, which a call may also set among its headers.
 
@@ -102,15 +102,15 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """
-    How long one attempt of one request may wait, in seconds, each part on its own.
+    Time-outs of one attempt of one request, in seconds, each on its own.
 
     Attributes:
-        queue_s: For a place among ``Limits.connections``. Counted apart, so that a long queue is never
+        queue_s: For a slot among ``Limits.connections``. Counted apart, so that a long queue is never
             mistaken for an unreachable host.
         connect_s: For DNS, TCP and TLS.
-        answer_s: From sending to the last byte of the answer, connecting included. Of an upload or a download: from its
-            last byte sent to the first one of the answer.
-        gap_s: Without a byte, of an upload or a download. They may take as long as something moves.
+        response_s: From sending to the last byte of the response, connecting included. Of an upload or a download: from
+            its last byte sent to the first one of the response.
+        idle_s: Without a byte, of an upload or a download. They have no limit as long as bytes are transferred.
 
     Raises:
         ConfigurationError: If a value is not greater than zero.
@@ -118,26 +118,26 @@ class Timeouts:
 
     queue_s: float = 300.0
     connect_s: float = 15.0
-    answer_s: float = 100.0
-    gap_s: float = 30.0
+    response_s: float = 100.0
+    idle_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for field in ("queue_s", "connect_s", "answer_s", "gap_s"):
+        for field in ("queue_s", "connect_s", "response_s", "idle_s"):
             _check_positive(getattr(self, field), field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """
-    When to try again. Which request may be sent again at all is not a setting: see :mod:`entra_async.rules.http.retry`.
+    When to retry. Which request may be sent again at all is not a setting: see :mod:`entra_async.rules.http.retry`.
 
     Attributes:
         max_attempts: How often one request is sent at most, the first time included. A 429 of an API does not count:
-            its gate waits for it, as long as *deadline_s* allows.
-        base_delay_s: Seconds before the second attempt when the service named no time; doubles each time.
+            its limiter waits for it, as long as *deadline_s* allows.
+        base_delay_s: Seconds before the second attempt without ``Retry-After``; doubles each time.
         max_delay_s: The longest of those waits.
         max_retry_after_s: The longest ``Retry-After`` obeyed; a longer one becomes an error at once.
-        deadline_s: Seconds one request may take in all: attempts, queue and waits. ``timeout=`` of a call replaces it.
+        deadline_s: Seconds one request may take in all: attempts, queue and delays. ``timeout=`` of a call replaces it.
 
     Raises:
         ConfigurationError: If a value is not greater than zero.
@@ -162,13 +162,13 @@ def check_kinds(
     retry: object,
 ) -> None:
     """
-    Check that a Session was given what it can use; what is left out is ``None``.
+    Check the types of a Session's settings; what is left out is ``None``.
 
     Raises:
         ConfigurationError: If not.
     """
     if not isinstance(ssl, SSLContext | str | os.PathLike | None):
-        message = f"ssl is {ssl!r}, which tells nothing about whom to trust."
+        message = f"ssl is {ssl!r}, which is neither an SSLContext nor a path."
         hint = "Give an SSLContext or the path of a PEM file, or leave it out. TLS cannot be switched off."
         raise ConfigurationError(message, field="ssl", hint=hint)
     for name, value, kind in (

@@ -4,25 +4,25 @@ Every error this package raises, in one tree.
 ::
 
     EntraError(Exception)
-    ├── ConfigurationError(ValueError)          refused before any network call; names the field
+    ├── ConfigurationError(ValueError)          an invalid argument, before any network call; names the field
     ├── ClosedError(RuntimeError)               a Session used after it was closed, or from another event loop
-    ├── AuthenticationError                     the token service refused, or could not be asked
-    │   ├── CredentialUnavailableError          this way to sign in does not exist here
-    │   ├── InteractionRequiredError            a person must act: MFA, policy, expired sign-in
+    ├── AuthenticationError                     a token request failed, or could not be sent
+    │   ├── CredentialUnavailableError          this credential is not available here
+    │   ├── InteractionRequiredError            the user must act: MFA, policy, expired sign-in
     │   ├── ConsentRequiredError                a permission was not granted
     │   └── TokenMismatchError                  the token is of another tenant, application or service
     ├── StoreError                              a token store, or the state of a delta query, cannot be used
-    └── RequestError                            a call was made and gave no usable answer
-        ├── TransportError(ConnectionError)     no complete answer arrived
+    └── RequestError                            a request failed
+        ├── TransportError(ConnectionError)     no complete response arrived
         │   └── RequestTimeoutError(TimeoutError)
         │       └── OperationTimeoutError       an operation goes on at the service; its token resumes it
-        ├── UnsafeLinkError                     a link leads away from its service; nothing was sent there
-        ├── PagingError                         the pages of a collection make no sense: a loop, a wrong shape
+        ├── UnsafeLinkError                     a link leads to another host; nothing was sent there
+        ├── PagingError                         the pages of a collection are invalid: a link loop, a wrong shape
         ├── FailedDependencyError               not sent: a request of the batch that it depends on failed
-        ├── DecodeError(ValueError)             the answer is not what its content type or ``type=`` promised
+        ├── DecodeError(ValueError)             the response does not fit its content type or ``type=``
         ├── OperationFailedError                a long-running operation ended without success
-        ├── ContentChangedError                 what was sent or received changed midway
-        └── APIStatusError                      the service answered with an error status
+        ├── ContentChangedError                 the content changed during an upload or a download
+        └── APIStatusError                      the service responded with an error status
             ├── BadRequestError 400
             ├── UnauthorizedError 401
             ├── ForbiddenError 403
@@ -33,8 +33,8 @@ Every error this package raises, in one tree.
             ├── ThrottledError 429
             └── ServerError 5xx
 
-No message, attribute or pickle of an error holds a token, a secret, a request body or a query string. (The one that
-resumes an operation is no access token; it holds the address to ask.)
+No message, attribute or pickle of an error holds an access token, a secret, a request body or a query string. (The
+token that resumes an operation is no access token; it holds the URL to poll.)
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class EntraError(Exception):
     The root of every error raised here.
 
     Attributes:
-        hint: What to do about it, or ``None`` when the message says it all.
+        hint: What to do about it, or ``None``.
     """
 
     hint: str | None
@@ -106,10 +106,10 @@ def _rebuild(cls: type[EntraError], args: tuple[Any, ...], state: dict[str, Any]
 
 class ConfigurationError(EntraError, ValueError):
     """
-    Something given is missing, malformed or does not fit the rest. Nothing was sent.
+    An argument is missing, malformed or does not fit the others. Nothing was sent.
 
     Attributes:
-        field: The parameter to mend, as the caller wrote it, or ``None`` when it is not one.
+        field: The parameter to correct, or ``None`` if it is not one.
     """
 
     field: str | None
@@ -125,17 +125,17 @@ class ClosedError(EntraError, RuntimeError):
 
 class AuthenticationError(EntraError):
     """
-    No token: the token service refused or could not be reached.
+    A token request failed, or the token service could not be reached.
 
     Attributes:
-        code: The AADSTS code, such as ``"AADSTS7000215"``, or ``None`` when the answer held none.
+        code: The AADSTS code, such as ``"AADSTS7000215"``, or ``None`` if there is none.
         error: The OAuth error, such as ``"invalid_client"`` (RFC 6749, section 5.2), or ``None``.
         suberror: Microsoft's finer class, such as ``"basic_action"``, or ``None``.
-        status: HTTP status of the answer, or ``None`` when there was none.
-        claims: The claims to ask for at the next sign-in (a JSON text), or ``None``.
-        correlation_id: What Microsoft's support asks for.
-        trace_id: What Microsoft's support asks for, too.
-        attempts: How many times the token service was asked.
+        status: HTTP status of the response, or ``None`` if there was none.
+        claims: The claims to request at the next sign-in (a JSON text), or ``None``.
+        correlation_id: For Microsoft's support.
+        trace_id: For Microsoft's support, too.
+        attempts: How many token requests were sent.
     """
 
     code: str | None
@@ -173,40 +173,40 @@ class AuthenticationError(EntraError):
 
 
 class CredentialUnavailableError(AuthenticationError):
-    """A way to sign in that does not exist on this machine: no managed identity, no Azure CLI, no key store."""
+    """A credential that is not available on this machine: no managed identity, no Azure CLI, no key store."""
 
 
 class InteractionRequiredError(AuthenticationError):
-    """A person must act before a token is issued: MFA, a policy, an expired or revoked sign-in."""
+    """The user must act before a token is issued: MFA, a policy, an expired or revoked sign-in."""
 
 
 class ConsentRequiredError(AuthenticationError):
-    """The user or an administrator has not granted the permission asked for."""
+    """The user or an administrator has not granted the requested permission."""
 
 
 class TokenMismatchError(AuthenticationError):
-    """The token that came is of another tenant, application or service than was asked for; it was thrown away."""
+    """The token is of another tenant, application or service than requested; it was discarded."""
 
 
 class StoreError(EntraError):
     """
     A token store or the state of a delta query cannot be used.
 
-    Its file is broken, foreign, or locked; a token store may be open to others or sealed with another key, a state may
-    have been moved on by somebody else. A Session goes on without its token store, and tells its listener; a delta
+    Its file is damaged, of another kind, or locked; a token store may be open to others or sealed with another key, a
+    state may have been changed by another run. A Session goes on without its token store, and emits an event; a delta
     query does not go on without its state.
     """
 
 
 class RequestError(EntraError):
     """
-    A call that gave no usable answer.
+    A request failed.
 
     Attributes:
         method: HTTP method.
-        url: Where it went, without query string and fragment.
+        url: Its URL, without query string and fragment.
         attempts: How many times it was sent.
-        client_request_id: The id we sent, which the service logs.
+        client_request_id: The id that was sent, which the service logs.
     """
 
     method: str
@@ -233,11 +233,11 @@ class RequestError(EntraError):
 
 class TransportError(RequestError, ConnectionError):
     """
-    No complete answer arrived: DNS, TLS, proxy, a refused, reset or cut connection.
+    No complete response arrived: DNS, TLS, proxy, a refused, reset or cut connection.
 
     Attributes:
-        sent: ``False`` when it is certain that the service saw nothing of the request, so that any
-            method may be sent again; ``True`` when it may have acted.
+        sent: ``False`` if it is certain that the service saw nothing of the request, so that any method may be sent
+            again; ``True`` if it may have acted.
     """
 
     sent: bool
@@ -260,15 +260,15 @@ class TransportError(RequestError, ConnectionError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """A limit in time was reached: waiting for a place in the pool, connecting, reading, or the whole call."""
+    """A time-out: waiting for a slot of the pool, connecting, reading, or the whole call."""
 
 
 class OperationTimeoutError(RequestTimeoutError):
     """
-    A long-running operation took longer than the caller would wait. It goes on at the service.
+    A long-running operation took longer than the time-out. It goes on at the service.
 
     Attributes:
-        token: What resumes it, here or in another process.
+        token: Resumes it, here or in another process.
     """
 
     token: str | None = None
@@ -279,7 +279,7 @@ class UnsafeLinkError(RequestError):
 
 
 class PagingError(RequestError):
-    """A collection's pages make no sense: a link that was already followed, or a page without items."""
+    """The pages of a collection are invalid: a link that was already followed, or a page of a wrong shape."""
 
 
 class FailedDependencyError(RequestError):
@@ -294,7 +294,7 @@ class FailedDependencyError(RequestError):
 
 
 class DecodeError(RequestError, ValueError):
-    """The answer is not the JSON, or not the ``type=``, that was promised."""
+    """The response is not JSON, or does not fit ``type=``."""
 
 
 class OperationFailedError(RequestError):
@@ -302,7 +302,7 @@ class OperationFailedError(RequestError):
     A long-running operation ended without success.
 
     Attributes:
-        status: The service's word for how it ended, such as ``"Failed"`` or ``"Canceled"``.
+        status: The operation's status, such as ``"Failed"`` or ``"Canceled"``.
         code: The service's own code, such as ``"SkuNotAvailable"``, or ``None``.
     """
 
@@ -311,18 +311,18 @@ class OperationFailedError(RequestError):
 
 
 class ContentChangedError(RequestError):
-    """What was being sent or received changed, or ended early, before all of it was there. Nothing mixed was kept."""
+    """The content changed or ended early during an upload or a download. No mixed content was saved."""
 
 
 class APIStatusError(RequestError):
     """
-    The service answered with an error status.
+    The service responded with an error status.
 
     Attributes:
         status: HTTP status.
         code: The service's own code, innermost known one first, such as ``"Request_ResourceNotFound"``.
-        request_id: The service's id of this request: what Microsoft's support asks for.
-        headers: The answer's headers, names in lower case.
+        request_id: The service's id of this request, for Microsoft's support.
+        headers: The response's headers, names in lower case.
     """
 
     status: int
@@ -354,11 +354,11 @@ class APIStatusError(RequestError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the request is wrong; the same request will fail again."""
+    """400: the request is invalid; the same request will fail again."""
 
 
 class UnauthorizedError(APIStatusError):
-    """401: the token was refused."""
+    """401: the token was rejected."""
 
 
 class ForbiddenError(APIStatusError):
@@ -374,7 +374,7 @@ class ConflictError(APIStatusError):
 
 
 class GoneError(APIStatusError):
-    """410: the resource, or the state a link stands for, is gone."""
+    """410: the resource, or the state of a link, is gone."""
 
 
 class PreconditionFailedError(APIStatusError):
@@ -385,10 +385,10 @@ class ThrottledError(APIStatusError):
     """
     429: too many requests, for longer than the call may wait.
 
-    Also when a call was not sent at all (``attempts`` is 0), since others had been told to wait for longer than it may.
+    Also when a call was not sent at all (``attempts`` is 0), since its limiter was paused for longer than that.
 
     Attributes:
-        retry_after_s: Seconds the service asked to wait, or ``None`` when it did not say.
+        retry_after_s: The service's ``Retry-After`` in seconds, or ``None`` without one.
     """
 
     retry_after_s: float | None = None

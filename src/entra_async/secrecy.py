@@ -1,5 +1,5 @@
 """
-What an error must not show: the locals of the code that it came through.
+Keep secrets out of tracebacks: clear the locals of the frames that an error came through.
 
 Debuggers and error trackers print them, and tokens, passwords and headers are among them.
 """
@@ -22,10 +22,9 @@ _WIPED: Final = frozenset({"entra_async", "aiohttp", "azure", "msal"})
 
 def wipe_locals(error: BaseException) -> None:
     """
-    Empty every frame of this package and its engines that an error, or what it came from, has left for good.
+    Clear every finished frame of this package and its engines in the tracebacks of an error and its causes.
 
-    Lines and function names stay, so that its traceback tells as much as before. Frames of other code are the caller's:
-    they are not touched.
+    Lines and function names stay in the traceback. Frames of other code are the caller's: they are not touched.
     """
     for link in _chain(error):
         for frame, _ in walk_tb(link.__traceback__):
@@ -55,7 +54,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def keeps_arguments_secret(cls: T) -> T:
-    """Make a class whose arguments hold secrets, and are given by keyword, show none of them when it refuses one."""
+    """Make a class whose keyword arguments hold secrets show none of them in the traceback when it rejects one."""
     construct = cls.__init__  # type: ignore[misc]  # of the decorated class itself, and of no subclass
 
     @functools.wraps(construct)

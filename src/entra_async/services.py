@@ -1,5 +1,5 @@
 """
-The services a Session can sign in to: six that Microsoft runs, and one's own.
+The services a Session can connect to: six of Microsoft's, and those that are registered.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/use-the-api
@@ -20,7 +20,7 @@ from typing import Any, Final, final
 from entra_async.clouds import Cloud
 from entra_async.errors import ConfigurationError
 from entra_async.rules.http.urls import check_service_url
-from entra_async.rules.tokens.scopes import everything_granted
+from entra_async.rules.tokens.scopes import default_scope
 
 __all__ = ("Service", "Services")
 
@@ -28,22 +28,22 @@ __all__ = ("Service", "Services")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """
-    A web API that takes tokens of Entra ID.
+    A web API that accepts tokens of Entra ID.
 
     Attributes:
-        name: What ``service=`` takes, in any case.
-        url: Its root, https. ``%NAME%`` stands for a parameter, such as a vault's name. Empty for a resource that is
-            only signed in to.
-        audience: Its Application ID URI: what its tokens are made for. A trailing slash is part of it.
-        default_scopes: Delegated permissions to ask for when a person signs in; empty for all that were granted.
+        name: The value of ``service=``, in any case.
+        url: Its root, https. ``%NAME%`` stands for a parameter, such as a vault's name. Empty for a resource without
+            requests, which only needs tokens.
+        audience: Its Application ID URI: the audience of its tokens. A trailing slash is part of it.
+        default_scopes: Delegated permissions to request when a user signs in; empty for all that were granted.
         headers: Sent with every request, unless the request has its own.
         query: Sent with every request, unless the request has its own.
-        parameters: The parameters of the URL: name to what it means.
-        raw_only: ``True`` if its answers are not JSON objects: requests give the ``Response``.
-        batches: ``True`` if it takes many requests in one, as Graph's ``$batch`` does.
-        page_sizes: How many items a full page holds, where no link leads to the next: that is asked for with ``$skip``
-            then. Empty where a page without a link is the last.
-        item_key: The property that tells one item of a collection from another.
+        parameters: The parameters of the URL: name to description.
+        raw_only: ``True`` if its responses are not JSON objects: requests return the ``Response``.
+        batches: ``True`` if it supports ``$batch``, as Graph does.
+        page_sizes: How many items a full page has, if pages have no link to the next one: that is requested with
+            ``$skip`` then. Empty if a page without a link is the last.
+        item_key: The property that identifies an item of a collection.
         help_url: Where it is documented.
 
     Raises:
@@ -69,7 +69,7 @@ class Service:
             raise ConfigurationError(message, field="name", hint="Give it a name to use as service=.")
         if not isinstance(self.audience, str) or not self.audience.strip():
             message = f"The service {self.name!r} has no audience."
-            hint = "Give the Application ID URI that its tokens are made for, such as 'api://contoso-orders'."
+            hint = "Give its Application ID URI, the audience of its tokens, such as 'api://contoso-orders'."
             raise ConfigurationError(message, field="audience", hint=hint)
         for name in ("headers", "query", "parameters"):
             if not isinstance(getattr(self, name), Mapping):
@@ -83,8 +83,8 @@ class Service:
 
     @property
     def scope(self) -> str:
-        """The scope that stands for everything granted at this service."""
-        return everything_granted(self.audience)
+        """The ``.default`` scope of this service: every permission granted there."""
+        return default_scope(self.audience)
 
 
 def _built_in(cloud: Cloud) -> Iterator[Service]:
@@ -138,7 +138,7 @@ class Services(Mapping[str, Service]):
     (Defender for Endpoint and Defender XDR, where the cloud has them).
 
     Attributes:
-        cloud: Whose they are.
+        cloud: The cloud.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -176,7 +176,7 @@ class Services(Mapping[str, Service]):
 
     def register(self, service: Service) -> Service:
         """
-        Add a service of one's own and return it.
+        Add a service and return it.
 
         Raises:
             ConfigurationError: If the name is taken: :meth:`replace` changes a service.
@@ -189,7 +189,7 @@ class Services(Mapping[str, Service]):
 
     def replace(self, name: str, **changes: Any) -> Service:
         """
-        Change fields of a service and return the new one. Connections made before keep the old one.
+        Change fields of a service and return the new one. Earlier connections keep the old one.
 
         Raises:
             ConfigurationError: If there is no such service or field, or a value does not fit.

@@ -177,8 +177,8 @@ class Session(BatchVerbs, TransferVerbs):
         return self._pool.start
 
     @property
-    def token_numbers(self) -> TokenStats:
-        """What was counted of tokens so far: hits, misses, questions, refusals."""
+    def token_stats(self) -> TokenStats:
+        """Counters of the token cache: hits, misses, token requests, rejected tokens."""
         return self._broker.numbers
 
     @property

@@ -1,4 +1,4 @@
-"""What keeps something in an SQLite file shares: whose file it is, and what is said when it cannot be used."""
+"""An SQLite file of a store: its checks, its transactions, and the errors when it cannot be used."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def _nothing(_: sqlite3.Connection) -> None:
 @final
 class SQLiteFile:
     """
-    A file of ours, opened for one piece of work at a time. Everything here blocks: call it in a worker thread.
+    An SQLite file, opened for one transaction at a time. Everything here blocks: call it in a worker thread.
 
-    It is made with mode 0600, its folder with 0700 if that is missing. A file that is not of this kind is refused, and
+    It is created with mode 0600, its folder with 0700 if that is missing. A file of another kind is an error, and is
     never changed.
 
     Args:
         path: The file.
         what: What it is, in errors, such as ``"token store"``.
-        application: Tells its kind, where SQLite keeps what a file belongs to.
+        application: Its ``application_id``.
         version: Of its tables.
-        schema: The statements that make them.
-        private: Whether a file is refused that others could read, that belongs to somebody else, or that is a link.
-        made: Called when the tables were made.
-        met: Called when a file is met that was there before.
+        schema: The statements that create them.
+        private: Whether a file is an error that others could read, that belongs to another user, or that is a link.
+        created: Called when the tables were created.
+        opened: Called when an existing file is opened.
 
     Raises:
         ConfigurationError: If *path* is no path.
@@ -59,8 +59,8 @@ class SQLiteFile:
         version: int,
         schema: tuple[str, ...],
         private: bool,
-        made: Callable[[sqlite3.Connection], None] = _nothing,
-        met: Callable[[sqlite3.Connection], None] = _nothing,
+        created: Callable[[sqlite3.Connection], None] = _nothing,
+        opened: Callable[[sqlite3.Connection], None] = _nothing,
     ) -> None:
         if not isinstance(path, str | os.PathLike) or not os.fspath(path):
             message = f"path is {path!r}."
@@ -71,8 +71,8 @@ class SQLiteFile:
         self._version = version
         self._schema = schema
         self._private = private
-        self._made = made
-        self._met = met
+        self._created = created
+        self._opened = opened
         self._checked: tuple[int, int] | None = None
 
     def use(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -80,7 +80,7 @@ class SQLiteFile:
         Open the file, do the work, and close it.
 
         Raises:
-            StoreError: If it is not of this kind, is damaged, is open to others, or stays locked for five seconds.
+            StoreError: If it is of another kind, is damaged, is open to others, or stays locked for five seconds.
         """
         try:
             identity = self._prepare()
@@ -94,7 +94,7 @@ class SQLiteFile:
                 database.close()
         except sqlite3.OperationalError as error:
             message = f"The {self._what} {str(self.path)!r} cannot be used: {error}."
-            raise StoreError(message, hint="Another process may hold it locked, or the disk may be full.") from None
+            raise StoreError(message, hint="Another process may have locked it, or the disk may be full.") from None
         except sqlite3.DatabaseError as error:
             message = f"{str(self.path)!r} is not a {self._what}, or it is damaged: {error}."
             raise StoreError(message, hint="Delete it to start anew, or choose another path.") from None
@@ -116,7 +116,7 @@ class SQLiteFile:
         if not stat.S_ISREG(about.st_mode):
             problem = "is not a file"
         elif self._private and os.name == "posix" and about.st_uid != os.geteuid():
-            problem = "belongs to somebody else"
+            problem = "belongs to another user"
         elif self._private and os.name == "posix" and about.st_mode & _OTHERS:
             problem = f"is open to others (mode {stat.S_IMODE(about.st_mode):04o})"
         if problem is not None:
@@ -132,23 +132,23 @@ class SQLiteFile:
             if (belongs_to, version) == (0, 0) and not database.execute("SELECT 1 FROM sqlite_master").fetchone():
                 for statement in self._schema:
                     database.execute(statement)
-                self._made(database)
+                self._created(database)
                 database.execute(f"PRAGMA application_id = {self._application}")
                 database.execute(f"PRAGMA user_version = {self._version}")
             elif belongs_to != self._application:
                 message = f"{str(self.path)!r} is a database of something else."
                 raise StoreError(message, hint="Choose another path.")
             elif version != self._version:
-                message = f"The {self._what} {str(self.path)!r} was made by another version of entra_async."
+                message = f"The {self._what} {str(self.path)!r} was created by another version of entra_async."
                 raise StoreError(message, hint="Delete it to start anew, or choose another path.")
             else:
-                self._met(database)
+                self._opened(database)
 
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Do all that follows, or nothing of it."""
-    # IMMEDIATE: who only wants to write once he has read would be refused when two do so.
+    """Run the block in a transaction."""
+    # IMMEDIATE: a transaction that reads first and then writes would fail when two do so.
     database.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -111,12 +111,12 @@ REFUSALS: dict[str, tuple[Callable[[Emulator], None], int | None, str]] = {
     "no PEM": (no_pem, None, "cannot be used"),
     "blank": (blank, None, "cannot be used"),
     "fails": (fault(status=500), 500, "500 InternalServerError"),
-    "page of a proxy": (fault(html=True), None, "makes no sense.*proxy"),
-    "no JSON": (fault(status=200, body="{"), None, "makes no sense"),
+    "page of a proxy": (fault(html=True), None, "response is invalid.*proxy"),
+    "no JSON": (fault(status=200, body="{"), None, "response is invalid"),
     "other JSON": (fault(status=200, body={"hello": "world"}), 404, "no secret"),
-    "cut off": (fault(reset="before"), None, "could not be asked"),
-    "throttled for long": (fault(throttle=3600), 429, "left alone for 3600 s"),
-    "throttled": (fault(throttle=1), 429, "429 .*asked too often"),
+    "cut off": (fault(reset="before"), None, "could not be requested"),
+    "throttled for long": (fault(throttle=3600), 429, "throttles for 3600 s"),
+    "throttled": (fault(throttle=1), 429, "429 .*too many requests"),
     "token refused": (fault(status=401), 401, "401 .*tenant"),
 }
 
@@ -158,7 +158,7 @@ async def test_an_unknown_vault(emulator: Emulator, app: App) -> None:
     """A vault that cannot be reached is told by its name's lack of a host, not by a token service's failure."""
     nowhere = replace(emulator.cloud, key_vault=Endpoint("https://%VAULTNAME%.invalid", "https://vault.azure.net"))
     async with emulator.session(cloud=nowhere, clock=VirtualClock()) as session:
-        with pytest.raises(AuthenticationError, match=r"could not be asked.*Check vault_name=") as caught:
+        with pytest.raises(AuthenticationError, match=r"could not be requested.*Check vault_name=") as caught:
             await session.connect(provider(emulator, app, vault_name="gone"))
 
     assert "https://gone.invalid" in str(caught.value)
@@ -171,9 +171,7 @@ async def test_a_vault_gets_a_token_for_vaults_and_no_other(emulator: Emulator, 
     )
     emulator.faults.add(VAULT, times=None, status=401, headers={"WWW-Authenticate": challenge})
     async with emulator.session() as session:
-        with pytest.raises(
-            AuthenticationError, match=r"token for https://graph\.microsoft\.com, which it does not get"
-        ):
+        with pytest.raises(AuthenticationError, match=r"token for https://graph\.microsoft\.com, which is not allowed"):
             await session.connect(provider(emulator, app))
 
     assert not emulator.token_requests

@@ -73,7 +73,7 @@ async def test_one_429_is_one_pause(emulator: Emulator) -> None:
 
     assert statuses == {429: 5, 200: 50}
     assert 30 <= clock.monotonic() - started < 33
-    assert [event.gate.split()[1] for event in heard] == ["directory"]
+    assert [event.limiter.split()[1] for event in heard] == ["directory"]
     assert heard[0].pause_s == pytest.approx(30, abs=0.1)
 
 

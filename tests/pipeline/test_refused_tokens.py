@@ -11,7 +11,7 @@ import pytest
 
 from entra_async import MemoryStore, StaticToken
 from entra_async.errors import AuthenticationError, UnauthorizedError
-from entra_async.telemetry.events import TokenRefused
+from entra_async.telemetry.events import TokenRejected
 
 if TYPE_CHECKING:
     from entra_async import Connection
@@ -48,7 +48,7 @@ async def test_five_hundred_refusals_cost_one_token(emulator: Emulator, *, chall
             emulator.access_evaluation.reject_tokens()
         emulator.requests.clear()
         results = await call_often(graph, 500)
-        numbers = session.token_numbers
+        numbers = session.token_stats
 
     assert all(isinstance(result, list) for result in results)
     assert len(emulator.token_requests) == 1
@@ -56,7 +56,7 @@ async def test_five_hundred_refusals_cost_one_token(emulator: Emulator, *, chall
     assert statuses[200] == 500
     assert statuses[401] <= 500
     assert numbers.refused == 1
-    refusals = [event for event in heard if isinstance(event, TokenRefused)]
+    refusals = [event for event in heard if isinstance(event, TokenRejected)]
     assert [event.first for event in refusals].count(True) == 1
     assert all(event.claims is challenged for event in refusals)
 

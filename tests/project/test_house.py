@@ -45,6 +45,8 @@ EMULATOR_MAY_USE = {
     "entra_async.services",
     "entra_async.session",
 }
+# Names that the field does not know: CONTRIBUTING.md has the words that stand in their place.
+NOT_THE_FIELDS = re.compile(r"\b(Flight|Shelf|Held|Walk|Seat|Crowd|Question)\b")
 
 
 def module_name(path: Path) -> str:
@@ -184,6 +186,28 @@ def test_a_file_can_be_read_in_one_go() -> None:
     files = [*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     lines = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in files}
     assert not {path: count for path, count in lines.items() if count > 400}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A class of the SDK, private ones included, has a name that no other has: one word, one thing."""
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        if "testing" not in path.relative_to(PACKAGE).parts:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    homes.setdefault(node.name, []).append(module_name(path))
+    assert not {name: modules for name, modules in homes.items() if len(modules) > 1}
+
+
+def test_names_are_words_of_the_field() -> None:
+    """None of the names that only this project knew has come back, in code, docstrings or comments."""
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}:{number}: {match[0]}"
+        for path in SOURCES
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        for match in NOT_THE_FIELDS.finditer(line)
+    }
+    assert not found
 
 
 def test_public_names_are_documented() -> None:

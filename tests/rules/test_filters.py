@@ -132,8 +132,8 @@ def test_filter_knows_when_it_needs_an_advanced_query(built: Filter, advanced: b
         (lambda: Field("a") > None, "value", "nothing passes"),
         (lambda: Field("a").startswith(None), "text", "NoneType"),  # type: ignore[arg-type]
         (lambda: Field("a").endswith(Level.HIGH), "text", "Level"),  # type: ignore[arg-type]
-        (lambda: Field("a").any(lambda item: item), None, "A Field stands"),  # type: ignore[arg-type,return-value]
-        (lambda: Field("a").all(lambda item: True), None, "A bool stands"),  # type: ignore[arg-type,return-value]
+        (lambda: Field("a").any(lambda item: item), None, "A Field is used"),  # type: ignore[arg-type,return-value]
+        (lambda: Field("a").all(lambda item: True), None, "A bool is used"),  # type: ignore[arg-type,return-value]
         (lambda: Field(""), "path", "no property"),
         (lambda: Field("a b"), "path", "no property"),
         (lambda: Field("a eq 1 or b"), "path", "no property"),

@@ -1,4 +1,4 @@
-"""How an operation stands, in the words of every service, and when to ask again."""
+"""The status of an operation, by every polling method, and when to poll again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.operations import OperationStatus, Way, choose_way, decide_poll_s, read_refusal, read_report
+from entra_async.rules.operations import (
+    OperationStatus,
+    PollingMethod,
+    choose_polling,
+    decide_poll_s,
+    read_error_status,
+    read_status,
+)
 
 MONITOR = "https://management.azure.com/subscriptions/1/operations/2"
 RUNNING = {"properties": {"provisioningState": "Creating"}}
@@ -21,7 +28,7 @@ json = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "headers", "body", "way"),
+    ("method", "status", "headers", "body", "polling"),
     [
         ("PUT", 201, {"Azure-AsyncOperation": MONITOR}, RUNNING, ("status", MONITOR)),
         ("PUT", 200, {"Azure-AsyncOperation": MONITOR}, READY, ("status", MONITOR)),
@@ -40,15 +47,15 @@ json = st.recursive(
         ("DELETE", 204, {}, None, None),
     ],
 )
-def test_how_an_operation_is_followed(
-    method: str, status: int, headers: dict[str, str], body: Any, way: tuple[Way, str | None] | None
+def test_how_an_operation_is_polled(
+    method: str, status: int, headers: dict[str, str], body: Any, polling: tuple[PollingMethod, str | None] | None
 ) -> None:
-    """Azure-AsyncOperation first, then the Location of a 202, then the resource; else the answer is the result."""
-    assert choose_way(method, status, headers, body) == way
+    """Azure-AsyncOperation first, then the Location of a 202, then the resource; else the response is the result."""
+    assert choose_polling(method, status, headers, body) == polling
 
 
 @pytest.mark.parametrize(
-    ("way", "status", "body", "report"),
+    ("polling", "status", "body", "report"),
     [
         (
             "status",
@@ -71,7 +78,7 @@ def test_how_an_operation_is_followed(
         ("location", 204, None, OperationStatus("Succeeded", done=True)),
         # A result of Azure that has a status of its own is a result.
         ("location", 200, {"id": "1", "status": "Failed"}, OperationStatus("Succeeded", done=True)),
-        # Graph answers 202 with a report that says that it is over, and 200 with one that says that it is not.
+        # Graph answers 202 with a status that is final, and 200 with one that is not.
         (
             "location",
             202,
@@ -102,13 +109,15 @@ def test_how_an_operation_is_followed(
         ),
     ],
 )
-def test_how_an_operation_stands(way: Way, status: int, body: Any, report: OperationStatus | None) -> None:
-    """Final words are final in any case of letters; every other word means that it goes on."""
-    assert read_report(way, status, {}, body) == report
+def test_the_status_of_an_operation(
+    polling: PollingMethod, status: int, body: Any, report: OperationStatus | None
+) -> None:
+    """A final status is final in any case of letters; every other status means that it is in progress."""
+    assert read_status(polling, status, {}, body) == report
 
 
 @pytest.mark.parametrize(
-    ("way", "method", "status", "report"),
+    ("polling", "method", "status", "report"),
     [
         ("location", "PUT", 409, OperationStatus("Failed", done=True, failed=True)),
         ("location", "PUT", 404, None),
@@ -120,21 +129,23 @@ def test_how_an_operation_stands(way: Way, status: int, body: Any, report: Opera
         ("resource", "PUT", 404, None),
     ],
 )
-def test_what_an_error_says(way: Way, method: str, status: int, report: OperationStatus | None) -> None:
-    """The Location of what failed answers with its error; a resource that is gone was deleted; else nothing is said."""
-    assert read_refusal(way, method, status) == report
+def test_what_an_error_status_means(
+    polling: PollingMethod, method: str, status: int, report: OperationStatus | None
+) -> None:
+    """The Location of a failed operation has its error; a resource that is gone was deleted; else it means nothing."""
+    assert read_error_status(polling, method, status) == report
 
 
 def test_a_redirect_is_the_end() -> None:
     """A monitor that redirects leads to the result."""
-    assert read_report("location", 303, {"Location": "/x"}, None) == OperationStatus("completed", done=True, link="/x")
-    assert read_report("location", 303, {}, None) is None
+    assert read_status("location", 303, {"Location": "/x"}, None) == OperationStatus("completed", done=True, link="/x")
+    assert read_status("location", 303, {}, None) is None
 
 
 @given(st.sampled_from(["status", "location", "resource"]), st.integers(200, 303), json)
-def test_any_answer_is_read(way: Way, status: int, body: Any) -> None:
-    """No body breaks the reading, and what failed is over."""
-    report = read_report(way, status, {}, body)
+def test_any_response_is_read(polling: PollingMethod, status: int, body: Any) -> None:
+    """No body raises, and a failed operation is done."""
+    report = read_status(polling, status, {}, body)
 
     assert report is None or report.done or not report.failed
 

@@ -180,7 +180,7 @@ def test_the_watch_sees() -> None:
     vars(marked)["token"] = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJncmFwaCIsInRpZCI6IjEifQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
     watch.judge(marked)
     watch.emit(logging.LogRecord("msal", logging.DEBUG, __file__, 1, "%s", (CANARY,), None))
-    watch.hear(RequestFinished("GET", f"https://graph.example/{CANARY}", 200, 0.1))
+    watch.on_event(RequestFinished("GET", f"https://graph.example/{CANARY}", 200, 0.1))
     code = compile("def fail(held):\n    raise ValueError", "a file", "exec")
     names: dict[str, Any] = {"__name__": "entra_async.example"}
     exec(code, names)

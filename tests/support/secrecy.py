@@ -88,7 +88,7 @@ def everything_about(error: BaseException) -> Iterator[tuple[str, str]]:
 
 
 class Watch(logging.Handler):
-    """Hears every record of the package and its engines, every event, and every error that is handed in."""
+    """Scans every log record of the package and its engines, every event, and every error that is handed in."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -101,7 +101,7 @@ class Watch(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             self.judge(record.exc_info[1])
 
-    def hear(self, event: object) -> None:
+    def on_event(self, event: object) -> None:
         """Look for secrets in an event."""
         self.look(f"event {type(event).__name__}", f"{event!r} {pickle.dumps(event)!r}")
 

@@ -1,4 +1,4 @@
-"""What a Session tells, written to a log and to OpenTelemetry."""
+"""A Session's events as log records, and as OpenTelemetry's spans and metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from entra_async.testing import Emulator
 
 
 async def test_events_are_log_records(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    """What goes well is a DEBUG record with its event, what does not a WARNING."""
+    """A warning is a WARNING record, any other event a DEBUG record; each has its event."""
     caplog.set_level(logging.DEBUG, "entra_async")
     emulator.faults.add("/v1.0/users*", reset="after")
     async with emulator.session(listener=LoggingListener()) as session:
@@ -36,7 +36,7 @@ async def test_events_are_log_records(emulator: Emulator, caplog: pytest.LogCapt
 
 
 async def test_nothing_is_written_below_the_level(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    """A logger that is at WARNING hears of trouble only."""
+    """A logger at WARNING gets the warnings only."""
     logger = logging.getLogger("an application's own")
     caplog.set_level(logging.WARNING, logger.name)
     async with emulator.session(listener=LoggingListener(logger)) as session:
@@ -48,11 +48,11 @@ async def test_nothing_is_written_below_the_level(emulator: Emulator, caplog: py
         await session.invoke("users/ada@contoso.com")
 
     messages = [record.getMessage() for record in caplog.records if record.name == logger.name]
-    assert [message.partition(":")[0] for message in messages] == ["TokenRefused"]
+    assert [message.partition(":")[0] for message in messages] == ["TokenRejected"]
 
 
-class Collected:
-    """OpenTelemetry's own SDK, which keeps what it is told."""
+class Telemetry:
+    """OpenTelemetry's own SDK, with exporters in memory."""
 
     def __init__(self) -> None:
         self.spans = InMemorySpanExporter()
@@ -76,22 +76,22 @@ class Collected:
 
 
 async def test_events_are_spans_and_metrics(emulator: Emulator) -> None:
-    """Attempts and questions for tokens are spans below the caller's own, and are counted without names of people."""
-    collected = await to_thread.run_sync(Collected)  # it starts threads and waits for them
-    async with emulator.session(listener=collected.listener, store=MemoryStore(now=emulator.clock.now)) as session:
-        collected.listener.observe(session)
-        with collected.tracer.get_tracer("an application").start_as_current_span("crawl") as crawl:
+    """Attempts and token requests are spans below the caller's own, and are counted without names of people."""
+    telemetry = await to_thread.run_sync(Telemetry)  # it starts threads and waits for them
+    async with emulator.session(listener=telemetry.listener, store=MemoryStore(now=emulator.clock.now)) as session:
+        telemetry.listener.observe(session)
+        with telemetry.tracer.get_tracer("an application").start_as_current_span("crawl") as crawl:
             await session.connect(emulator.client_secret)
             await session.invoke("users/ada@contoso.com")
             emulator.faults.add("/v1.0/users/*", status=403)
             with pytest.raises(ForbiddenError):
                 await session.invoke("users/grace@contoso.com")
-        points = await to_thread.run_sync(collected.points)
+        points = await to_thread.run_sync(telemetry.points)
     finished = {
         (span.name, (span.attributes or {}).get("http.response.status_code")): span
-        for span in collected.spans.get_finished_spans()
+        for span in telemetry.spans.get_finished_spans()
     }
-    await to_thread.run_sync(collected.close)
+    await to_thread.run_sync(telemetry.close)
 
     assert set(finished) == {("POST", 200), ("token", None), ("GET", 200), ("GET", 403), ("crawl", None)}
     for name, span in finished.items():
@@ -113,31 +113,31 @@ async def test_events_are_spans_and_metrics(emulator: Emulator) -> None:
         "write",
         "lease",
     }
-    assert points["entra_async.token.hits"][0].value == session.token_numbers.hits > 0
+    assert points["entra_async.token.hits"][0].value == session.token_stats.hits > 0
     assert "ada@contoso.com" not in str(points)
 
 
-async def test_a_refused_token_is_counted(emulator: Emulator) -> None:
-    """A claims challenge shows in the metrics, and the new question with its reason."""
-    collected = await to_thread.run_sync(Collected)  # it starts threads and waits for them
-    async with emulator.session(listener=collected.listener) as session:
+async def test_a_rejected_token_is_counted(emulator: Emulator) -> None:
+    """A claims challenge shows in the metrics, and the new token request with its reason."""
+    telemetry = await to_thread.run_sync(Telemetry)  # it starts threads and waits for them
+    async with emulator.session(listener=telemetry.listener) as session:
         await session.connect(emulator.client_secret)
         emulator.clock.move(1)
         emulator.revoke_sessions(emulator.app)
         emulator.clock.move(1)
         await session.invoke("users/ada@contoso.com")
-    points = await to_thread.run_sync(collected.points)
-    await to_thread.run_sync(collected.close)
+    points = await to_thread.run_sync(telemetry.points)
+    await to_thread.run_sync(telemetry.close)
 
-    assert [dict(point.attributes) for point in points["entra_async.token.refused"]] == [{"claims": True}]
+    assert [dict(point.attributes) for point in points["entra_async.token.rejected"]] == [{"claims": True}]
     reasons = {point.attributes["reason"] for point in points["entra_async.token.request.duration"]}
-    assert reasons == {"missing", "refused"}
+    assert reasons == {"missing", "rejected"}
 
 
-async def test_a_query_that_is_started_over_is_counted(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_restarted_query_is_counted(emulator: Emulator, tmp_path: Path) -> None:
     """An expired page token and a forgotten delta state each count, by their kind."""
-    collected = await to_thread.run_sync(Collected)  # it starts threads and waits for them
-    async with emulator.session(listener=collected.listener) as session:
+    telemetry = await to_thread.run_sync(Telemetry)  # it starts threads and waits for them
+    async with emulator.session(listener=telemetry.listener) as session:
         await session.connect(emulator.client_secret)
         emulator.graph.expire_page_tokens(at_page=2)
         await session.invoke("users")
@@ -145,8 +145,8 @@ async def test_a_query_that_is_started_over_is_counted(emulator: Emulator, tmp_p
             async for _change in session.delta("groups/delta", state=DeltaState(tmp_path / "groups.delta")):
                 pass
             emulator.graph.expire_delta_tokens()
-    points = await to_thread.run_sync(collected.points)
-    await to_thread.run_sync(collected.close)
+    points = await to_thread.run_sync(telemetry.points)
+    await to_thread.run_sync(telemetry.close)
 
     counted = {str(point.attributes["kind"]): point.value for point in points["entra_async.query.restarts"]}
     assert counted == {"pages": 1, "delta": 1}

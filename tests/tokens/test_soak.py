@@ -83,7 +83,7 @@ async def test_a_week_without_a_failed_call_that_a_valid_token_could_have_served
             # A question on its way is not to take minutes only since the clock is moved.
             while questions := {task for task in asyncio.all_tasks() if task.get_name() == "entra_async token"}:
                 await asyncio.wait(questions)
-        numbers = session.token_numbers
+        numbers = session.token_stats
 
     assert not wrong, wrong[:3]
     assert calls > 1200

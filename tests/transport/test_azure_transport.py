@@ -1,4 +1,4 @@
-"""azure-core on the pool: its clients send like everyone else, within the same limits and under the same trust."""
+"""azure-core on the pool: its clients send within the same limits and with the same TLS trust."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def azure() -> ModuleType:
 
 @pytest.fixture
 def exchanges() -> list[Event]:
-    """Return what the pool's listener hears."""
+    """Return the events that the pool emits."""
     return []
 
 
@@ -55,7 +55,7 @@ async def pool(emulator: Emulator, exchanges: list[Event]) -> AsyncIterator[Pool
 async def test_an_azure_client_sends_through_the_pool(
     emulator: Emulator, azure: ModuleType, pool: Pool, exchanges: list[Event]
 ) -> None:
-    """azure-identity, unmodified, signs in on the pool: its trust holds, and its listener hears of it."""
+    """azure-identity, unmodified, signs in on the pool: its TLS trust holds, and it emits events."""
     transport = azure.AzureTransport(pool=pool, clock=VirtualClock())
     credential = ClientSecretCredential(
         emulator.tenant_id,
@@ -75,7 +75,7 @@ async def test_an_azure_client_sends_through_the_pool(
 
 
 async def test_its_waits_go_by_the_sessions_clock(emulator: Emulator, azure: ModuleType, pool: Pool) -> None:
-    """azure-core's own retry policy waits by our clock, as long as the service asked for."""
+    """azure-core's own retry policy waits by our clock, for the service's Retry-After."""
     clock = VirtualClock()
     emulator.faults.add("/v1.0/users", throttle=17)
     transport = azure.AzureTransport(pool=pool, clock=clock)
@@ -88,7 +88,7 @@ async def test_its_waits_go_by_the_sessions_clock(emulator: Emulator, azure: Mod
     assert result.http_response.json()["error"]["code"] == "InvalidAuthenticationToken"
 
 
-async def test_an_answer_has_all_that_azure_core_reads(emulator: Emulator, azure: ModuleType, pool: Pool) -> None:
+async def test_a_response_has_all_that_azure_core_reads(emulator: Emulator, azure: ModuleType, pool: Pool) -> None:
     """Status, reason, headers in any case, text, bytes and pieces of the body are there."""
     transport = azure.AzureTransport(pool=pool, clock=VirtualClock())
     url = f"{emulator.authority}/{emulator.tenant_id}/v2.0/.well-known/openid-configuration"
@@ -126,7 +126,7 @@ async def test_a_body_of_each_kind(emulator: Emulator, azure: ModuleType, pool: 
 
 
 async def test_errors_are_those_that_azure_core_knows(emulator: Emulator, azure: ModuleType, pool: Pool) -> None:
-    """What was not sent, what may have been, and what took too long are told apart, with ours as the cause."""
+    """Not sent, perhaps sent, and timed out are different errors, with ours as the cause."""
     transport = azure.AzureTransport(pool=pool, clock=VirtualClock())
     url = f"{emulator.graph_url}/v1.0/users"
     emulator.faults.add("/v1.0/users", reset="after")

@@ -1,4 +1,4 @@
-"""The listener that a browser comes back to: on this machine only, strict, bounded, gone when the sign-in has ended."""
+"""The listener of a loopback redirect URI: local, strict, bounded, closed when the sign-in has ended."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from entra_async.errors import AuthenticationError
-from entra_async.transport.loopback import Loopback, ReplyPage, Visit, listen
+from entra_async.transport.loopback import BrowserRequest, LoopbackListener, ReplyPage, listen
 
 FORM = "Content-Type: application/x-www-form-urlencoded"
 
 
-async def exchange(port: int, raw: str | bytes, *, host: str = "127.0.0.1") -> str:
+async def send_raw(port: int, raw: str | bytes, *, host: str = "127.0.0.1") -> str:
     """Send *raw*, with HOST replaced by the right host, and return everything that comes back."""
     data = raw if isinstance(raw, bytes) else raw.encode()
     stream = await anyio.connect_tcp(host, port)
@@ -30,36 +30,36 @@ async def exchange(port: int, raw: str | bytes, *, host: str = "127.0.0.1") -> s
 
 
 @asynccontextmanager
-async def serving(visits: list[Visit], *, read_s: float = 10.0) -> AsyncIterator[Loopback]:
-    async def visit(came: Visit) -> ReplyPage:
-        visits.append(came)
+async def serving(requests: list[BrowserRequest], *, read_s: float = 10.0) -> AsyncIterator[LoopbackListener]:
+    async def handle(request: BrowserRequest) -> ReplyPage:
+        requests.append(request)
         return ReplyPage(200, "<p>seen</p>")
 
     async with listen(read_s=read_s) as loopback, anyio.create_task_group() as group:
-        group.start_soon(lambda: loopback.serve(visit, hosts=frozenset({f"localhost:{loopback.port}"})))
+        group.start_soon(lambda: loopback.serve(handle, hosts=frozenset({f"localhost:{loopback.port}"})))
         yield loopback
         group.cancel_scope.cancel()
 
 
-async def test_both_ways_to_answer() -> None:
+async def test_both_response_modes() -> None:
     """A query and a posted form are understood alike, on IPv4 and, where there is one, on IPv6."""
-    visits: list[Visit] = []
-    async with serving(visits) as loopback:
-        first = await exchange(loopback.port, "GET /back?code=a%20b&state=%C3%A9 HTTP/1.1\r\nHost: HOST\r\n\r\n")
+    requests: list[BrowserRequest] = []
+    async with serving(requests) as loopback:
+        first = await send_raw(loopback.port, "GET /back?code=a%20b&state=%C3%A9 HTTP/1.1\r\nHost: HOST\r\n\r\n")
         body = "code=c&state=d"
         form = f"POST / HTTP/1.1\r\nHost: HOST\r\n{FORM}; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-        await exchange(loopback.port, form)
+        await send_raw(loopback.port, form)
         try:
-            await exchange(loopback.port, form, host="::1")
+            await send_raw(loopback.port, form, host="::1")
         except OSError:
-            visits.append(visits[-1])
+            requests.append(requests[-1])
 
-    assert [(visit.method, visit.path, dict(visit.fields)) for visit in visits] == [
+    assert [(request.method, request.path, dict(request.fields)) for request in requests] == [
         ("GET", "/back", {"code": "a b", "state": "é"}),
         ("POST", "/", {"code": "c", "state": "d"}),
         ("POST", "/", {"code": "c", "state": "d"}),
     ]
-    assert "code" not in repr(visits[0].fields) or "a b" not in repr(visits[0])
+    assert "code" not in repr(requests[0].fields) or "a b" not in repr(requests[0])
     assert first.startswith("HTTP/1.1 200 OK\r\n")
     for header in (
         "Content-Type: text/html; charset=utf-8",
@@ -102,17 +102,17 @@ REFUSED: dict[str, tuple[str | bytes, int]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_what_no_browser_sends_is_refused(case: str) -> None:
+async def test_malformed_requests_are_rejected(case: str) -> None:
     """Each malformed, oversized or misdirected request gets its status, and never reaches the sign-in."""
     raw, status = REFUSED[case]
-    visits: list[Visit] = []
-    async with serving(visits) as loopback:
-        answer = await exchange(loopback.port, raw)
+    requests: list[BrowserRequest] = []
+    async with serving(requests) as loopback:
+        response = await send_raw(loopback.port, raw)
 
-    assert answer.startswith(f"HTTP/1.1 {status} ")
-    assert ("Allow: GET, POST" in answer) == (status == 405)
-    assert "text/plain" in answer
-    assert not visits
+    assert response.startswith(f"HTTP/1.1 {status} ")
+    assert ("Allow: GET, POST" in response) == (status == 405)
+    assert "text/plain" in response
+    assert not requests
 
 
 @pytest.mark.parametrize(
@@ -120,29 +120,29 @@ async def test_what_no_browser_sends_is_refused(case: str) -> None:
 )
 async def test_a_request_that_never_ends(raw: str) -> None:
     """A connection that sends nothing, or stops halfway, is given up after a while."""
-    visits: list[Visit] = []
-    async with serving(visits, read_s=0.05) as loopback:
-        answer = await exchange(loopback.port, raw)
+    requests: list[BrowserRequest] = []
+    async with serving(requests, read_s=0.05) as loopback:
+        response = await send_raw(loopback.port, raw)
 
-    assert answer.startswith("HTTP/1.1 408 ")
-    assert not visits
+    assert response.startswith("HTTP/1.1 408 ")
+    assert not requests
 
 
 async def test_a_browser_that_goes_away_harms_nobody() -> None:
-    """Connections closed halfway through a request are forgotten; the next one is served."""
-    visits: list[Visit] = []
-    async with serving(visits) as loopback:
+    """Connections closed halfway through a request are dropped; the next one is served."""
+    requests: list[BrowserRequest] = []
+    async with serving(requests) as loopback:
         for raw in (b"", b"GET / HT", b"POST / HTTP/1.1\r\nHost: "):
             async with await anyio.connect_tcp("127.0.0.1", loopback.port) as stream:
                 if raw:
                     await stream.send(raw)
-        await exchange(loopback.port, "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n")
+        await send_raw(loopback.port, "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n")
 
-    assert len(visits) == 1
+    assert len(requests) == 1
 
 
-async def test_a_taken_port_is_an_error() -> None:
-    """A port that somebody listens on already is refused at once, with a hint."""
+async def test_a_port_in_use_is_an_error() -> None:
+    """A port that is in use is an error at once, with a hint."""
     async with listen() as first:
         with pytest.raises(AuthenticationError, match=f"Port {first.port} of this machine") as caught:
             async with listen(first.port):
@@ -155,7 +155,7 @@ async def test_the_port_is_free_afterwards() -> None:
     """The port can be listened on again right away, whatever connections were open."""
     async with serving([]) as loopback:
         idle = await anyio.connect_tcp("127.0.0.1", loopback.port)
-        await exchange(loopback.port, "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n")
+        await send_raw(loopback.port, "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n")
     async with listen(loopback.port) as again:
         assert again.port == loopback.port
     await idle.aclose()

@@ -1,4 +1,4 @@
-"""Servers and networks that misbehave: a typed error each time, and a pool that works afterwards."""
+"""Faults of servers and networks: a typed error each time, and a pool that works afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from entra_async.errors import (
 )
 from entra_async.testing import Emulator
 from entra_async.testing.server.certificate_authority import CertificateAuthority
-from entra_async.transport.failures import translations
+from entra_async.transport.failures import translated_errors
 from entra_async.transport.messages import HTTPRequest
 from entra_async.transport.pool import Pool
 from tests.support.virtual_clock import VirtualClock
@@ -105,7 +105,7 @@ async def test_each_fault_is_a_typed_error(
     ids=str,
 )
 async def test_a_get_is_sent_again(graph: Connection, emulator: Emulator, clock: VirtualClock, fault: Any) -> None:
-    """A passing fault is waited out: two answers fail, the third is given."""
+    """A transient fault is retried: two responses fail, the third is returned."""
     rule = emulator.faults.add("/v1.0/users/*", times=2, **fault)
     response = await graph.invoke(ADA, raw=True)
 
@@ -187,10 +187,10 @@ async def test_a_call_ends_in_time(graph: Connection, emulator: Emulator) -> Non
     assert caught.value.attempts == 1
 
 
-async def test_a_slow_answer_ends_in_time(emulator: Emulator, clock: VirtualClock) -> None:
-    """answer_s ends an attempt whose answer takes too long; a GET is sent again."""
+async def test_a_slow_response_ends_in_time(emulator: Emulator, clock: VirtualClock) -> None:
+    """response_s ends an attempt whose response takes too long; a GET is sent again."""
     emulator.faults.add("/v1.0/users/*", times=1, delay_s=3600)
-    async with emulator.session(clock=clock, timeouts=Timeouts(answer_s=0.2)) as session:
+    async with emulator.session(clock=clock, timeouts=Timeouts(response_s=0.2)) as session:
         await session.connect(emulator.client_secret)
         response = await session.invoke(ADA, raw=True)
 
@@ -234,7 +234,7 @@ async def test_no_connection_outlives_the_pool() -> None:
 
 
 async def test_the_queue_is_not_a_connect_timeout(emulator: Emulator) -> None:
-    """300 calls through 2 places, each call far longer in the queue than connect_s allows for connecting."""
+    """300 calls through 2 slots, each call far longer in the queue than connect_s allows for connecting."""
     async with Emulator(page_delay_s=0.005) as slow:
         options = {"limits": Limits(connections=2), "timeouts": Timeouts(connect_s=0.3)}
         async with slow.session(**options) as session:
@@ -252,7 +252,7 @@ async def test_the_queue_is_not_a_connect_timeout(emulator: Emulator) -> None:
 
 
 async def test_a_full_queue_says_so(emulator: Emulator) -> None:
-    """Waiting too long for a place names the place, not the network."""
+    """An error after waiting too long for a slot names the slots, not the network."""
     emulator.faults.add("/v1.0/users/*", delay_s=3600)
     options: dict[str, Any] = {
         "limits": Limits(connections=1),
@@ -270,7 +270,7 @@ async def test_a_full_queue_says_so(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("status", [300, 302, 304, 307])
 async def test_a_write_that_is_redirected_is_no_success(graph: Connection, emulator: Emulator, status: int) -> None:
-    """A POST answered 3xx did nothing, and says so; nothing is sent to the other place."""
+    """A POST with a 3xx did nothing, and the error says so; nothing is sent to the other URL."""
     emulator.faults.add("/v1.0/users", status=status, headers={"Location": "https://evil.example/users"})
     with pytest.raises(APIStatusError) as caught:
         await graph.invoke("users", method="POST", body=NEW)
@@ -279,7 +279,7 @@ async def test_a_write_that_is_redirected_is_no_success(graph: Connection, emula
 
 
 async def test_not_modified_is_no_error_for_those_who_ask(graph: Connection, emulator: Emulator) -> None:
-    """304 is an answer to If-None-Match, and an error without it."""
+    """304 is a response to If-None-Match, and an error without it."""
     emulator.faults.add("/v1.0/users/*", times=2, status=304)
     response = await graph.invoke(ADA, headers={"If-None-Match": '"x"'}, raw=True)
     with pytest.raises(APIStatusError):
@@ -288,8 +288,8 @@ async def test_not_modified_is_no_error_for_those_who_ask(graph: Connection, emu
     assert response.status == 304
 
 
-async def test_a_refused_token_is_replaced_once(graph: Connection, emulator: Emulator) -> None:
-    """100 calls whose token was revoked: one new token, 100 answers; a second refusal is an error."""
+async def test_a_rejected_token_is_replaced_once(graph: Connection, emulator: Emulator) -> None:
+    """100 calls whose token was revoked: one new token, 100 responses; a second 401 is an error."""
     emulator.faults.add("/v1.0/users/*", times=100, status=401)
     emulator.requests.clear()
     done: list[Any] = []
@@ -351,7 +351,7 @@ async def test_the_environment_names_a_proxy(emulator: Emulator, monkeypatch: py
 
 
 async def test_an_unreachable_host(emulator: Emulator, clock: VirtualClock) -> None:
-    """A host that does not answer is a typed error; nothing was sent, so even a POST is tried again."""
+    """An unreachable host is a typed error; nothing was sent, so even a POST is sent again."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"https://localhost:{taken.getsockname()[1]}"
@@ -366,7 +366,7 @@ async def test_an_unreachable_host(emulator: Emulator, clock: VirtualClock) -> N
 
 
 async def test_an_untrusted_server(emulator: Emulator, clock: VirtualClock) -> None:
-    """A certificate that is not trusted is refused, with what to do about it."""
+    """A certificate that is not trusted is an error, with what to do about it."""
     async with Emulator() as stranger, emulator.session(clock=clock) as session:
         graph = await session.connect(emulator.client_secret, service_url=stranger.graph_url)
         with pytest.raises(TransportError, match=r"not trusted.*ssl="):
@@ -376,7 +376,7 @@ async def test_an_untrusted_server(emulator: Emulator, clock: VirtualClock) -> N
 
 
 async def test_a_proxy_carries_everything(emulator: Emulator) -> None:
-    """With proxy= every connection, sign-in included, is asked of the proxy."""
+    """With proxy= every connection, sign-in included, goes through the proxy."""
     asked: list[bytes] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -397,12 +397,12 @@ async def test_a_proxy_carries_everything(emulator: Emulator) -> None:
 
 def test_every_error_of_the_engine_is_translated() -> None:
     """Whatever aiohttp can raise for a request has a translation."""
-    known = tuple(translations())
-    foreign = [
+    known = tuple(translated_errors())
+    engine_error = [
         value
         for value in vars(aiohttp).values()
         if isinstance(value, type) and issubclass(value, aiohttp.ClientError | asyncio.TimeoutError)
     ]
 
-    assert len(foreign) > 20
-    assert all(issubclass(error, known) for error in foreign)
+    assert len(engine_error) > 20
+    assert all(issubclass(error, known) for error in engine_error)

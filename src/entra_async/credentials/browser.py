@@ -27,10 +27,10 @@ from entra_async.errors import (
 )
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.identifiers import check_client_id, check_tenant_id
-from entra_async.rules.sign_in.person import check_callable, check_scopes, check_timeout_s, check_user_name
 from entra_async.rules.sign_in.redirects import Redirect, check_redirect_uri, choose_port, redirect_to
+from entra_async.rules.sign_in.user import check_callable, check_scopes, check_timeout_s, check_user_name
 from entra_async.tokens.source import TokenSource
-from entra_async.transport.loopback import ReplyPage, Visit, listen
+from entra_async.transport.loopback import BrowserRequest, ReplyPage, listen
 
 __all__ = ("Browser",)
 
@@ -222,7 +222,7 @@ class _Returning:
         self._page: ReplyPage | None = None
         self._ended = anyio.Event()
 
-    async def visit(self, visit: Visit) -> ReplyPage:
+    async def visit(self, visit: BrowserRequest) -> ReplyPage:
         if visit.path != self._redirect.path:
             return not_found_page()
         answer = {name: visit.fields[name] for name in _ANSWER if name in visit.fields}

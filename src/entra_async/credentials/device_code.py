@@ -15,7 +15,7 @@ from entra_async.credentials.sources.store_name import stored_as
 from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import AuthenticationError, InteractionRequiredError, TransportError
 from entra_async.rules.sign_in.identifiers import check_client_id, check_tenant_id
-from entra_async.rules.sign_in.person import check_callable, check_scopes, check_timeout_s
+from entra_async.rules.sign_in.user import check_callable, check_scopes, check_timeout_s
 from entra_async.tokens.source import TokenSource
 
 __all__ = ("DeviceCode", "DeviceCodePrompt")

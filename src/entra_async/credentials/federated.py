@@ -16,7 +16,7 @@ from entra_async.credentials.provider import Provider, SignInContext
 from entra_async.credentials.sources.application import AppTokenSource
 from entra_async.errors import AuthenticationError, ConfigurationError
 from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id, check_secret
-from entra_async.rules.tokens.scopes import everything_granted
+from entra_async.rules.tokens.scopes import default_scope
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
@@ -120,7 +120,7 @@ class _FederatedSource:
             )
             return await request_assertion(self._provider.provider, request)
         if self._issuer is not None:
-            return (await self._issuer.get_token(everything_granted(self._audience))).token
+            return (await self._issuer.get_token(default_scope(self._audience))).token
         if isinstance(given, str):
             return given
         if isinstance(given, os.PathLike):

@@ -11,7 +11,7 @@ from entra_async.credentials.sources.certificate_assertion import CertificateAss
 from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.sign_in.identifiers import check_app_tenant_id, check_client_id, check_secret
-from entra_async.rules.sign_in.person import check_scopes
+from entra_async.rules.sign_in.user import check_scopes
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

@@ -12,7 +12,7 @@ from entra_async.credentials.sources.store_name import stored_as
 from entra_async.credentials.sources.user import UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.sign_in.identifiers import check_client_id, check_secret, check_tenant_id
-from entra_async.rules.sign_in.person import check_scopes
+from entra_async.rules.sign_in.user import check_scopes
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

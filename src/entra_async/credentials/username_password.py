@@ -9,7 +9,7 @@ from entra_async.credentials.provider import SignInContext
 from entra_async.credentials.sources.user import Grant, UserTokenRequest, UserTokenSource
 from entra_async.errors import ConfigurationError
 from entra_async.rules.sign_in.identifiers import check_client_id, check_secret, check_tenant_id
-from entra_async.rules.sign_in.person import check_scopes, check_user_name
+from entra_async.rules.sign_in.user import check_scopes, check_user_name
 from entra_async.secrecy import keeps_arguments_secret
 from entra_async.tokens.source import TokenSource
 

@@ -14,8 +14,8 @@ from typing import Final, final
 
 from entra_async.config import Clock, Limits
 from entra_async.pipeline.limiter import SLOT, Limiter, LimiterStats
-from entra_async.rules.http.retry import Outcome, read_retry_after_s, waits_at_gate
-from entra_async.rules.limits.documented import DocumentedLimit, charge_of
+from entra_async.rules.http.retry import Outcome, is_service_wide, read_retry_after_s
+from entra_async.rules.limits.documented import DocumentedLimit, cost_of
 from entra_async.rules.limits.rate_estimator import RateEstimator
 from entra_async.telemetry.events import Listener, Throttled, notify
 from entra_async.transport.messages import HTTPResponse
@@ -78,7 +78,7 @@ class Limiters:
                     del self._limiters[key]
             estimator = (
                 RateEstimator(rate=documented.rate, burst_s=documented.per_s)
-                if documented.heeded
+                if documented.enforced
                 else RateEstimator(documented=documented.rate)
             )
             limiter = self._limiters[host, app, limit] = Limiter(
@@ -145,7 +145,7 @@ class ConnectionLimiters:
 
     def find(self, method: str, url: str) -> tuple[Limiter, float]:
         """Return the limiter of a request, and what the request costs there in units."""
-        limit, cost, documented = charge_of(self._service, method, url)
+        limit, cost, documented = cost_of(self._service, method, url)
         if self._app is None:
             self._app = self._find_app()
         return self._limiters.find(url.split("/", 3)[2], self._app, limit, documented), cost
@@ -182,7 +182,7 @@ class ConnectionLimiters:
         # If it asks for longer than anybody would wait, only the one that was asked gives up.
         if retry_after_s is not None and retry_after_s <= self.max_pause_s:
             outcome = Outcome(response.status, retry_after_s=retry_after_s)
-            if waits_at_gate(outcome) and estimator.pause(now, retry_after_s):
+            if is_service_wide(outcome) and estimator.pause(now, retry_after_s):
                 self._limiters.emit_paused(limiter, retry_after_s)
 
 

@@ -62,7 +62,7 @@ class PreauthenticatedRequests:
         GET a URL; see :meth:`entra_async.pipeline.pipeline.Pipeline.send`.
 
         Args:
-            url: Checked by :func:`entra_async.rules.http.links.check_open_link`.
+            url: Checked by :func:`entra_async.rules.http.links.check_https_link`.
             headers: ``Accept: application/json`` by default.
             timeout_s: Seconds it may take in all.
             follow: ``False`` to return a redirect instead of following it.

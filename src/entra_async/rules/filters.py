@@ -309,13 +309,13 @@ def _moment(value: datetime) -> str:
     raise ConfigurationError(message, field="value", hint=hint)
 
 
-def _no_truth(asked: Filter | Field) -> ConfigurationError:
-    message = f"A {type(asked).__name__} is neither true nor false before the service has answered."
+def _no_truth(operand: Filter | Field) -> ConfigurationError:
+    message = f"A {type(operand).__name__} is neither true nor false: only the service evaluates it."
     hint = "Combine with &, | and ~ instead of and, or and not, and put comparisons in parentheses."
     return ConfigurationError(message, hint=hint)
 
 
 def _no_filter(found: object) -> ConfigurationError:
-    message = f"A {type(found).__name__} stands where a filter is needed."
+    message = f"A {type(found).__name__} is used where a filter is needed."
     hint = "Put comparisons beside & and | in parentheses: (Field('a') == 1) & (Field('b') == 2)."
     return ConfigurationError(message, hint=hint)

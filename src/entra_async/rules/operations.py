@@ -1,10 +1,9 @@
 """
-What an answer says of a long-running operation, and when to ask again. Pure.
+How a long-running operation is polled, what its responses mean, and when to poll again. Pure.
 
-Three ways are in use. **status**: a resource of its own tells the status, whatever its HTTP status
-(``Azure-AsyncOperation``). **location**: 202 until it is over, then the result (Azure), or a report whose ``status``
-counts (Graph, which may answer 202 with ``completed``). **resource**: the resource itself, by its
-``provisioningState``.
+Three methods are in use. **status**: a status resource, whatever its HTTP status (``Azure-AsyncOperation``).
+**location**: 202 until the operation is done, then the result (Azure), or a body whose ``status`` counts (Graph, which
+may answer 202 with ``completed``). **resource**: the resource itself, by its ``provisioningState``.
 
 Source:
     https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-operations
@@ -18,20 +17,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ("OperationStatus", "Way", "choose_way", "decide_poll_s", "read_refusal", "read_report")
+__all__ = ("OperationStatus", "PollingMethod", "choose_polling", "decide_poll_s", "read_error_status", "read_status")
 
-Way = Literal["status", "location", "resource"]
+PollingMethod = Literal["status", "location", "resource"]
 
 _ACCEPTED: Final = 202
 _SEE_OTHER: Final = range(300, 400)
 _NOT_FOUND: Final = 404
-_BAD: Final = 400
-_SERVER: Final = 500
-_OF_THE_QUESTION: Final = frozenset({401, 403, 404, 408, 410, 429})
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
+_OF_THE_POLL: Final = frozenset({401, 403, 404, 408, 410, 429})
 _SUCCEEDED: Final = frozenset({"succeeded", "completed"})
 _FAILED: Final = frozenset({"failed", "canceled", "cancelled", "deletefailed", "invalid", "skipped"})
-# What a report of Graph has beside its status; a result that happens to have a status has none of them.
-_OF_REPORTS: Final = frozenset(
+# What an operation of Graph has beside its status; a result that happens to have a status has none of them.
+_OPERATION_FIELDS: Final = frozenset(
     {
         "attemptsCount",
         "errorCode",
@@ -54,16 +53,16 @@ _LONGEST_S: Final = 30.0
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
     """
-    How an operation stands.
+    The status of an operation.
 
     Attributes:
         status: The service's own word.
-        done: Whether it is over.
+        done: Whether it has ended.
         failed: Whether it ended without success.
-        percent: How far it is, from 0 to 100, or ``None`` if the service does not say.
-        code: The service's code of what went wrong.
-        reason: The same in words.
-        link: Where the result is, or ``None``.
+        percent: Progress from 0 to 100, or ``None`` if the service does not say.
+        code: The service's error code.
+        reason: The error's message.
+        link: URL of the result, or ``None``.
     """
 
     status: str
@@ -75,18 +74,20 @@ class OperationStatus:
     link: str | None = None
 
 
-def choose_way(method: str, status: int, headers: Mapping[str, str], body: object) -> tuple[Way, str | None] | None:
+def choose_polling(
+    method: str, status: int, headers: Mapping[str, str], body: object
+) -> tuple[PollingMethod, str | None] | None:
     """
-    Return how to ask after an operation, by the answer that began it, and where: ``None`` for the resource itself.
+    Return how to poll an operation, by the response that began it, and the URL: ``None`` for the resource itself.
 
     Args:
         method: HTTP method of the request.
-        status: HTTP status of the answer.
+        status: HTTP status of the response.
         headers: Its headers; lookups ignore case.
         body: Its decoded body.
 
     Returns:
-        ``None`` if there is nothing to ask after: the answer is the result.
+        ``None`` if there is nothing to poll: the response is the result.
     """
     for name in ("Azure-AsyncOperation", "Operation-Location"):
         if headers.get(name):
@@ -99,19 +100,21 @@ def choose_way(method: str, status: int, headers: Mapping[str, str], body: objec
     return ("resource", None) if method in {"PUT", "PATCH", "DELETE"} and known and not over else None
 
 
-def read_report(way: Way, status: int, headers: Mapping[str, str], body: object) -> OperationStatus | None:
+def read_status(
+    polling: PollingMethod, status: int, headers: Mapping[str, str], body: object
+) -> OperationStatus | None:
     """
-    Return how the operation stands; ``None`` if the answer does not say.
+    Return the operation's status; ``None`` if the response does not say.
 
     Args:
-        way: How it is asked after.
-        status: HTTP status of the answer.
+        polling: How it is polled.
+        status: HTTP status of the response.
         headers: Its headers; lookups ignore case.
         body: Its decoded body, or ``None``.
     """
-    if way == "resource":
+    if polling == "resource":
         state = _provisioning_state(body)
-        if state is None:  # without one the operation is over
+        if state is None:  # without one the operation is done
             return (
                 OperationStatus("Accepted", done=False)
                 if status == _ACCEPTED
@@ -119,28 +122,28 @@ def read_report(way: Way, status: int, headers: Mapping[str, str], body: object)
             )
         return _judge(state, body)
     said = body.get("status") if isinstance(body, Mapping) else None
-    if way == "status":
+    if polling == "status":
         return _judge(said, body) if isinstance(said, str) and said else None
     if status in _SEE_OTHER:
         link = headers.get("Location")
         return OperationStatus("completed", done=True, link=link) if link else None
-    if isinstance(said, str) and said and isinstance(body, Mapping) and _OF_REPORTS & body.keys():
+    if isinstance(said, str) and said and isinstance(body, Mapping) and _OPERATION_FIELDS & body.keys():
         return _judge(said, body)
     return OperationStatus("InProgress", done=False) if status == _ACCEPTED else OperationStatus("Succeeded", done=True)
 
 
-def read_refusal(way: Way, method: str, status: int) -> OperationStatus | None:
+def read_error_status(polling: PollingMethod, method: str, status: int) -> OperationStatus | None:
     """
-    Return what an error status says of the operation; ``None`` if it says something of the question only.
+    Return what an error status means for the operation; ``None`` if it is about the poll only.
 
     Args:
-        way: How it is asked after.
+        polling: How it is polled.
         method: HTTP method of the request that began it.
         status: HTTP status, from 400 on.
     """
-    if way == "resource" and method == "DELETE" and status == _NOT_FOUND:
+    if polling == "resource" and method == "DELETE" and status == _NOT_FOUND:
         return OperationStatus("Succeeded", done=True)
-    if way == "location" and _BAD <= status < _SERVER and status not in _OF_THE_QUESTION:
+    if polling == "location" and _CLIENT_ERROR <= status < _SERVER_ERROR and status not in _OF_THE_POLL:
         return OperationStatus("Failed", done=True, failed=True)
     return None
 
@@ -179,13 +182,13 @@ def _read_error(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def decide_poll_s(*, retry_after_s: float | None, polls: int, chance: float) -> float:
     """
-    Return how many seconds to wait before asking: what the service says, but never less than a second.
+    Return how many seconds to wait before the next poll: the ``Retry-After``, but never less than a second.
 
-    Else 1 to 30, doubling with each time, and spread, so that many operations are not asked after at once.
+    Else 1 to 30, doubling with each poll, and spread, so that many operations are not polled at once.
 
     Args:
-        retry_after_s: What the service asked for, or ``None``.
-        polls: How often it was asked already.
+        retry_after_s: The service's ``Retry-After``, or ``None``.
+        polls: How often it was polled already.
         chance: A random number from 0 up to 1.
     """
     if retry_after_s is not None:

@@ -1,4 +1,4 @@
-"""What was probably meant by a name that is unknown. Pure."""
+"""Suggest a known name for an unknown one. Pure."""
 
 from __future__ import annotations
 

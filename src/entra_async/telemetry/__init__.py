@@ -10,7 +10,7 @@ from entra_async.telemetry.events import (
     ResyncStarted,
     StoreUsed,
     Throttled,
-    TokenRefused,
+    TokenRejected,
     TokenRequested,
 )
 
@@ -22,6 +22,6 @@ __all__ = (
     "ResyncStarted",
     "StoreUsed",
     "Throttled",
-    "TokenRefused",
+    "TokenRejected",
     "TokenRequested",
 )

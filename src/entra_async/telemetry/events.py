@@ -1,4 +1,4 @@
-"""What a Session tells about its work, to whoever listens. No event holds a secret."""
+"""The events that a Session emits, and how listeners are called. No event holds a secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = (
     "ResyncStarted",
     "StoreUsed",
     "Throttled",
-    "TokenRefused",
+    "TokenRejected",
     "TokenRequested",
     "combine",
     "notify",
@@ -29,13 +29,13 @@ _LOGGER: Final = logging.getLogger("entra_async")
 @dataclass(frozen=True, slots=True)
 class RequestFinished:
     """
-    One attempt of one request has ended. It holds no query, header or body.
+    One attempt of one request has finished. It holds no query, header or body.
 
     Attributes:
         method: HTTP method.
         url: Where it went, without its query.
-        status: HTTP status, or ``None`` when no complete answer arrived.
-        duration_s: Seconds from sending to the last byte; the wait for a place in the pool is not in it.
+        status: HTTP status, or ``None`` when no complete response arrived.
+        duration_s: Seconds from sending to the last byte, without the wait for a slot of the pool.
     """
 
     method: str
@@ -44,32 +44,32 @@ class RequestFinished:
     duration_s: float
 
     @property
-    def is_trouble(self) -> bool:
-        """Whether no answer came."""
+    def is_warning(self) -> bool:
+        """Whether no response came."""
         return self.status is None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequested:
     """
-    A question for a token has ended. Tokens handed out from memory are counted only: ``Session.token_numbers``.
+    A token request has finished. Tokens from the cache are counted only: ``Session.token_stats``.
 
     Attributes:
         account: Who signs in: provider and number, such as ``"ClientSecret#1"``.
         tenant_id: The tenant, or ``None`` if the provider does not say.
-        scopes: What the token was asked for.
-        reason: ``"missing"``, ``"ahead"`` of its end, ``"expiring"`` in its last moments, or ``"refused"``.
+        scopes: The scopes requested.
+        reason: ``"missing"``, ``"ahead"`` of expiry, ``"expiring"`` within moments, or ``"rejected"`` by a service.
         duration_s: Seconds it took.
-        waiters: How many callers waited for it; 0 for one ahead, usually.
-        origin: ``"service"`` if the token service was asked, ``"store"`` if the store had it.
+        waiters: How many callers waited for it; usually 0 for a refresh ahead.
+        origin: ``"service"`` if the token service issued it, ``"store"`` if the store had it.
         error: Class and code of the error, such as ``"AuthenticationError AADSTS7000215"``; ``None`` if a token came.
-        retry_in_s: Seconds until a token that is still good is asked for again, after an error.
+        retry_in_s: Seconds until the next attempt to refresh a token that is still valid, after an error.
     """
 
     account: str
     tenant_id: str | None
     scopes: tuple[str, ...]
-    reason: Literal["missing", "ahead", "expiring", "refused"]
+    reason: Literal["missing", "ahead", "expiring", "rejected"]
     duration_s: float
     waiters: int
     origin: Literal["service", "store"]
@@ -77,20 +77,20 @@ class TokenRequested:
     retry_in_s: float | None
 
     @property
-    def is_trouble(self) -> bool:
+    def is_warning(self) -> bool:
         """Whether no token came."""
         return self.error is not None
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRefused:
+class TokenRejected:
     """
-    A service answered 401 to a token.
+    A service rejected a token with 401.
 
     Attributes:
         account: See :class:`TokenRequested`.
-        scopes: What the token was for.
-        claims: Whether the service said what it wants (a claims challenge).
+        scopes: The token's scopes.
+        claims: Whether the service sent a claims challenge.
         first: ``False`` if another request had reported that token already.
     """
 
@@ -100,21 +100,21 @@ class TokenRefused:
     first: bool
 
     @property
-    def is_trouble(self) -> bool:
-        """Whether it is the first to be told of that token."""
+    def is_warning(self) -> bool:
+        """Whether it is the first event about that token."""
         return self.first
 
 
 @dataclass(frozen=True, slots=True)
 class StoreUsed:
     """
-    The token store was used.
+    An operation of the token store has finished.
 
     Attributes:
         operation: ``"read"``, ``"write"``, ``"delete"``, ``"lease"``, ``"release"`` or ``"close"``.
         duration_s: Seconds it took.
-        error: What went wrong, in words; ``None`` if nothing did. The work went on without the store. Of an error that
-            is not ours it is the class only, since its text may repeat what was to be stored.
+        error: The error's message, ``None`` if there was none. The work went on without the store. Of an error that is
+            not ours it is the class only, since its text may repeat what was to be stored.
     """
 
     operation: Literal["read", "write", "delete", "lease", "release", "close"]
@@ -122,7 +122,7 @@ class StoreUsed:
     error: str | None
 
     @property
-    def is_trouble(self) -> bool:
+    def is_warning(self) -> bool:
         """Whether the store failed."""
         return self.error is not None
 
@@ -130,14 +130,14 @@ class StoreUsed:
 @dataclass(frozen=True, slots=True)
 class PagingRestarted:
     """
-    A page token has expired, and the query was started over. What was handed out is left out.
+    A page token has expired, and the query was restarted. Items already yielded are skipped.
 
     Attributes:
         url: The first page, without its query.
-        status: HTTP status of the refusal.
+        status: HTTP status of the error response.
         code: The service's code, such as ``"Directory_ExpiredPageToken"``.
-        restarts: How often this query was started over so far.
-        items: How many items were handed out before.
+        restarts: How often this query was restarted so far.
+        items: How many items were yielded before.
     """
 
     url: str
@@ -147,21 +147,21 @@ class PagingRestarted:
     items: int
 
     @property
-    def is_trouble(self) -> bool:
-        """It is: what took so long will take longer."""
+    def is_warning(self) -> bool:
+        """Always: the query takes longer."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class ResyncStarted:
     """
-    The state of a delta query has expired at the service, and everything is read again.
+    The state of a delta query has expired at the service, and a full synchronization began.
 
     Attributes:
         url: The delta function, without its query.
-        status: HTTP status of the refusal.
+        status: HTTP status of the error response.
         code: The service's code, such as ``"syncStateNotFound"``.
-        located: Whether the service said where to begin; else it is the first request again.
+        located: Whether the service sent a ``Location`` to begin at; else it is the first request again.
     """
 
     url: str
@@ -170,43 +170,43 @@ class ResyncStarted:
     located: bool
 
     @property
-    def is_trouble(self) -> bool:
-        """It is: what took so long will take longer."""
+    def is_warning(self) -> bool:
+        """Always: the query takes longer."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
     """
-    A service asked to be left alone: a gate was closed, and all requests of that limit wait.
+    A service throttled a request: its limiter was paused, and all requests of that limit wait.
 
     Attributes:
-        gate: Which one, as in ``Session.throttling``.
-        pause_s: Seconds it stays closed.
+        limiter: Its name, as in ``Session.throttling``.
+        pause_s: Seconds of the pause.
         waiting: How many requests wait already.
     """
 
-    gate: str
+    limiter: str
     pause_s: float
     waiting: int
 
     @property
-    def is_trouble(self) -> bool:
-        """Whether anybody has to know: work goes on by itself, but slower."""
+    def is_warning(self) -> bool:
+        """Always: requests go on after the pause, but slower."""
         return True
 
 
 Event: TypeAlias = (
-    RequestFinished | TokenRequested | TokenRefused | StoreUsed | PagingRestarted | ResyncStarted | Throttled
+    RequestFinished | TokenRequested | TokenRejected | StoreUsed | PagingRestarted | ResyncStarted | Throttled
 )
-"""Whatever a listener hears of."""
+"""What a listener is called with."""
 
 Listener: TypeAlias = Callable[[Event], None]
 """Called on the event loop. It must return at once; what it raises is logged and does no harm."""
 
 
 def notify(listener: Listener, event: Event) -> None:
-    """Tell *listener*; what it raises is logged and goes no further, since no call should fail for being counted."""
+    """Call *listener*; what it raises is logged and goes no further, since no call may fail because of telemetry."""
     try:
         listener(event)
     except Exception:
@@ -215,23 +215,23 @@ def notify(listener: Listener, event: Event) -> None:
 
 def combine(listeners: Listener | Iterable[Listener] | None) -> Listener | None:
     """
-    Return one listener that tells all of them, or ``None`` if there is none.
+    Return one listener that calls all of them, or ``None`` if there is none.
 
     Raises:
         ConfigurationError: If one of them cannot be called.
     """
     if listeners is None or callable(listeners):
         return listeners
-    told = tuple(listeners) if isinstance(listeners, Iterable) else (listeners,)
-    for listener in told:
+    each = tuple(listeners) if isinstance(listeners, Iterable) else (listeners,)
+    for listener in each:
         if not callable(listener):
             message = f"listener is a {type(listener).__name__}, which cannot be called."
             raise ConfigurationError(message, field="listener", hint="Give a function that takes an Event.")
-    if len(told) < 2:
-        return told[0] if told else None
+    if len(each) < 2:
+        return each[0] if each else None
 
-    def tell(event: Event) -> None:
-        for listener in told:
+    def on_event(event: Event) -> None:
+        for listener in each:
             notify(listener, event)
 
-    return tell
+    return on_event

@@ -16,12 +16,12 @@ class LoggingListener:
     """
     Writes each event to a logger: ``Session(listener=LoggingListener())``.
 
-    What went well is written at DEBUG, what did not at WARNING: an attempt without an answer, a question that brought
-    no token, a token that was refused, a store that failed, a gate that was closed. The event itself is the record's
-    ``event``, for handlers that want its fields.
+    Warnings are written at WARNING, other events at DEBUG. A warning is an attempt without a response, a token request
+    that failed, a rejected token, a failed store, a restarted query or a paused limiter. The event itself is the
+    record's ``event``, for handlers that want its fields.
 
     Args:
-        logger: Where to; by default the logger ``entra_async``.
+        logger: By default the logger ``entra_async``.
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
@@ -29,14 +29,14 @@ class LoggingListener:
 
     def __call__(self, event: Event) -> None:
         """Write an event."""
-        level = logging.WARNING if event.is_trouble else logging.DEBUG
+        level = logging.WARNING if event.is_warning else logging.DEBUG
         if self._logger.isEnabledFor(level):
-            told = ", ".join(
+            values = ", ".join(
                 f"{field.name}={_brief(value)}"
                 for field in fields(event)
                 if (value := getattr(event, field.name)) is not None
             )
-            self._logger.log(level, "%s: %s", type(event).__name__, told, extra={"event": event})
+            self._logger.log(level, "%s: %s", type(event).__name__, values, extra={"event": event})
 
 
 def _brief(value: object) -> str:

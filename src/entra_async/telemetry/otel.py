@@ -16,7 +16,7 @@ from entra_async.telemetry.events import (
     ResyncStarted,
     StoreUsed,
     Throttled,
-    TokenRefused,
+    TokenRejected,
     TokenRequested,
 )
 
@@ -25,41 +25,43 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from opentelemetry.util.types import AttributeValue
 
-__all__ = ("OpenTelemetryListener",)
+__all__ = ("HasTokenStats", "OpenTelemetryListener")
 
 _NAME: Final = "entra_async"
-_BAD: Final = 400
-_COUNTED: Final = ("hits", "misses", "coalesced", "asked", "renewed", "failures", "refused", "evicted")
+_ERROR: Final = 400
+_STATS: Final = ("hits", "misses", "coalesced", "asked", "renewed", "failures", "refused", "evicted")
 
 
-class _Instrument(Protocol):
-    """Whatever has ``token_numbers``: a Session."""
+class HasTokenStats(Protocol):
+    """Anything with ``token_stats``: a Session."""
 
     @property
-    def token_numbers(self) -> object: ...
+    def token_stats(self) -> object:
+        """The counters: a :class:`~entra_async.TokenStats`."""
+        ...
 
 
 @final
 class OpenTelemetryListener:
     """
-    Turns events into spans and metrics: ``Session(listener=OpenTelemetryListener())``.
+    Records events as spans and metrics: ``Session(listener=OpenTelemetryListener())``.
 
-    Spans: one of kind CLIENT for each attempt of a request, and one for each question for a token, below whatever span
-    is current where the call was made. Metrics:
+    Spans: one of kind CLIENT for each attempt of a request and for each token request, below the span that is current
+    where the call was made. Metrics:
 
     ===============================================  =========  ==================================================
     ``http.client.request.duration``                 histogram  seconds of one attempt, by method, host and status
-    ``entra_async.token.request.duration``           histogram  seconds of a question for a token, by reason, origin
+    ``entra_async.token.request.duration``           histogram  seconds of a token request, by reason and origin
     ``entra_async.token.waiters``                    counter    callers that waited for one
-    ``entra_async.token.refused``                    counter    tokens that a service refused, by ``claims``
-    ``entra_async.throttle.pause``                   histogram  seconds for which a gate was closed
-    ``entra_async.store.duration``                   histogram  seconds of a use of the store, by operation
-    ``entra_async.query.restarts``                   counter    queries that were started over, by ``kind``
-    ``entra_async.token.hits`` and its like          counters   ``Session.token_numbers``; see :meth:`observe`
+    ``entra_async.token.rejected``                   counter    tokens that a service rejected, by ``claims``
+    ``entra_async.throttle.pause``                   histogram  seconds for which a limiter was paused
+    ``entra_async.store.duration``                   histogram  seconds of a store operation, by operation
+    ``entra_async.query.restarts``                   counter    restarted queries, by ``kind``
+    ``entra_async.token.hits`` and its like          counters   ``Session.token_stats``; see :meth:`observe`
     ===============================================  =========  ==================================================
 
-    ``error.type`` is set where something went wrong. Accounts, tenants and paths are in spans only, since metrics must
-    not have a series for each.
+    ``error.type`` is set on errors. Accounts, tenants and paths are in spans only, since metrics must not have a series
+    for each.
 
     Args:
         tracer_provider: By default the global one.
@@ -87,20 +89,20 @@ class OpenTelemetryListener:
         self._tracer = trace.get_tracer(_NAME, version, tracer_provider)
         self._meter = meter = metrics.get_meter(_NAME, version, meter_provider)
         self._observation: Callable[[int], Observation] = metrics.Observation
-        self._exchanges = meter.create_histogram("http.client.request.duration", "s", "One attempt of a request.")
-        self._questions = meter.create_histogram("entra_async.token.request.duration", "s", "A question for a token.")
+        self._requests = meter.create_histogram("http.client.request.duration", "s", "One attempt of a request.")
+        self._token_requests = meter.create_histogram("entra_async.token.request.duration", "s", "One token request.")
         self._waiters = meter.create_counter("entra_async.token.waiters", "{caller}", "Callers that waited.")
-        self._refused = meter.create_counter("entra_async.token.refused", "{token}", "Tokens answered with 401.")
-        self._pauses = meter.create_histogram("entra_async.throttle.pause", "s", "A gate was closed for so long.")
-        self._store = meter.create_histogram("entra_async.store.duration", "s", "A use of the token store.")
-        self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Queries started over.")
+        self._rejected = meter.create_counter("entra_async.token.rejected", "{token}", "Tokens rejected with 401.")
+        self._pauses = meter.create_histogram("entra_async.throttle.pause", "s", "Pause of a limiter.")
+        self._store = meter.create_histogram("entra_async.store.duration", "s", "One operation of the token store.")
+        self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Restarted queries.")
 
-    def observe(self, session: _Instrument) -> None:
-        """Report a Session's ``token_numbers``, which no event tells of, whenever metrics are collected."""
-        for name in _COUNTED:
+    def observe(self, session: HasTokenStats) -> None:
+        """Report a Session's ``token_stats``, for which there are no events, whenever metrics are collected."""
+        for name in _STATS:
 
             def read(_: CallbackOptions, name: str = name) -> Iterable[Observation]:
-                return (self._observation(getattr(session.token_numbers, name)),)
+                return (self._observation(getattr(session.token_stats, name)),)
 
             self._meter.create_observable_counter(f"entra_async.token.{name}", [read])
 
@@ -108,11 +110,11 @@ class OpenTelemetryListener:
         """Record an event."""
         match event:
             case RequestFinished():
-                self._exchanged(event)
+                self._record_request(event)
             case TokenRequested():
-                self._asked(event)
-            case TokenRefused():
-                self._refused.add(1, {"claims": event.claims})
+                self._record_token_request(event)
+            case TokenRejected():
+                self._rejected.add(1, {"claims": event.claims})
             case Throttled():
                 self._pauses.record(event.pause_s)
             case StoreUsed():
@@ -123,37 +125,44 @@ class OpenTelemetryListener:
             case ResyncStarted():
                 self._restarts.add(1, {"kind": "delta"})
 
-    def _exchanged(self, event: RequestFinished) -> None:
+    def _record_request(self, event: RequestFinished) -> None:
         parts = urlsplit(event.url)
-        told: dict[str, AttributeValue] = {
+        attributes: dict[str, AttributeValue] = {
             "http.request.method": event.method,
             "server.address": parts.hostname or "",
             "server.port": parts.port or 443,
         }
         if event.status is None:
-            told["error.type"] = "_OTHER"  # no answer; the error that is raised says why
+            attributes["error.type"] = "_OTHER"  # no response; the error that is raised says why
         else:
-            told["http.response.status_code"] = event.status
-            if event.status >= _BAD:
-                told["error.type"] = str(event.status)
-        self._exchanges.record(event.duration_s, told)
-        self._span(event.method, event.duration_s, {**told, "url.full": event.url}, failed="error.type" in told)
+            attributes["http.response.status_code"] = event.status
+            if event.status >= _ERROR:
+                attributes["error.type"] = str(event.status)
+        self._requests.record(event.duration_s, attributes)
+        failed = "error.type" in attributes
+        self._record_span(event.method, event.duration_s, {**attributes, "url.full": event.url}, failed=failed)
 
-    def _asked(self, event: TokenRequested) -> None:
-        told: dict[str, AttributeValue] = {"reason": event.reason, "origin": event.origin}
+    def _record_token_request(self, event: TokenRequested) -> None:
+        attributes: dict[str, AttributeValue] = {"reason": event.reason, "origin": event.origin}
         if event.error is not None:
-            told["error.type"] = event.error
-        self._questions.record(event.duration_s, told)
+            attributes["error.type"] = event.error
+        self._token_requests.record(event.duration_s, attributes)
         self._waiters.add(event.waiters)
-        who: dict[str, AttributeValue] = {"account": event.account, "scopes": event.scopes, "waiters": event.waiters}
+        of_span: dict[str, AttributeValue] = {
+            "account": event.account,
+            "scopes": event.scopes,
+            "waiters": event.waiters,
+        }
         if event.tenant_id is not None:
-            who["tenant_id"] = event.tenant_id
-        self._span("token", event.duration_s, {**told, **who}, failed=event.error is not None)
+            of_span["tenant_id"] = event.tenant_id
+        self._record_span("token", event.duration_s, {**attributes, **of_span}, failed=event.error is not None)
 
-    def _span(self, name: str, duration_s: float, told: dict[str, AttributeValue], *, failed: bool) -> None:
+    def _record_span(
+        self, name: str, duration_s: float, attributes: dict[str, AttributeValue], *, failed: bool
+    ) -> None:
         ended_ns = time.time_ns()
         span = self._tracer.start_span(
-            name, kind=self._client, attributes=told, start_time=ended_ns - int(duration_s * 1e9)
+            name, kind=self._client, attributes=attributes, start_time=ended_ns - int(duration_s * 1e9)
         )
         if failed:
             span.set_status(self._failed)

@@ -21,7 +21,7 @@ from entra_async.errors import ClosedError
 from entra_async.rules.tokens.claims import lasting, merge_claims
 from entra_async.rules.tokens.expiry import plan, retry_delay_s, service_time
 from entra_async.rules.tokens.token_check import ExpectedToken, audience_of, check_token
-from entra_async.telemetry.events import Listener, TokenRefused, TokenRequested, notify
+from entra_async.telemetry.events import Listener, TokenRejected, TokenRequested, notify
 from entra_async.tokens.cache import CacheEntry, TokenCache
 from entra_async.tokens.in_flight import InFlightRequest, Reason, Refusal
 from entra_async.tokens.index import Index
@@ -160,7 +160,7 @@ class Broker:
                 if self._shelf[other].token.token == secret:
                     self._refuse(other, secret, claims)
         if self._listener is not None:
-            notify(self._listener, TokenRefused(key.account, key.scopes, claims is not None, first))
+            notify(self._listener, TokenRejected(key.account, key.scopes, claims is not None, first))
         return first
 
     def forget(self, account: str, scopes: tuple[str, ...] | None = None) -> None:
@@ -204,7 +204,7 @@ class Broker:
 
     def _reason(self, key: TokenKey) -> Reason:
         if key in self._refusals:
-            return "refused"
+            return "rejected"
         return "missing" if key not in self._shelf else "expiring"
 
     def _living(self, key: TokenKey) -> Token | None:

@@ -13,7 +13,7 @@ from entra_async.tokens.token import Token
 
 __all__ = ("InFlightRequest", "Refusal")
 
-Reason = Literal["missing", "ahead", "expiring", "refused"]
+Reason = Literal["missing", "ahead", "expiring", "rejected"]
 
 
 class Refusal(NamedTuple):

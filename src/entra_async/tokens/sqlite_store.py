@@ -64,8 +64,8 @@ class SQLiteStore:
             version=_VERSION,
             schema=_SCHEMA,
             private=True,
-            made=self._put_seal,
-            met=self._check_seal,
+            created=self._put_seal,
+            opened=self._check_seal,
         )
         self._key = key
         self._seal = None if callable(key) else Seal(key)

@@ -1,8 +1,8 @@
 """
 azure-core on the one pool: the only module that knows azure-core.
 
-azure-core would rather be lent the aiohttp session. Then its requests would pass by the places of the pool, its
-listener and its errors, and its waits by the Session's clock; so it gets a transport instead, and sends like everyone.
+azure-core could also use the aiohttp session directly. Then its requests would bypass the pool's slots, listener and
+errors, and its waits the Session's clock; so it gets a transport of its own instead.
 
 Importing azure-core takes a tenth of a second: import this module in a worker thread, when it is first needed.
 
@@ -34,7 +34,7 @@ from entra_async.transport.pool import Pool
 
 __all__ = ("AzureTransport",)
 
-_BAD: Final = 400
+_ERROR: Final = 400
 _WITHIN_S: Final = 100.0
 
 
@@ -42,11 +42,11 @@ class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """
     Sends the requests of an Azure SDK client through the pool; give it as ``transport=``.
 
-    What a client says about proxies and about verifying certificates is passed over: the Session decides that.
+    A client's settings for proxies and for verifying certificates are ignored: the Session decides that.
 
     Args:
         pool: Where every request goes.
-        clock: What the client's waits go by.
+        clock: The clock of the client's waits.
     """
 
     def __init__(self, *, pool: Pool, clock: Clock) -> None:
@@ -68,7 +68,7 @@ class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
     async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
         """
-        Send *request* once and return the complete answer.
+        Send *request* once and return the complete response.
 
         Args:
             request: What is sent.
@@ -81,14 +81,14 @@ class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         within_s = options.get("read_timeout") or _WITHIN_S
         sent = HTTPRequest(request.method, request.url, dict(request.headers), _body(request))
         try:
-            answer = await self._pool.send(sent, within_s=within_s)
+            response = await self._pool.send(sent, within_s=within_s)
         except RequestTimeoutError as error:
             raise (ServiceResponseTimeoutError if error.sent else ServiceRequestError)(
                 str(error), error=error
             ) from error
         except TransportError as error:
             raise (ServiceResponseError if error.sent else ServiceRequestError)(str(error), error=error) from error
-        return _AzureResponse(request, answer)
+        return _AzureResponse(request, response)
 
 
 def _body(request: HttpRequest) -> bytes | None:
@@ -106,11 +106,11 @@ def _body(request: HttpRequest) -> bytes | None:
 
 
 class _AzureResponse(AsyncHttpResponse):
-    """An answer in azure-core's shape; it is complete, so there is nothing left to read or to close."""
+    """A response in azure-core's shape; it is complete, so there is nothing left to read or to close."""
 
-    def __init__(self, request: HttpRequest, answer: HTTPResponse) -> None:
+    def __init__(self, request: HttpRequest, response: HTTPResponse) -> None:
         self._request = request
-        self._answer = answer
+        self._response = response
         self._encoding: str | None = None
 
     @property
@@ -119,23 +119,23 @@ class _AzureResponse(AsyncHttpResponse):
 
     @property
     def status_code(self) -> int:
-        return self._answer.status
+        return self._response.status
 
     @property
     def headers(self) -> MutableMapping[str, str]:
-        # azure-core declares them mutable; nothing writes to those of an answer.
-        return self._answer.headers  # type: ignore[return-value]
+        # azure-core declares them mutable; nothing writes to those of a response.
+        return self._response.headers  # type: ignore[return-value]
 
     @property
     def reason(self) -> str:
         try:
-            return HTTPStatus(self._answer.status).phrase
+            return HTTPStatus(self._response.status).phrase
         except ValueError:
             return ""
 
     @property
     def content_type(self) -> str | None:
-        return self._answer.headers.get("Content-Type")
+        return self._response.headers.get("Content-Type")
 
     @property
     def is_closed(self) -> bool:
@@ -159,26 +159,26 @@ class _AzureResponse(AsyncHttpResponse):
 
     @property
     def content(self) -> bytes:
-        return self._answer.body
+        return self._response.body
 
     def text(self, encoding: str | None = None) -> str:
-        return self._answer.body.decode(encoding or self._encoding or "utf-8-sig", "replace")
+        return self._response.body.decode(encoding or self._encoding or "utf-8-sig", "replace")
 
     def json(self) -> Any:
-        return json.loads(self._answer.body)
+        return json.loads(self._response.body)
 
     def raise_for_status(self) -> None:
-        if self._answer.status >= _BAD:
+        if self._response.status >= _ERROR:
             raise HttpResponseError(response=self)
 
     async def read(self) -> bytes:
-        return self._answer.body
+        return self._response.body
 
     async def iter_bytes(self, **_: Any) -> AsyncIterator[bytes]:
-        yield self._answer.body
+        yield self._response.body
 
     async def iter_raw(self, **_: Any) -> AsyncIterator[bytes]:
-        yield self._answer.body
+        yield self._response.body
 
     async def close(self) -> None:
         """Do nothing: the pool has the connection back already."""

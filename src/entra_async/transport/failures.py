@@ -1,4 +1,4 @@
-"""What aiohttp raises, as an error of ours: whether the service may have seen the request, and what to do about it."""
+"""Translate aiohttp's errors: whether the service may have seen the request, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from entra_async.transport.messages import HTTPRequest
 
-__all__ = ("translate", "translations")
+__all__ = ("translate", "translated_errors")
 
 # Most special first, and a TimeoutError before the OSError it is. ``True``: the service may have seen the request.
 _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, str, str | None], ...]] = (
@@ -36,7 +36,7 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, st
         TransportError,
         False,
         "The server's certificate is not the one expected",
-        "Something else answers in its place, or it was renewed.",
+        "Another server responds in its place, or it was renewed.",
     ),
     (aiohttp.ClientConnectorSSLError, TransportError, False, "TLS could not be agreed on", None),
     (
@@ -53,27 +53,33 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], type[TransportError], bool, st
         TimeoutError,
         RequestTimeoutError,
         True,
-        "The answer took too long",
-        "Raise Timeouts.answer_s if the service needs longer.",
+        "The response took too long",
+        "Raise Timeouts.response_s if the service needs longer.",
     ),
-    (aiohttp.ServerDisconnectedError, TransportError, True, "The server closed the connection without an answer", None),
-    (aiohttp.ClientPayloadError, TransportError, True, "The answer broke off", None),
+    (
+        aiohttp.ServerDisconnectedError,
+        TransportError,
+        True,
+        "The server closed the connection without a response",
+        None,
+    ),
+    (aiohttp.ClientPayloadError, TransportError, True, "The response broke off", None),
     (aiohttp.ClientOSError, TransportError, True, "The connection was lost", None),
-    (aiohttp.ClientResponseError, TransportError, True, "The answer is no HTTP", None),
+    (aiohttp.ClientResponseError, TransportError, True, "The response is no HTTP", None),
     (aiohttp.InvalidURL, TransportError, False, "The URL cannot be sent", None),
     (aiohttp.ClientError, TransportError, True, "The connection failed", None),
     (OSError, TransportError, True, "The connection was lost", None),
 )
 
 
-def translations() -> Iterator[type[Exception]]:
-    """Yield the foreign errors that are translated."""
-    return (foreign for foreign, *_ in _TRANSLATIONS)
+def translated_errors() -> Iterator[type[Exception]]:
+    """Yield aiohttp's errors that are translated."""
+    return (engine_error for engine_error, *_ in _TRANSLATIONS)
 
 
 def translate(error: Exception, request: HTTPRequest, *, closed: bool) -> Exception:
     """
-    Return the error to raise instead of *error*, which shows headers and queries.
+    Return the error to raise instead of *error*, whose message holds headers and queries.
 
     Args:
         error: What aiohttp raised.
@@ -81,10 +87,10 @@ def translate(error: Exception, request: HTTPRequest, *, closed: bool) -> Except
         closed: Whether the pool was closed meanwhile.
     """
     if closed:
-        message = "The Session was closed while a request was on its way."
+        message = "The Session was closed while a request was in flight."
         return ClosedError(message, hint="Close the Session after the last call has ended.")
-    for foreign, ours, sent, what, hint in _TRANSLATIONS:
-        if isinstance(error, foreign):
+    for engine_error, ours, sent, what, hint in _TRANSLATIONS:
+        if isinstance(error, engine_error):
             where = request.where
             # Only the errno text of an OSError is known to hold nothing of the request.
             detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__

@@ -1,9 +1,9 @@
 """
 Reading secrets with azure-keyvault-secrets, on the one pool. Import it in a worker thread: it loads azure-core.
 
-The client asks the vault which token it wants (its challenge) and would get any. Here it gets a token for Key Vault
-and for nothing else, so a vault that is not one can gain nothing; that is stricter than the client's own check, which
-compares names and knows Azure's alone.
+The vault's challenge names the token's audience, and the client would get any. Here it gets a token for Key Vault and
+for nothing else, so a host that is no vault gains nothing; that is stricter than the client's own check, which compares
+names and knows Azure's alone.
 
 Sources:
     https://learn.microsoft.com/en-us/python/api/azure-keyvault-secrets/azure.keyvault.secrets.aio.secretclient
@@ -29,7 +29,7 @@ from azure.keyvault.secrets.aio import SecretClient
 from entra_async.config import Clock
 from entra_async.errors import AuthenticationError, EntraError, TransportError
 from entra_async.rules.sign_in.quoting import quote
-from entra_async.rules.tokens.scopes import everything_granted
+from entra_async.rules.tokens.scopes import default_scope
 from entra_async.transport.azure import AzureTransport
 from entra_async.transport.pool import Pool
 
@@ -53,15 +53,15 @@ _REMEDIES: Final = {
     "SecretNotFound": "Check secret_name=; one that was deleted can be recovered for some weeks.",
 }
 _BY_STATUS: Final = {
-    401: "The reader's token was refused: it must belong to the vault's tenant.",
+    401: "The reader's token was rejected: it must belong to the vault's tenant.",
     403: "Give the reader the permission to get and list the vault's secrets.",
     404: "Check vault_name= and secret_name=.",
-    429: "The vault is asked too often: 4,000 times in ten seconds is its limit.",
+    429: "There were too many requests to the vault: 4,000 in ten seconds are its limit.",
 }
 
 
 class AccessToken(Protocol):
-    """What is needed of a token: azure-core's ``AccessTokenInfo``, and the tenant that issued it."""
+    """A token as the vault's client needs it: azure-core's ``AccessTokenInfo``, and the tenant that issued it."""
 
     @property
     def token(self) -> str: ...
@@ -80,8 +80,8 @@ class VaultSecret:
 
     Attributes:
         value: The secret itself.
-        content_type: What its owner says it is; may be empty.
-        version: Which one.
+        content_type: As its owner set it; may be empty.
+        version: The version's id.
     """
 
     value: str = field(repr=False)
@@ -91,14 +91,14 @@ class VaultSecret:
 
 class VaultReader:
     """
-    Reads secrets of one vault. Open it for one errand, with ``async with``; it keeps its token that long.
+    Reads secrets of one vault. Use it with ``async with``; it keeps its token that long.
 
     Args:
         url: Of the vault.
-        audience: What a token for Key Vault is made for.
-        get_token: Gives tokens for it: ``get_token(scope, claims=…, tenant_id=…, enable_cae=…)``.
-        pool: Where its requests go.
-        clock: Where time comes from.
+        audience: The audience of a token for Key Vault.
+        get_token: Returns tokens for it: ``get_token(scope, claims=…, tenant_id=…, enable_cae=…)``.
+        pool: Sends its requests.
+        clock: The clock to use.
         timeout_s: Seconds that one secret may take.
     """
 
@@ -116,11 +116,11 @@ class VaultReader:
         self._clock = clock
         self._timeout_s = timeout_s
         self._credential = _KeyVaultCredential(audience, get_token)
-        self._transport = AzureTransport(pool=pool, clock=_Patience(clock, url))
+        self._transport = AzureTransport(pool=pool, clock=_LimitedClock(clock, url))
         self._client: SecretClient | None = None
 
     async def __aenter__(self) -> Self:
-        # It looks at the machine to name it in its User-Agent, which blocks.
+        # It reads the platform's name for its User-Agent, which blocks.
         self._client = await to_thread.run_sync(self._make_client)
         return self
 
@@ -131,7 +131,7 @@ class VaultReader:
     def _make_client(self) -> SecretClient:
         return SecretClient(
             self._url,
-            # azure-core asks for the one method only, by its name.
+            # azure-core calls this one method only.
             cast("AsyncTokenCredential", self._credential),
             verify_challenge_resource=False,  # see above
             transport=self._transport,
@@ -143,13 +143,13 @@ class VaultReader:
         """
         Return the newest version that is enabled and valid now.
 
-        Without the permission to list versions, the newest of all is read, which the vault refuses if it is disabled.
+        Without the permission to list versions, the newest of all is read; if it is disabled, that is an error.
 
         Args:
             name: Of the secret.
 
         Raises:
-            AuthenticationError: If there is none, or the vault refuses, cannot be reached, or takes too long.
+            AuthenticationError: If there is none, or the vault denies access, cannot be reached, or takes too long.
         """
         assert self._client is not None  # since __aenter__
         with anyio.move_on_after(self._timeout_s):
@@ -197,8 +197,8 @@ class VaultReader:
 
     def _explain(self, error: Exception, name: str) -> AuthenticationError:
         if isinstance(error, HttpResponseError) and error.status_code is not None and error.status_code >= _BAD:
-            if error.status_code == _UNAUTHORIZED and self._credential.refusal is not None:
-                return self._credential.refusal
+            if error.status_code == _UNAUTHORIZED and self._credential.error is not None:
+                return self._credential.error
             code, said = _read_error(error)
             hint = _REMEDIES.get(code) or _BY_STATUS.get(error.status_code, "Try again shortly.")
             reason = f"{error.status_code} {code}{f': {said}' if said else ''}".rstrip(". ")
@@ -206,11 +206,11 @@ class VaultReader:
             return AuthenticationError(message, status=error.status_code, hint=hint)
         cause = error.inner_exception if isinstance(error, AzureError) else None
         if isinstance(cause, TransportError):
-            message = f"The vault could not be asked for the secret {name!r}. {cause.args[0]}"
+            message = f"The secret {name!r} could not be requested. {cause.args[0]}"
             hint = "Try again shortly." if cause.sent else "Check vault_name=: a vault that does not exist has no host."
             return AuthenticationError(message, hint=hint)
-        message = f"The secret {name!r} could not be read from {self._url}: the answer makes no sense."
-        return AuthenticationError(message, hint="A proxy or firewall may have answered; check proxy=.")
+        message = f"The secret {name!r} could not be read from {self._url}: the response is invalid."
+        return AuthenticationError(message, hint="A proxy or firewall may have sent it; check proxy=.")
 
 
 def _read_error(error: HttpResponseError) -> tuple[str, str]:
@@ -228,34 +228,34 @@ def _read_error(error: HttpResponseError) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class _KeyVaultCredential:
-    """Answers a vault's challenge: with a token for Key Vault, or not at all."""
+    """Returns tokens for Key Vault, whatever audience a vault's challenge names."""
 
     audience: str
-    give: Callable[..., Awaitable[AccessToken]]
-    refusal: AuthenticationError | None = None
+    get_token: Callable[..., Awaitable[AccessToken]]
+    error: AuthenticationError | None = None
 
     async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> AccessToken:
         wanted = [scope.removesuffix("/.default").rstrip("/") for scope in scopes]
         if wanted != [self.audience.rstrip("/")]:
-            message = f"The vault asks for a token for {', '.join(wanted)}, which it does not get."
+            message = f"The vault requests a token for {', '.join(wanted)}, which is not allowed."
             raise AuthenticationError(message, hint=f"A vault of this cloud takes tokens for {self.audience}.")
-        scope, claims = everything_granted(self.audience), (options or {}).get("claims")
+        scope, claims = default_scope(self.audience), (options or {}).get("claims")
         more: dict[str, Any] = {"claims": claims, "enable_cae": True} if claims else {}
-        token = await self.give(scope, **more)
-        # Most vaults are in the reader's own tenant: then the token that is there serves.
+        token = await self.get_token(scope, **more)
+        # Most vaults are in the reader's own tenant: then that token will do.
         tenant_id = (options or {}).get("tenant_id")
         if tenant_id and token.tenant_id is not None and token.tenant_id.lower() != tenant_id.lower():
             try:
-                return await self.give(scope, tenant_id=tenant_id, **more)
+                return await self.get_token(scope, tenant_id=tenant_id, **more)
             except AuthenticationError as error:
                 # The client remembers challenges for the whole process: a vault that has moved names another tenant.
-                self.refusal = error
+                self.error = error
         return token
 
 
 @dataclass(frozen=True, slots=True)
-class _Patience:
-    """A clock for azure-core, which would wait for as long as a service asks it to."""
+class _LimitedClock:
+    """A clock for azure-core that limits its waits, which are as long as the ``Retry-After`` otherwise."""
 
     clock: Clock
     url: str
@@ -268,6 +268,6 @@ class _Patience:
 
     async def sleep(self, seconds: float) -> None:
         if seconds > _LONGEST_WAIT_S:
-            message = f"{self.url} asks to be left alone for {seconds:g} s."
+            message = f"{self.url} throttles for {seconds:g} s."
             raise AuthenticationError(message, status=_THROTTLED, hint=_BY_STATUS[_THROTTLED])
         await self.clock.sleep(seconds)

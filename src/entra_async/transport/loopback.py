@@ -1,8 +1,8 @@
 """
-What a browser comes back to: an HTTP listener on this machine's loopback addresses, open for one sign-in.
+The listener of a loopback redirect URI: an HTTP server on this machine's loopback addresses, open for one sign-in.
 
-Other programs and web pages can reach the port, too. So it understands little of HTTP, reads little and not for long,
-answers to no name but its own, and leaves it to its user to tell by ``state`` whose answer came.
+Other programs and web pages can reach the port, too. So it accepts little of HTTP, reads little and not for long,
+accepts no ``Host`` but its own, and leaves it to its user to check ``state``.
 
 Source:
     RFC 8252, sections 7.3 and 8.3; RFC 9112 (HTTP/1.1)
@@ -26,7 +26,7 @@ from anyio.streams.stapled import MultiListener
 
 from entra_async.errors import AuthenticationError
 
-__all__ = ("Loopback", "ReplyPage", "Visit", "listen")
+__all__ = ("BrowserRequest", "LoopbackListener", "ReplyPage", "listen")
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
@@ -40,7 +40,7 @@ _NO_CONTENT: Final = "default-src 'none'"
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class BrowserRequest:
     """
     One request of a browser.
 
@@ -58,7 +58,7 @@ class Visit:
 @dataclass(frozen=True, slots=True)
 class ReplyPage:
     """
-    What the browser is shown.
+    The page that the browser shows.
 
     Attributes:
         status: HTTP status.
@@ -71,7 +71,7 @@ class ReplyPage:
     policy: str = _NO_CONTENT
 
 
-class _RefusedError(Exception):
+class _InvalidRequestError(Exception):
     """The request is not one that a browser sends after a sign-in."""
 
     def __init__(self, status: HTTPStatus) -> None:
@@ -80,78 +80,78 @@ class _RefusedError(Exception):
 
 
 @final
-class Loopback:
+class LoopbackListener:
     """
-    A listener that is open already; made by :func:`listen`.
+    An open listener; made by :func:`listen`.
 
     Attributes:
-        port: Where it listens.
+        port: The port it listens on.
     """
 
     def __init__(self, listener: MultiListener[SocketStream], *, read_s: float) -> None:
         self.port = _port_of(listener)
         self._listener = listener
         self._read_s = read_s
-        self._answering = 0
-        self._answered = anyio.Event()
+        self._responding = 0
+        self._responded = anyio.Event()
 
-    async def serve(self, visit: Callable[[Visit], Awaitable[ReplyPage]], *, hosts: frozenset[str]) -> None:
+    async def serve(self, handler: Callable[[BrowserRequest], Awaitable[ReplyPage]], *, hosts: frozenset[str]) -> None:
         """
-        Answer until cancelled. Every visit has a task of its own.
+        Serve until cancelled. Every request has a task of its own.
 
         Args:
-            visit: Says what to show.
+            handler: Returns the page for a request.
             hosts: What the ``Host`` header may be.
         """
 
         async def handle(stream: SocketStream) -> None:
             async with stream:
                 try:
-                    await self._handle(stream, visit, hosts)
+                    await self._handle(stream, handler, hosts)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
                     return  # the browser went away
 
         await self._listener.serve(handle)
 
     async def finish(self, *, within_s: float) -> None:
-        """Wait until every answer on its way has arrived, or so many seconds have passed."""
+        """Wait until every response has been read, or so many seconds have passed."""
         with anyio.move_on_after(within_s):
-            while self._answering:
-                await self._answered.wait()
+            while self._responding:
+                await self._responded.wait()
 
     async def _handle(
-        self, stream: SocketStream, visit: Callable[[Visit], Awaitable[ReplyPage]], hosts: frozenset[str]
+        self, stream: SocketStream, handler: Callable[[BrowserRequest], Awaitable[ReplyPage]], hosts: frozenset[str]
     ) -> None:
         buffered = BufferedByteReceiveStream(stream)
         page: ReplyPage | None = None
-        came: Visit | None = None
+        request: BrowserRequest | None = None
         try:
             with anyio.fail_after(self._read_s):
-                came = await _read(buffered, hosts)
-        except _RefusedError as error:
+                request = await _read(buffered, hosts)
+        except _InvalidRequestError as error:
             page = ReplyPage(error.status, f"{error.status.value} {error.status.phrase}\n")
         except TimeoutError:
             page = ReplyPage(HTTPStatus.REQUEST_TIMEOUT, "408 Request Timeout\n")
-        self._answering += 1
+        self._responding += 1
         try:
-            if page is None and came is not None:
-                page = await visit(came)
+            if page is None and request is not None:
+                page = await handler(request)
             if page is not None:
-                await stream.send(_encode(page, is_html=came is not None))
+                await stream.send(_encode(page, is_html=request is not None))
             await stream.send_eof()
-            # Closing before the browser has read everything could take the page away from it again.
+            # Closing before the browser has read everything could lose the page.
             with anyio.move_on_after(_LINGER_S):
                 while True:
                     await stream.receive()
         finally:
-            self._answering -= 1
-            if not self._answering:
-                self._answered.set()
-                self._answered = anyio.Event()
+            self._responding -= 1
+            if not self._responding:
+                self._responded.set()
+                self._responded = anyio.Event()
 
 
 @asynccontextmanager
-async def listen(port: int = 0, *, read_s: float = _READ_S) -> AsyncGenerator[Loopback]:
+async def listen(port: int = 0, *, read_s: float = _READ_S) -> AsyncGenerator[LoopbackListener]:
     """
     Listen on this machine's loopback addresses, IPv4 and IPv6 alike, and on no other.
 
@@ -160,16 +160,16 @@ async def listen(port: int = 0, *, read_s: float = _READ_S) -> AsyncGenerator[Lo
         read_s: Seconds a request may take to arrive.
 
     Raises:
-        AuthenticationError: If the port is taken, or may not be listened on.
+        AuthenticationError: If the port is in use or not permitted.
     """
     async with AsyncExitStack() as stack:
         try:
             listeners = await _bind(port, stack)
         except OSError as error:
-            message = f"Port {port} of this machine cannot be listened on: {error.strerror or type(error).__name__}."
+            message = f"Port {port} of this machine cannot be used: {error.strerror or type(error).__name__}."
             hint = "Leave port= and the port of redirect_uri= out, or end the program that uses it."
             raise AuthenticationError(message, hint=hint, attempts=0) from error
-        yield Loopback(MultiListener(listeners), read_s=read_s)
+        yield LoopbackListener(MultiListener(listeners), read_s=read_s)
 
 
 async def _bind(port: int, stack: AsyncExitStack) -> list[Listener[SocketStream]]:
@@ -178,7 +178,7 @@ async def _bind(port: int, stack: AsyncExitStack) -> list[Listener[SocketStream]
         try:
             return [first, await _listen_on("::1", _port_of(first), stack)]
         except OSError as error:
-            # A browser may try ::1 first, so nobody else must be there. Having no IPv6 at all is fine.
+            # A browser may try ::1 first, so no other program may listen there. Having no IPv6 at all is fine.
             if error.errno != errno.EADDRINUSE:
                 return [first]
             if port or attempt + 1 == _BIND_ATTEMPTS:
@@ -196,42 +196,42 @@ def _port_of(listener: Listener[SocketStream]) -> int:
     return listener.extra(SocketAttribute.local_port)  # noqa: S610 - it is anyio's, not Django's
 
 
-async def _read(stream: BufferedByteReceiveStream, hosts: frozenset[str]) -> Visit:
+async def _read(stream: BufferedByteReceiveStream, hosts: frozenset[str]) -> BrowserRequest:
     try:
         head = (await stream.receive_until(b"\r\n\r\n", _MAX_BYTES)).decode("ascii")
     except anyio.DelimiterNotFound:
-        raise _RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) from None
+        raise _InvalidRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) from None
     except UnicodeDecodeError:
-        raise _RefusedError(HTTPStatus.BAD_REQUEST) from None
+        raise _InvalidRequestError(HTTPStatus.BAD_REQUEST) from None
     except anyio.IncompleteRead:
         raise anyio.EndOfStream from None
     first, *lines = head.split("\r\n")
     request = _REQUEST_LINE.fullmatch(first)
     if request is None:
-        raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        raise _InvalidRequestError(HTTPStatus.BAD_REQUEST)
     headers = _read_headers(lines)
     if headers.get("host") not in hosts:
-        raise _RefusedError(HTTPStatus.MISDIRECTED_REQUEST)
+        raise _InvalidRequestError(HTTPStatus.MISDIRECTED_REQUEST)
     method, target = request.groups()
     path, _, query = target.partition("?")
     if method == "GET":
         if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-            raise _RefusedError(HTTPStatus.BAD_REQUEST)
-        return Visit(method, path, _read_fields(query.encode()))
+            raise _InvalidRequestError(HTTPStatus.BAD_REQUEST)
+        return BrowserRequest(method, path, _read_fields(query.encode()))
     if method != "POST":
-        raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED)
+        raise _InvalidRequestError(HTTPStatus.METHOD_NOT_ALLOWED)
     if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        raise _InvalidRequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     length = headers.get("content-length", "")
     if "transfer-encoding" in headers or not re.fullmatch(r"[0-9]{1,9}", length):
-        raise _RefusedError(HTTPStatus.LENGTH_REQUIRED)
+        raise _InvalidRequestError(HTTPStatus.LENGTH_REQUIRED)
     if int(length) > _MAX_BYTES:
-        raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        raise _InvalidRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
         body = await stream.receive_exactly(int(length)) if int(length) else b""
     except anyio.IncompleteRead:
         raise anyio.EndOfStream from None
-    return Visit(method, path, _read_fields(body))
+    return BrowserRequest(method, path, _read_fields(body))
 
 
 def _read_headers(lines: list[str]) -> dict[str, str]:
@@ -239,7 +239,7 @@ def _read_headers(lines: list[str]) -> dict[str, str]:
     for line in lines:
         found = _HEADER.fullmatch(line)
         if found is None or found[1].lower() in headers:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST)
+            raise _InvalidRequestError(HTTPStatus.BAD_REQUEST)
         headers[found[1].lower()] = found[2]
     return headers
 
@@ -248,10 +248,10 @@ def _read_fields(form: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(form.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise _RefusedError(HTTPStatus.BAD_REQUEST) from None
+        raise _InvalidRequestError(HTTPStatus.BAD_REQUEST) from None
     fields = dict(pairs)
     if len(fields) != len(pairs):  # which of the two would be meant?
-        raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        raise _InvalidRequestError(HTTPStatus.BAD_REQUEST)
     return fields
 
 

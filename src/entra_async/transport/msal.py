@@ -1,13 +1,13 @@
 """
 MSAL as the protocol engine, on the one pool: the only module that knows MSAL.
 
-MSAL is synchronous, so it runs in a worker thread. Each request it makes comes back to the event loop and goes
-out through the pool; cancelling the task cancels the request, and with it MSAL's thread.
+MSAL is synchronous, so it runs in a worker thread. The event loop sends each of its requests through the pool;
+cancelling the task cancels the request, and with it MSAL's thread.
 
-Three habits of MSAL are kept away from the tokens, all of them by using one application object for one question:
-it replays any answer that carries ``Retry-After`` (a 200 too), shares one user's 429 with the next, and answers
-from its memory for 60 seconds after a 400. Discovery is answered here, since the endpoints of Entra ID are the
-authority's and the tenant's name; so a token costs one request.
+Three of MSAL's caches must not affect tokens, so each token request has an application object of its own: MSAL replays
+any response that carries ``Retry-After`` (a 200 too), shares one user's 429 with the next, and replays a 400 for 60
+seconds. Discovery is not sent, since the endpoints of Entra ID follow from authority and tenant; so a token takes one
+request.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _FORM: Final = "application/x-www-form-urlencoded"
 @dataclass(frozen=True, slots=True)
 class Application:
     """
-    Who asks for a token, and where.
+    The client of a token request, and its authority.
 
     Attributes:
         authority: Root of the sign-in service and the tenant: ``https://login.microsoftonline.com/{tenant}``.
         client_id: The application.
-        credential: Gives what MSAL calls ``client_credential``. Called in a worker thread for every question, so
-            that a file is read anew and an assertion is fresh. ``None`` for a public client.
-        enable_cae: Whether to declare that continuous access evaluation is understood.
+        credential: Returns MSAL's ``client_credential``. Called in a worker thread for every token request, so that a
+            file is read anew and an assertion is fresh. ``None`` for a public client.
+        enable_cae: Whether to declare support of continuous access evaluation.
     """
 
     authority: str
@@ -69,13 +69,13 @@ class Application:
 
     @property
     def token_endpoint(self) -> str:
-        """The URL that tokens are asked from."""
+        """The URL of the token endpoint."""
         return f"{self.authority}/oauth2/v2.0/token"
 
 
 @dataclass(slots=True)
 class _MsalResponse:
-    """What MSAL expects of an HTTP client's answer."""
+    """A response as MSAL expects it of an HTTP client."""
 
     status_code: int
     text: str
@@ -89,13 +89,13 @@ class _HttpClient:
     """MSAL's ``http_client``: called in its worker thread, it sends on the event loop."""
 
     def __init__(
-        self, pool: Pool, attempts: RetryLoop, time: ServiceTime, clock: Clock, *, authority: str, idempotent: bool
+        self, pool: Pool, retry_loop: RetryLoop, time: ServiceTime, clock: Clock, *, authority: str, idempotent: bool
     ) -> None:
         self._time = time
         self._authority = authority
         self._idempotent = idempotent
         self._pool = pool
-        self._attempts = attempts
+        self._retry_loop = retry_loop
         self._clock = clock
         self._secrets: set[str] = set()
         self.status: int | None = None
@@ -104,7 +104,7 @@ class _HttpClient:
         if url.endswith(_DISCOVERY):
             return _MsalResponse(200, msgspec.json.encode(_describe(url.removesuffix(_DISCOVERY))).decode(), {})
         query = urlencode(params or {})
-        return self._ask(HTTPRequest("GET", f"{url}?{query}" if query else url, dict(headers or {})))
+        return self._send_from_thread(HTTPRequest("GET", f"{url}?{query}" if query else url, dict(headers or {})))
 
     def post(
         self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any
@@ -115,72 +115,74 @@ class _HttpClient:
         # As requests does it, MSAL's usual client: what is None is not sent.
         body = data if isinstance(data, str) else urlencode({k: v for k, v in (data or {}).items() if v is not None})
         sent = {"Content-Type": _FORM, **(headers or {})}
-        return self._ask(HTTPRequest("POST", f"{url}?{query}" if query else url, sent, body.encode()))
+        return self._send_from_thread(HTTPRequest("POST", f"{url}?{query}" if query else url, sent, body.encode()))
 
     def close(self) -> None:
         """Do nothing: the pool belongs to the Session."""
 
-    def _ask(self, request: HTTPRequest) -> _MsalResponse:
-        request.url = self._stay(request.url)
-        answer = from_thread.run(self._exchange, request)
-        return _MsalResponse(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
+    def _send_from_thread(self, request: HTTPRequest) -> _MsalResponse:
+        request.url = self._check_host(request.url)
+        response = from_thread.run(self._send_with_retries, request)
+        return _MsalResponse(response.status, response.body.decode("utf-8", "replace"), response.headers)
 
-    def _stay(self, url: str) -> str:
+    def _check_host(self, url: str) -> str:
         wanted, own = urlsplit(url), urlsplit(self._authority)
         if (wanted.scheme, wanted.hostname) != (own.scheme, own.hostname):
-            # WS-Trust: MSAL would take the password to a server that an answer names.
-            message = f"The user's domain is federated: {strip_query(url)} would have to sign the user in."
-            raise AuthenticationError(message, hint="Sign in with Browser or DeviceCode.", attempts=self._attempts.made)
+            # WS-Trust: MSAL would take the password to a server that a response names.
+            message = f"The user's domain is federated: {strip_query(url)} would sign the user in."
+            raise AuthenticationError(
+                message, hint="Sign in with Browser or DeviceCode.", attempts=self._retry_loop.made
+            )
         # MSAL forgets the port when it asks for the user's realm.
         return wanted._replace(netloc=own.netloc).geturl()
 
-    async def _exchange(self, request: HTTPRequest) -> HTTPResponse:
+    async def _send_with_retries(self, request: HTTPRequest) -> HTTPResponse:
         try:
-            answer = await self._attempts.run(
+            response = await self._retry_loop.run(
                 lambda: self._send(request),
                 request=request,
                 idempotent=self._idempotent,
                 judge=self._judge,
             )
         except TransportError as error:
-            message = f"The token service could not be asked. {error.args[0]}"
-            raise AuthenticationError(message, hint=error.hint, attempts=self._attempts.made) from error
-        self.status = answer.status
-        body = _decode(answer)
-        # MSAL logs a body that is no JSON, and raises for 5xx without telling what the body said.
+            message = f"The token request failed. {error.args[0]}"
+            raise AuthenticationError(message, hint=error.hint, attempts=self._retry_loop.made) from error
+        self.status = response.status
+        body = _decode(response)
+        # MSAL logs a body that is no JSON, and raises for 5xx without the body's message.
         if body is None:
             where = strip_query(request.url)
-            kind = answer.headers.get("Content-Type", "no content type").partition(";")[0]
-            message = f"{where} answered {answer.status} with {kind} instead of the JSON of a token service."
-            hint = "Check authority= and proxy=: a proxy, firewall or captive portal may have answered."
-            raise AuthenticationError(message, status=answer.status, hint=hint, attempts=self._attempts.made)
-        if answer.status >= 500:
-            raise error_for(status=answer.status, body=self.mask(body), attempts=self._attempts.made)
-        return answer
+            kind = response.headers.get("Content-Type", "no content type").partition(";")[0]
+            message = f"{where} answered {response.status} with {kind} instead of the JSON of a token service."
+            hint = "Check authority= and proxy=: a proxy, firewall or captive portal may have sent it."
+            raise AuthenticationError(message, status=response.status, hint=hint, attempts=self._retry_loop.made)
+        if response.status >= 500:
+            raise error_for(status=response.status, body=self.mask(body), attempts=self._retry_loop.made)
+        return response
 
     async def _send(self, request: HTTPRequest) -> HTTPResponse:
         sent_at = self._clock.now()
-        answer = await self._pool.send(request, within_s=self._attempts.left_s())
-        self._time.observe(answer.headers, sent_at=sent_at)
-        return answer
+        response = await self._pool.send(request, within_s=self._retry_loop.left_s())
+        self._time.observe(response.headers, sent_at=sent_at)
+        return response
 
     def mask(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an error's body without what was sent in secret, should the service repeat it."""
+        """Return an error's body without the secrets that were sent, should the service repeat them."""
         said = str(body.get("error_description", ""))
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return {**body, "error_description": said}
 
-    def _judge(self, answer: HTTPResponse) -> Outcome:
-        wait_s = read_retry_after_s(answer.headers, now=self._clock.now())
-        if answer.status == 400 and is_transient(400, _decode(answer) or {}):
+    def _judge(self, response: HTTPResponse) -> Outcome:
+        wait_s = read_retry_after_s(response.headers, now=self._clock.now())
+        if response.status == 400 and is_transient(400, _decode(response) or {}):
             return Outcome(503, retry_after_s=wait_s)
-        return Outcome(answer.status, retry_after_s=wait_s)
+        return Outcome(response.status, retry_after_s=wait_s)
 
 
-def _decode(answer: HTTPResponse) -> dict[str, Any] | None:
+def _decode(response: HTTPResponse) -> dict[str, Any] | None:
     try:
-        body = decode_json(answer.body)
+        body = decode_json(response.body)
     except msgspec.DecodeError:
         return None
     return body if isinstance(body, dict) else None
@@ -197,16 +199,16 @@ def _describe(authority: str) -> dict[str, str]:
 
 class MsalEngine:
     """
-    Asks MSAL for tokens.
+    Runs MSAL's flows in worker threads.
 
     Args:
-        pool: Where its requests go.
-        clock: Where time comes from.
-        policy: When a request is made again.
-        threads: How many questions may be on their way at once; each holds a thread.
+        pool: Sends MSAL's requests.
+        clock: The clock to use.
+        policy: When a request is sent again.
+        threads: How many token requests may be in flight at once; each needs a thread.
 
     Attributes:
-        time: The token service's time, as its answers tell it.
+        time: The token service's time, from its responses.
     """
 
     def __init__(self, *, pool: Pool, clock: Clock, policy: RetryPolicy, threads: int) -> None:
@@ -223,22 +225,22 @@ class MsalEngine:
         Run one step of an MSAL flow and return what MSAL returns, unless that is an error.
 
         Args:
-            application: Who asks.
+            application: The client.
             flow: Called in a worker thread with the ``msal`` application; returns MSAL's result.
             once: ``True`` if the step spends something that is good for one use, such as an authorization code: then
                 a request that may have arrived is not sent again.
 
         Raises:
-            AuthenticationError: If the token service refuses, cannot be reached, or answers nonsense.
-            ConfigurationError: If the credential cannot be made, or MSAL refuses what it is given.
+            AuthenticationError: If the token service returns an error or something else, or cannot be reached.
+            ConfigurationError: If the credential cannot be made, or MSAL rejects the arguments.
         """
-        attempts = RetryLoop(policy=self._policy, clock=self._clock)
+        retry_loop = RetryLoop(policy=self._policy, clock=self._clock)
         client = _HttpClient(
-            self._pool, attempts, self.time, self._clock, authority=application.authority, idempotent=not once
+            self._pool, retry_loop, self.time, self._clock, authority=application.authority, idempotent=not once
         )
         result = await to_thread.run_sync(_run, application, client, flow, limiter=self._threads.get())
         if "error" in result:
-            raise error_for(status=client.status, body=client.mask(result), attempts=attempts.made)
+            raise error_for(status=client.status, body=client.mask(result), attempts=retry_loop.made)
         return result
 
 
@@ -246,7 +248,7 @@ def _run(application: Application, client: _HttpClient, flow: Callable[[Any], di
     import msal  # type: ignore[import-untyped]  # here, so that it is loaded in a worker thread and only when needed
 
     credential = application.credential() if application.credential is not None else None
-    # It is the broker that remembers; and MSAL's cache logs the codes and assertions of what it is given.
+    # The broker is the cache; and MSAL's cache logs codes and assertions.
     cache = msal.TokenCache()
     cache.add = lambda *_, **__: None
     settings: dict[str, Any] = {
@@ -269,10 +271,10 @@ def _run(application: Application, client: _HttpClient, flow: Callable[[Any], di
         raise
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         if client.status is None:
-            # What MSAL refuses to send; its texts name the parameter, never its value.
-            message = f"MSAL refused the request: {error}"
+            # MSAL's own checks; their messages name the parameter, never its value.
+            message = f"MSAL rejected the request: {error}"
             raise ConfigurationError(message, hint="Check the scopes and claims of the call.") from None
-        message = "The token service's answer is not what an answer of Entra ID looks like."
+        message = "The response is not one of Entra ID's token service."
         hint = "Check authority=: this may not be a token service of Entra ID."
         raise AuthenticationError(message, status=client.status, hint=hint) from None
     if "error" in result and credential and isinstance(credential, str):

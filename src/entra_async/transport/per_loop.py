@@ -1,4 +1,4 @@
-"""What belongs to one event loop."""
+"""Objects that belong to one event loop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 @final
 class PerLoop(Generic[T]):
     """
-    A lock or a limit, and a new one in the next event loop, which may be that of a forked process.
+    A lock or a limiter, and a new one in the next event loop, which may be that of a forked process.
 
-    Whoever holds the old one was left behind with its loop, and would never give it back.
+    A task that holds the old one ended with its loop, and would never release it.
 
     Args:
         make: Makes one.

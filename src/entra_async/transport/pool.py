@@ -224,8 +224,8 @@ class Pool:
         else:
             within_s -= await self._wait_for_slot(request, within_s)
         started = 0.0 if self._listener is None else time.monotonic()
-        answer_s = self._timeouts.answer_s
-        deadline = deadlines.start(min(within_s, answer_s))
+        response_s = self._timeouts.response_s
+        deadline = deadlines.start(min(within_s, response_s))
         status: int | None = None
         stream: BodyStream | None = None
         failure: Exception
@@ -297,7 +297,7 @@ class Pool:
         latest = time.monotonic() + within_s
 
         def moved(last: bool) -> None:  # noqa: FBT001 - a callback
-            wait_s = self._timeouts.answer_s if last else self._timeouts.gap_s
+            wait_s = self._timeouts.response_s if last else self._timeouts.idle_s
             self._deadlines.move(deadline, min(latest - time.monotonic(), wait_s))
 
         url, body = URL(request.url, encoded=True), request.body
@@ -334,7 +334,7 @@ class Pool:
             end,
             stalled=lambda: stalled(request.where, method=request.method),
             deadlines=self._deadlines,
-            gap_s=self._timeouts.gap_s,
+            idle_s=self._timeouts.idle_s,
         )
 
     def _too_late(self, request: HTTPRequest) -> RequestTimeoutError:
@@ -342,7 +342,7 @@ class Pool:
         if request.streamed:
             return stalled(where, method=request.method)
         message = f"{request.method} {where}: The answer took too long (TimeoutError)."
-        hint = "Raise Timeouts.answer_s if the service needs longer."
+        hint = "Raise Timeouts.response_s if the service needs longer."
         return RequestTimeoutError(message, sent=True, method=request.method, url=where, hint=hint)
 
     def _emit(self, request: HTTPRequest, status: int | None, started: float) -> None:

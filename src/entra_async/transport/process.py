@@ -1,4 +1,4 @@
-"""A child process that leaves nothing behind: however the wait for it ends, it is gone, with all that it started."""
+"""Run a child process; however the wait for it ends, the process and all that it started are killed."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _REAP_S: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class ProcessResult:
     """
-    How a program ended.
+    The result of a program.
 
     Attributes:
         code: Its exit code.
         output: What it wrote to standard output.
-        complaint: What it wrote to standard error.
+        error_output: What it wrote to standard error.
     """
 
     code: int
     output: str = field(repr=False)
-    complaint: str = field(repr=False)
+    error_output: str = field(repr=False)
 
 
 async def run_program(
     names: Sequence[str], arguments: Sequence[str], *, environment: Mapping[str, str], within_s: float
 ) -> ProcessResult:
     """
-    Run a program to its end and return what it said. There is no shell, and nothing to read from.
+    Run a program to its end and return its output. There is no shell and no standard input.
 
     Args:
         names: What it may be called, best first; searched for on ``PATH``.
-        arguments: What it is given, as it is.
+        arguments: Its arguments, passed as they are.
         environment: Variables to add to this process's own.
         within_s: Seconds it may take. Then it is killed, as it is when the caller is cancelled.
 
@@ -62,17 +62,17 @@ async def run_program(
     if program is None:
         raise FileNotFoundError
     with anyio.fail_after(within_s):
-        # Shielded, since a program whose start is cancelled half-way could not be told to end.
+        # Shielded, since a program whose start is cancelled half-way could not be killed.
         with anyio.CancelScope(shield=True):
             process = await _start(program, arguments, environment)
         try:
-            output, complaint = await process.communicate()
+            output, error_output = await process.communicate()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await _kill(process)
             raise
     code = process.returncode if process.returncode is not None else -1
-    return ProcessResult(code, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace"))
+    return ProcessResult(code, output.decode("utf-8", "replace"), error_output.decode("utf-8", "replace"))
 
 
 def _find(names: Sequence[str]) -> str | None:

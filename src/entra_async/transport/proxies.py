@@ -1,4 +1,4 @@
-"""The proxies that the environment names."""
+"""The proxies that the environment configures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ("EnvironmentProxies",)
 
 class EnvironmentProxies:
     """
-    What ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` (on macOS and Windows the system's settings, too) say.
+    The proxies of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``; on macOS and Windows the system's settings, too.
 
-    aiohttp's own reading of them would also send what ``~/.netrc`` holds to the services. Reads the system's settings:
+    aiohttp's own support would also send the credentials of ``~/.netrc`` to the services. Reads the system's settings:
     make it in a worker thread.
     """
 

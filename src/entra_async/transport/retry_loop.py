@@ -8,7 +8,7 @@ from typing import Final
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestTimeoutError, TransportError
-from entra_async.rules.http.retry import Outcome, decide_delay_s, read_retry_after_s, waits_at_gate
+from entra_async.rules.http.retry import Outcome, decide_delay_s, is_service_wide, read_retry_after_s
 from entra_async.transport.messages import HTTPRequest, HTTPResponse
 
 __all__ = ("RetryLoop",)
@@ -97,7 +97,7 @@ class RetryLoop:
                 judged = Outcome(None, sent=outcome.sent)
             else:
                 judged = judge(outcome) if judge is not None else self._judge(outcome)
-            paused = limited and waits_at_gate(judged)
+            paused = limited and is_service_wide(judged)
             if paused and judged.status == _THROTTLED:
                 tries -= 1
             delay_s = decide_delay_s(

@@ -1,4 +1,4 @@
-"""The time as a token service has it."""
+"""A token service's time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from entra_async.config import Clock
-from entra_async.rules.http.skew import ClockRange, offset_s, read_date, span_of
+from entra_async.rules.http.skew import ClockRange, clock_range, offset_s, read_date
 
 __all__ = ("ServiceTime",)
 
@@ -17,10 +17,10 @@ _REMEMBERED: Final = 8
 @final
 class ServiceTime:
     """
-    Our clock, put right by the dates of a service's answers; as it is until the first of them.
+    The local clock, corrected by the ``Date`` of a service's responses; uncorrected until the first of them.
 
     Args:
-        clock: Our clock.
+        clock: The local clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,12 +38,12 @@ class ServiceTime:
 
     def observe(self, headers: Mapping[str, str], *, sent_at: float) -> None:
         """
-        Learn from the ``Date`` of an answer that has just arrived.
+        Take the ``Date`` of a response that has just arrived.
 
         Args:
-            headers: Of the answer; lookups ignore case.
+            headers: Of the response; lookups ignore case.
             sent_at: When the request was sent, by our clock.
         """
         date = read_date(headers.get("Date"))
         if date is not None:
-            self._spans.append(span_of(date=date, sent_at=sent_at, received_at=self._clock.now()))
+            self._spans.append(clock_range(date=date, sent_at=sent_at, received_at=self._clock.now()))

@@ -23,7 +23,7 @@ def stalled(where: str, *, method: str) -> RequestTimeoutError:
         method: HTTP method.
     """
     message = f"{method} {where}: nothing moved for too long."
-    hint = "Check the network, or raise Timeouts.gap_s, and Timeouts.answer_s if the service needs longer."
+    hint = "Check the network, or raise Timeouts.idle_s, and Timeouts.response_s if the service needs longer."
     return RequestTimeoutError(message, method=method, url=where, hint=hint)
 
 
@@ -50,7 +50,7 @@ class BodyStream:
         end: Gives connection and slot back.
         stalled: Makes the error for when nothing comes.
         deadlines: The pool's.
-        gap_s: Seconds to wait for the next byte.
+        idle_s: Seconds to wait for the next byte.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class BodyStream:
         *,
         stalled: Callable[[], RequestTimeoutError],
         deadlines: Deadlines,
-        gap_s: float,
+        idle_s: float,
     ) -> None:
         self._read = read
         self._end: Callable[[], None] | None = end
         self._stalled = stalled
         self._deadlines = deadlines
-        self._gap_s = gap_s
+        self._idle_s = idle_s
 
     async def read(self) -> bytes:
         """
@@ -77,7 +77,7 @@ class BodyStream:
             TransportError: If the response breaks off.
             ClosedError: If the pool was closed.
         """
-        deadline = self._deadlines.start(self._gap_s)
+        deadline = self._deadlines.start(self._idle_s)
         try:
             return await self._read()
         except asyncio.CancelledError:

@@ -1,5 +1,5 @@
 """
-Trust in a certificate known by its thumbprint alone.
+Trust a certificate by its thumbprint alone.
 
 Service Fabric names its certificate by SHA-1, which aiohttp rightly refuses to pin. So the certificate is fetched
 first, compared, and pinned by SHA-256: nothing is sent to a host that shows another one.
@@ -24,7 +24,7 @@ __all__ = ("pin_certificate",)
 
 async def pin_certificate(url: str, *, thumbprint: str, within_s: float) -> bytes:
     """
-    Return the SHA-256 digest of the certificate that a host shows, if it is the one of that thumbprint.
+    Return the SHA-256 digest of a host's certificate, if its thumbprint is the expected one.
 
     Args:
         url: Any ``https`` URL of the host.
@@ -32,7 +32,7 @@ async def pin_certificate(url: str, *, thumbprint: str, within_s: float) -> byte
         within_s: Seconds it may take.
 
     Raises:
-        TransportError: If the host shows another one, or none; nothing was sent to it.
+        TransportError: If the host has another certificate, or none; nothing was sent to it.
     """
     where = strip_query(url)
     try:
@@ -47,7 +47,7 @@ async def pin_certificate(url: str, *, thumbprint: str, within_s: float) -> byte
     # Not a choice of ours: the thumbprint that Service Fabric names is SHA-1.
     if not hmac.compare_digest(hashlib.sha1(certificate, usedforsecurity=False).hexdigest(), thumbprint.lower()):
         message = f"{where}: the certificate is not the one whose thumbprint was given."
-        hint = "Something else answers in its place, or IDENTITY_SERVER_THUMBPRINT is out of date."
+        hint = "Another server responds in its place, or IDENTITY_SERVER_THUMBPRINT is out of date."
         raise TransportError(message, sent=False, url=where, hint=hint)
     return hashlib.sha256(certificate).digest()
 
@@ -55,7 +55,7 @@ async def pin_certificate(url: str, *, thumbprint: str, within_s: float) -> byte
 async def _fetch(url: str) -> bytes:
     parts = urlsplit(url)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # The certificate signs itself, so there is no authority to ask; the thumbprint decides.
+    # The certificate is self-signed, so there is no authority to check; the thumbprint decides.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=context)

@@ -13,7 +13,7 @@ __all__ = ("build_context",)
 
 def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.SSLContext:
     """
-    Return the context that decides whom to trust. Reads files: call it in a worker thread.
+    Return the TLS context. Reads files: call it in a worker thread.
 
     Args:
         trust: A context, used as it is; the path of a PEM file, whose authorities are trusted and no others;

@@ -36,43 +36,47 @@ async def follow(graph: Connection, state: DeltaStore, *, path: str = "users/del
     return [change.id async for change in graph.delta(path, state=state, **options)]
 
 
-class Kept:
-    """A store of one's own, in memory: what the protocol asks for, in the plainest way."""
+class StateInMemory:
+    """A custom store in memory: the protocol, in the plainest way."""
 
     def __init__(self) -> None:
-        self.mark: bytes | None = None
+        self.checkpoint: bytes | None = None
         self.last: dict[str, tuple[int, bool]] = {}
 
     async def load(self) -> bytes | None:
-        return self.mark
+        return self.checkpoint
 
-    async def save(self, mark: bytes, *, replacing: bytes | None, sweep: int, told: Iterable[tuple[str, bool]]) -> None:
-        assert replacing == self.mark
-        self.mark = mark
-        self.last.update({name: (sweep, present) for name, present in told})
+    async def save(
+        self, checkpoint: bytes, *, replacing: bytes | None, generation: int, changes: Iterable[tuple[str, bool]]
+    ) -> None:
+        assert replacing == self.checkpoint
+        self.checkpoint = checkpoint
+        self.last.update({name: (generation, present) for name, present in changes})
 
     async def missing(self, *, before: int, limit: int) -> list[str]:
-        return [name for name, (sweep, present) in self.last.items() if present and sweep < before][:limit]
+        return [name for name, (generation, present) in self.last.items() if present and generation < before][:limit]
 
 
-TOLD = st.lists(st.tuples(st.sampled_from(IDS), st.booleans()), max_size=12)
+CHANGES = st.lists(st.tuples(st.sampled_from(IDS), st.booleans()), max_size=12)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(pages=st.lists(st.tuples(st.integers(1, 3), TOLD), max_size=6), often=st.booleans())
-def test_keeps_what_was_told(tmp_path: Path, blockbuster: BlockBuster, pages: list[Any], often: bool) -> None:
-    """A file knows what a dict would: the last word on each id, however it is spelled, tidied up or not."""
+@given(pages=st.lists(st.tuples(st.integers(1, 3), CHANGES), max_size=6), often=st.booleans())
+def test_keeps_the_last_change_of_each_id(
+    tmp_path: Path, blockbuster: BlockBuster, pages: list[Any], often: bool
+) -> None:
+    """A file holds what a dict would: the last change of each id, however it is spelled, compacted or not."""
     blockbuster.deactivate()  # Hypothesis itself reads files
 
     async def run() -> None:
         path = tmp_path / f"{uuid.uuid4()}.delta"
-        plain, kept = Kept(), DeltaState(path)
-        for number, (sweep, told) in enumerate(sorted(pages, key=lambda page: page[0])):
-            old, mark = plain.mark, str(number).encode()
+        plain, kept = StateInMemory(), DeltaState(path)
+        for number, (generation, changes) in enumerate(sorted(pages, key=lambda page: page[0])):
+            old, checkpoint = plain.checkpoint, str(number).encode()
             filler = [(GUIDS[0], False)] * 10_001 if often else []
-            await plain.save(mark, replacing=old, sweep=sweep, told=[*filler, *told])
-            await kept.save(mark, replacing=old, sweep=sweep, told=[*filler, *told])
-            assert await DeltaState(path).load() == mark
+            await plain.save(checkpoint, replacing=old, generation=generation, changes=[*filler, *changes])
+            await kept.save(checkpoint, replacing=old, generation=generation, changes=[*filler, *changes])
+            assert await DeltaState(path).load() == checkpoint
         for before in (1, 2, 3, 4):
             expected = await plain.missing(before=before, limit=99)
             assert sorted(await kept.missing(before=before, limit=99)) == sorted(expected)
@@ -85,11 +89,11 @@ async def test_a_file_stays_small(path: Path) -> None:
     """A GUID takes less than 30 bytes, and what is outdated does not pile up."""
     state = DeltaState(path)
     ids = [str(uuid.uuid4()) for _ in range(20_000)]
-    mark = None
+    checkpoint = None
     for number in range(6):
         await state.load()
-        mark, old = str(number).encode(), mark
-        await state.save(mark, replacing=old, sweep=1, told=[(name, True) for name in ids])
+        checkpoint, old = str(number).encode(), checkpoint
+        await state.save(checkpoint, replacing=old, generation=1, changes=[(name, True) for name in ids])
         if not number:
             assert (await anyio.Path(path).stat()).st_size < 30 * len(ids) + 20_000
     assert (await anyio.Path(path).stat()).st_size < 4 * 30 * len(ids)
@@ -105,7 +109,7 @@ async def test_others_cannot_read_it(path: Path) -> None:
 
 async def test_a_store_of_ones_own(emulator: Emulator) -> None:
     """Whatever has the three methods will do, deletions included."""
-    kept = Kept()
+    kept = StateInMemory()
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         everybody = await follow(graph, kept)
@@ -154,15 +158,15 @@ def spoil_version(path: Path) -> None:
         database.execute("PRAGMA user_version = 2")
 
 
-def spoil_mark(path: Path) -> None:
+def spoil_checkpoint(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE state SET mark = ?", (b'["x"]',))
+        database.execute("UPDATE state SET checkpoint = ?", (b'["x"]',))
 
 
-def spoil_mark_version(path: Path) -> None:
+def spoil_checkpoint_version(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database, database:
-        (mark,) = database.execute("SELECT mark FROM state").fetchone()
-        database.execute("UPDATE state SET mark = ?", (mark.replace(b",1]", b",2]"),))
+        (checkpoint,) = database.execute("SELECT checkpoint FROM state").fetchone()
+        database.execute("UPDATE state SET checkpoint = ?", (checkpoint.replace(b",1]", b",2]"),))
 
 
 def spoil_folder(path: Path) -> None:
@@ -176,8 +180,8 @@ SPOILS = (
     spoil_middle,
     spoil_kind,
     spoil_version,
-    spoil_mark,
-    spoil_mark_version,
+    spoil_checkpoint,
+    spoil_checkpoint_version,
     spoil_folder,
 )
 
@@ -216,11 +220,11 @@ async def test_the_state_of_another_query(emulator: Emulator, path: Path) -> Non
 
 async def test_the_state_of_another_tenant(emulator: Emulator) -> None:
     """A state is of one tenant: in another, everybody would seem to be deleted."""
-    kept = Kept()
+    kept = StateInMemory()
     async with emulator.session() as session:
         await follow(await session.connect(emulator.client_secret), kept)
-    assert kept.mark is not None
-    kept.mark = kept.mark.replace(emulator.tenant_id.encode(), str(uuid.uuid4()).encode())
+    assert kept.checkpoint is not None
+    kept.checkpoint = kept.checkpoint.replace(emulator.tenant_id.encode(), str(uuid.uuid4()).encode())
     async with emulator.session() as session:
         with pytest.raises(ConfigurationError, match="another tenant"):
             await follow(await session.connect(emulator.client_secret), kept)
@@ -236,7 +240,7 @@ async def test_the_state_of_another_person(emulator: Emulator) -> None:
     )
     body = {"value": [{"id": "1"}], "@odata.deltaLink": "?$deltatoken=x"}
     emulator.faults.add("/v1.0/me/contacts/delta", times=None, status=200, body=body)
-    mine, all_ = Kept(), Kept()
+    mine, all_ = StateInMemory(), StateInMemory()
     async with emulator.session() as session:
         graph = await session.connect(person)
         assert await follow(graph, mine, path="me/contacts/delta") == ["1"]
@@ -255,7 +259,7 @@ async def test_two_at_once(emulator: Emulator, path: Path) -> None:
         async with aclosing(graph.delta("users/delta", state=DeltaState(path))) as slow:
             await anext(slow)
             assert len(await follow(graph, DeltaState(path))) == 200
-            with pytest.raises(StoreError, match="moved on by somebody else"):
+            with pytest.raises(StoreError, match="changed by another run"):
                 [change async for change in slow]
         assert await follow(graph, DeltaState(path)) == []
 

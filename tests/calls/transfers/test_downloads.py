@@ -30,7 +30,7 @@ from tests.support.moving_clock import MovingClock
 
 DATA = random.Random(7).randbytes(900_000)
 OTHER = random.Random(8).randbytes(900_000)
-IMPATIENT = Timeouts(gap_s=0.1)  # planted answers that are too short leave the connection open
+IMPATIENT = Timeouts(idle_s=0.1)  # planted answers that are too short leave the connection open
 PHOTO = "/v1.0/users/ada@contoso.com/photo/$value"
 
 
@@ -316,7 +316,7 @@ async def test_a_cancelled_download_leaves_nothing(emulator: Emulator, graph: Co
 async def test_a_link_that_stands_still(emulator: Emulator) -> None:
     """A download may take as long as something arrives; when nothing does, it is tried again, then it is an error."""
     emulator.faults.add("/download/*", times=None, delay_s=3600)
-    timeouts, retry = Timeouts(gap_s=0.1, answer_s=0.1), RetryPolicy(max_attempts=2, base_delay_s=0.001)
+    timeouts, retry = Timeouts(idle_s=0.1, response_s=0.1), RetryPolicy(max_attempts=2, base_delay_s=0.001)
     async with emulator.session(timeouts=timeouts, retry=retry) as session:
         graph = await session.connect(emulator.client_secret)
         with pytest.raises(RequestTimeoutError, match="nothing moved"):

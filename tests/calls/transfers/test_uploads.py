@@ -250,7 +250,7 @@ async def test_a_redirect_is_not_followed(emulator: Emulator, graph: Connection)
 async def test_a_link_that_stands_still(emulator: Emulator) -> None:
     """An upload may take as long as something moves; when nothing does, it is tried again, and then it is an error."""
     emulator.faults.add("/upload/*", method="PUT", times=None, delay_s=3600)
-    timeouts, retry = Timeouts(gap_s=0.1, answer_s=0.1), RetryPolicy(max_attempts=2, base_delay_s=0.001)
+    timeouts, retry = Timeouts(idle_s=0.1, response_s=0.1), RetryPolicy(max_attempts=2, base_delay_s=0.001)
     async with emulator.session(timeouts=timeouts, retry=retry) as session:
         graph = await session.connect(emulator.client_secret)
         with pytest.raises(RequestTimeoutError, match="nothing moved") as caught:
@@ -261,7 +261,7 @@ async def test_a_link_that_stands_still(emulator: Emulator) -> None:
 
 
 async def test_a_body_that_does_not_leave() -> None:
-    """If the other side takes nothing of a body, it is given up after gap_s, long before answer_s."""
+    """If the other side takes nothing of a body, it is given up after idle_s, long before response_s."""
     writers: list[asyncio.StreamWriter] = []
 
     async def take_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -269,7 +269,7 @@ async def test_a_body_that_does_not_leave() -> None:
         writers.append(writer)
 
     server = await asyncio.start_server(take_nothing, "127.0.0.1", 0, limit=1024)
-    pool = Pool(limits=Limits(), timeouts=Timeouts(gap_s=0.1, answer_s=3600))
+    pool = Pool(limits=Limits(), timeouts=Timeouts(idle_s=0.1, response_s=3600))
     port = server.sockets[0].getsockname()[1]
     request = HTTPRequest("PUT", f"http://127.0.0.1:{port}/secret", body=bytes(32_000_000), streamed=True, private=True)
     async with server:

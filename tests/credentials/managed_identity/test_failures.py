@@ -116,18 +116,18 @@ async def test_an_unknown_resource(kind: HostKind, emulator: Emulator, on: ON) -
 
 ODD: list[tuple[dict[str, Any], type[AuthenticationError], str]] = [
     ({"status": 400, "body": {"error": "invalid_request", "error_description": "Odd."}}, AuthenticationError, "Odd"),
-    ({"status": 400, "body": "<html>"}, CredentialUnavailableError, "not as"),
-    ({"status": 401, "body": {"error": "unknown_source"}}, AuthenticationError, "does not take this process"),
+    ({"status": 400, "body": "<html>"}, CredentialUnavailableError, "is not one of"),
+    ({"status": 401, "body": {"error": "unknown_source"}}, AuthenticationError, "rejected the secret"),
     ({"status": 403, "body": "http://169.254.169.254: unreachable"}, CredentialUnavailableError, "cannot be reached"),
     ({"status": 403, "body": {"error": "forbidden"}}, AuthenticationError, "refused"),
-    ({"html": True}, CredentialUnavailableError, "not as"),
-    ({"empty": True}, CredentialUnavailableError, "not as"),
-    ({"status": 200, "body": "[1]"}, CredentialUnavailableError, "not as"),
+    ({"html": True}, CredentialUnavailableError, "is not one of"),
+    ({"empty": True}, CredentialUnavailableError, "is not one of"),
+    ({"status": 200, "body": "[1]"}, CredentialUnavailableError, "is not one of"),
     ({"status": 200, "body": {"hello": "world"}}, AuthenticationError, "no token"),
-    ({"status": 200, "body": {"access_token": "x"}}, AuthenticationError, "how long"),
-    ({"status": 200, "body": {"access_token": "x", "expires_on": "soon"}}, AuthenticationError, "how long"),
+    ({"status": 200, "body": {"access_token": "x"}}, AuthenticationError, "no expiry"),
+    ({"status": 200, "body": {"access_token": "x", "expires_on": "soon"}}, AuthenticationError, "no expiry"),
     ({"status": 200, "body": {"access_token": "x", "expires_on": "1000"}}, AuthenticationError, "expired"),
-    ({"status": 302, "body": "", "headers": {"Location": "http://x"}}, CredentialUnavailableError, "not as"),
+    ({"status": 302, "body": "", "headers": {"Location": "http://x"}}, CredentialUnavailableError, "is not one of"),
 ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from entra_async import Request
 from entra_async.errors import ConfigurationError
-from entra_async.rules.batch.arrangement import MAX_BYTES, arrange, check_item, is_plain_read
+from entra_async.rules.batch.arrangement import MAX_BYTES, check_item, is_plain_read, order_requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,48 +18,52 @@ if TYPE_CHECKING:
 JSON = {"Content-Type": "application/json"}
 
 
-def named(*needs: Sequence[int]) -> list[Request]:
-    """Return a request for each argument, whose id is its place, and which depends on the places given."""
-    return [Request("users", id=f"r{i}", depends_on=tuple(f"R{n}" for n in each)) for i, each in enumerate(needs)]
+def named(*dependencies: Sequence[int]) -> list[Request]:
+    """Return a request for each argument, whose id is its index, and which depends on those at the indexes given."""
+    return [
+        Request("users", id=f"r{i}", depends_on=tuple(f"R{n}" for n in each)) for i, each in enumerate(dependencies)
+    ]
 
 
 @st.composite
 def acyclic(draw: st.DrawFn) -> list[Request]:
-    """Return requests without a circle, in any order."""
+    """Return requests without a cycle, in any order."""
     count = draw(st.integers(0, 30))
-    needs = [draw(st.lists(st.integers(0, place - 1), max_size=3) if place else st.just([])) for place in range(count)]
+    dependencies = [
+        draw(st.lists(st.integers(0, place - 1), max_size=3) if place else st.just([])) for place in range(count)
+    ]
     moved = draw(st.permutations(range(count)))
     back = {old: new for new, old in enumerate(moved)}
-    return named(*([back[need] for need in needs[old]] for old in moved))
+    return named(*([back[need] for need in dependencies[old]] for old in moved))
 
 
 @given(acyclic())
-def test_everything_once_and_after_what_it_needs(requests: list[Request]) -> None:
-    """The order holds every place once, and none before one it depends on; conditions are named by place."""
-    order = arrange(requests)
-    where = {place: number for number, place in enumerate(order.places)}
-    assert sorted(order.places) == list(range(len(requests)))
-    for place, request in enumerate(requests):
-        assert [f"R{need}" for need in order.needs.get(place, ())] == list(request.depends_on)
-        assert all(where[need] < where[place] for need in order.needs.get(place, ()))
+def test_every_request_once_and_after_its_dependencies(requests: list[Request]) -> None:
+    """The order holds every index once, and none before one it depends on; dependencies are named by index."""
+    order = order_requests(requests)
+    where = {index: number for number, index in enumerate(order.sequence)}
+    assert sorted(order.sequence) == list(range(len(requests)))
+    for index, request in enumerate(requests):
+        assert [f"R{each}" for each in order.dependencies.get(index, ())] == list(request.depends_on)
+        assert all(where[each] < where[index] for each in order.dependencies.get(index, ()))
 
 
 @given(acyclic())
-def test_those_that_need_nothing_go_first(requests: list[Request]) -> None:
-    """Requests without conditions begin first, in the order given, so that a long chain holds nobody up."""
-    free = [place for place, request in enumerate(requests) if not request.depends_on]
-    assert arrange(requests).places[: len(free)] == free
+def test_requests_without_dependencies_come_first(requests: list[Request]) -> None:
+    """Requests without dependencies begin first, in the order given, so that a long chain delays no other."""
+    free = [index for index, request in enumerate(requests) if not request.depends_on]
+    assert order_requests(requests).sequence[: len(free)] == free
 
 
 @given(acyclic().filter(lambda requests: any(request.depends_on for request in requests)), st.data())
-def test_a_circle_is_found(requests: list[Request], data: st.DataObject) -> None:
-    """Whatever closes a circle is refused, and the message shows it."""
-    order = arrange(requests)
-    last = data.draw(st.sampled_from(sorted(order.needs)))
-    first = order.needs[last][0]
+def test_a_cycle_is_an_error(requests: list[Request], data: st.DataObject) -> None:
+    """A cycle is an error, whose message shows it."""
+    order = order_requests(requests)
+    last = data.draw(st.sampled_from(sorted(order.dependencies)))
+    first = order.dependencies[last][0]
     requests[first] = Request("users", id=f"r{first}", depends_on=(*requests[first].depends_on, f"r{last}"))
-    with pytest.raises(ConfigurationError, match="wait for each other: '") as caught:
-        arrange(requests)
+    with pytest.raises(ConfigurationError, match="depend on each other: '") as caught:
+        order_requests(requests)
     assert caught.value.field == "depends_on"
 
 
@@ -75,10 +79,10 @@ def test_a_circle_is_found(requests: list[Request], data: st.DataObject) -> None
         ([Request("a", depends_on=(1,))], "depends_on", "1"),  # type: ignore[arg-type]
     ],
 )
-def test_bad_conditions(requests: list[Request], field: str, message: str) -> None:
-    """Ids that are there twice or not at all are refused, with the field to mend."""
+def test_invalid_dependencies(requests: list[Request], field: str, message: str) -> None:
+    """Ids that are not unique or do not exist are an error that names the field."""
     with pytest.raises(ConfigurationError) as caught:
-        arrange(requests)
+        order_requests(requests)
     assert message in str(caught.value)
     assert caught.value.field == field
 
@@ -96,14 +100,16 @@ def test_bad_conditions(requests: list[Request], field: str, message: str) -> No
         ("PUT", "https://g/v1.0/p", {"Content-Type": "image/png"}, b"x" * (MAX_BYTES * 3 // 4), "body"),
     ],
 )
-def test_what_cannot_travel(method: str, url: str, headers: dict[str, str], body: bytes | None, field: str) -> None:
-    """What would have a whole batch refused is found before anything is sent."""
+def test_requests_that_no_batch_can_hold(
+    method: str, url: str, headers: dict[str, str], body: bytes | None, field: str
+) -> None:
+    """A request for which the service would refuse the whole batch is an error before anything is sent."""
     with pytest.raises(ConfigurationError) as caught:
         check_item(method, url, headers, body)
     assert caught.value.field == field
 
 
-def test_what_can_travel() -> None:
+def test_requests_that_a_batch_can_hold() -> None:
     """Reads, writes with a JSON object, and bodies of other kinds."""
     check_item("GET", "https://g/v1.0/users", {}, None)
     check_item("PATCH", "https://g/v1.0/users/1", JSON, b'{"a": [1]}')
@@ -121,5 +127,5 @@ def test_what_can_travel() -> None:
     ],
 )
 def test_plain_reads(method: str, url: str, body: bytes | None, *, plain: bool) -> None:
-    """Files and writes are not put into a batch that nobody asked for."""
+    """Files and writes are not batched automatically."""
     assert is_plain_read(method, url, body) is plain

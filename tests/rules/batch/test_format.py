@@ -1,4 +1,4 @@
-"""How a batch is written and its answer read."""
+"""Encoding a batch, and reading its response."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.batch.format import ItemResponse, encode_batch, encode_item, read_answers, relative_url
+from entra_async.rules.batch.format import ItemResponse, encode_batch, encode_item, read_responses, relative_url
 
 NUMBERS = ["1", "2", "3"]
 TEXT = {"Content-Type": "text/plain"}
 PICTURE = {"Content-Type": "image/png"}
 
 
-def answer(*responses: Any) -> bytes:
+def encode_response(*responses: Any) -> bytes:
     return json.dumps({"responses": responses}).encode()
 
 
 def read_one(**item: Any) -> ItemResponse | str:
-    return read_answers(answer({"id": "1", "status": 200, **item}), ["1"])["1"]
+    return read_responses(encode_response({"id": "1", "status": 200, **item}), ["1"])["1"]
 
 
 @given(
@@ -30,7 +30,7 @@ def read_one(**item: Any) -> ItemResponse | str:
     st.randoms(use_true_random=False),
 )
 def test_round_trip(items: list[tuple[str, dict[str, str]]], chance: Any) -> None:
-    """What is written is JSON that holds each item as it is, and answers in any order find theirs."""
+    """A batch is JSON that holds each item as it is, and responses in any order are matched by id."""
     numbers = [str(number) for number in range(len(items))]
     encoded = [
         encode_item(number, "POST", f"/{url}", {"Content-Type": "application/json"}, json.dumps(body).encode())
@@ -41,34 +41,36 @@ def test_round_trip(items: list[tuple[str, dict[str, str]]], chance: Any) -> Non
         (number, url, body) for number, (url, body) in zip(numbers, items, strict=True)
     ]
     chance.shuffle(requests)
-    said = read_answers(
-        answer(*({"id": each["id"], "status": 200, "body": each["body"]} for each in requests)), numbers
+    results = read_responses(
+        encode_response(*({"id": each["id"], "status": 200, "body": each["body"]} for each in requests)), numbers
     )
-    assert list(said) == numbers
+    assert list(results) == numbers
     for number, (_, body) in zip(numbers, items, strict=True):
-        found = said[number]
+        found = results[number]
         assert isinstance(found, ItemResponse)
         assert json.loads(found.body) == body
 
 
-@given(st.binary(max_size=200) | st.builds(answer, st.recursive(st.none() | st.integers() | st.text(), st.lists)))
+@given(
+    st.binary(max_size=200) | st.builds(encode_response, st.recursive(st.none() | st.integers() | st.text(), st.lists))
+)
 def test_nothing_escapes(body: bytes) -> None:
-    """Whatever comes, each item is told something and nothing is raised."""
-    said = read_answers(body, NUMBERS)
-    assert list(said) == NUMBERS
-    assert all(isinstance(each, str) for each in said.values())
+    """Whatever comes, each item has an entry and nothing is raised."""
+    results = read_responses(body, NUMBERS)
+    assert list(results) == NUMBERS
+    assert all(isinstance(each, str) for each in results.values())
 
 
 @given(st.lists(st.sampled_from(["1", "2", "3", "4", 1, 2, 7]), max_size=8))
-def test_each_item_is_answered_once_or_told_why(ids: list[str | int]) -> None:
-    """An answer that is missing, doubled or of nobody spoils no other."""
-    said = read_answers(answer(*({"id": each, "status": 204} for each in ids)), NUMBERS)
+def test_each_item_has_one_response_or_the_reason(ids: list[str | int]) -> None:
+    """A response that is missing, doubled or of an unknown id affects no other."""
+    results = read_responses(encode_response(*({"id": each, "status": 204} for each in ids)), NUMBERS)
     for number in NUMBERS:
         times = sum(str(each) == number for each in ids)
-        found = said[number]
+        found = results[number]
         assert isinstance(found, ItemResponse) == (times == 1)
         if times != 1:
-            assert found == ("it answers this request twice" if times else "it does not answer this request")
+            assert found == ("it has two responses to this request" if times else "it has no response to this request")
 
 
 @given(st.binary(max_size=40))
@@ -104,8 +106,8 @@ def test_bodies(item: dict[str, Any], body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [0, 99, 600, -1])
 def test_a_status_that_is_none(status: int) -> None:
-    """A number that no status has is no answer."""
-    assert read_one(status=status) == f"it answers this request with the status {status}"
+    """A number that is no HTTP status is no response."""
+    assert read_one(status=status) == f"its response to this request has the status {status}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a service wants that answers 401 is read from whatever form it comes in."""
+"""The challenges of a 401 response are read in whatever form they come."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import UnsafeLinkError
-from entra_async.rules.http.links import check_link, check_open_link, join_root
+from entra_async.rules.http.links import check_https_link, check_link, join_root
 from entra_async.rules.http.urls import origin_of
 
 SOURCE = "https://graph.microsoft.com/v1.0/users?$top=1"
@@ -85,9 +85,9 @@ def test_any_link_stays_or_is_refused(link: str) -> None:
 )
 def test_open_links_go_over_tls(link: str) -> None:
     """A link that needs no token may lead to any host, but over TLS, and its path is not shown."""
-    assert check_open_link("https://up.example/secret?x=1", source=SOURCE) == "https://up.example/secret?x=1"
+    assert check_https_link("https://up.example/secret?x=1", source=SOURCE) == "https://up.example/secret?x=1"
     with pytest.raises(UnsafeLinkError, match="no https URL") as caught:
-        check_open_link(link, source="https://up.example/secret")
+        check_https_link(link, source="https://up.example/secret")
 
     assert "secret" not in str(caught.value)
 

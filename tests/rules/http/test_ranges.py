@@ -12,12 +12,12 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.http.ranges import (
     ATTACHMENT_CHUNK,
     CHUNK,
-    RangePart,
-    RequestedRange,
+    ContentRange,
+    ExpectedRange,
     check_chunk_size,
-    count_chunk,
+    chunk_length,
     parse_content_range,
-    read_wanted,
+    read_expected_range,
 )
 
 UNIT = 327_680
@@ -27,10 +27,10 @@ sizes = st.integers(0, 10**12)
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        ({"nextExpectedRanges": ["0-"]}, RequestedRange(0, None)),
-        ({"nextExpectedRanges": ["12345-55232", "77829-99375"]}, RequestedRange(12345, 55233)),
-        ({"nextExpectedRanges": ["77829-99375", "12345-55232"]}, RequestedRange(12345, 55233)),
-        ({"NextExpectedRanges": ["2097152"]}, RequestedRange(2097152, None)),
+        ({"nextExpectedRanges": ["0-"]}, ExpectedRange(0, None)),
+        ({"nextExpectedRanges": ["12345-55232", "77829-99375"]}, ExpectedRange(12345, 55233)),
+        ({"nextExpectedRanges": ["77829-99375", "12345-55232"]}, ExpectedRange(12345, 55233)),
+        ({"NextExpectedRanges": ["2097152"]}, ExpectedRange(2097152, None)),
         ({"nextExpectedRanges": []}, None),
         ({"nextExpectedRanges": "0-"}, None),
         ({"nextExpectedRanges": ["x", None, "-5", "1e3-"]}, None),
@@ -39,15 +39,15 @@ sizes = st.integers(0, 10**12)
         ([], None),
     ],
 )
-def test_what_a_session_wants(body: Any, wanted: RequestedRange | None) -> None:
+def test_what_a_session_wants(body: Any, wanted: ExpectedRange | None) -> None:
     """The first missing range counts, in the words of drives and of Outlook."""
-    assert read_wanted(body) == wanted
+    assert read_expected_range(body) == wanted
 
 
 @given(st.lists(st.text() | st.none() | st.integers(), max_size=4))
 def test_any_ranges_are_read_or_passed_over(ranges: list[Any]) -> None:
-    """No answer of a service breaks the reading."""
-    wanted = read_wanted({"nextExpectedRanges": ranges})
+    """No response of a service raises."""
+    wanted = read_expected_range({"nextExpectedRanges": ranges})
 
     assert wanted is None or wanted.start >= 0
 
@@ -55,7 +55,7 @@ def test_any_ranges_are_read_or_passed_over(ranges: list[Any]) -> None:
 @given(sizes, sizes, st.none() | sizes, st.integers(1, 100))
 def test_a_chunk_stays_within_all_bounds(total: int, start: int, end: int | None, units: int) -> None:
     """A chunk never reaches past the file, the wanted range or the chunk size, and is empty only if nothing is left."""
-    length = count_chunk(RequestedRange(start, end), total=total, chunk_size=units * UNIT)
+    length = chunk_length(ExpectedRange(start, end), total=total, chunk_size=units * UNIT)
 
     assert 0 <= length <= units * UNIT
     assert length == 0 or start + length <= min(total, total if end is None else end)
@@ -69,7 +69,7 @@ def test_chunks_cover_a_file_once(total: int, units: int) -> None:
     total = min(total, size * 50)
     start, lengths = 0, []
     while start < total:
-        lengths.append(count_chunk(RequestedRange(start, None), total=total, chunk_size=size))
+        lengths.append(chunk_length(ExpectedRange(start, None), total=total, chunk_size=size))
         start += lengths[-1]
 
     assert sum(lengths) == total
@@ -97,8 +97,8 @@ def test_chunk_sizes_services_take() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("bytes 0-25/128", RangePart(0, 26, 128)),
-        ("Bytes 26-127/*", RangePart(26, 128, None)),
+        ("bytes 0-25/128", ContentRange(0, 26, 128)),
+        ("Bytes 26-127/*", ContentRange(26, 128, None)),
         ("bytes 26-25/128", None),
         ("bytes 0-128/128", None),
         ("bytes */128", None),
@@ -107,7 +107,7 @@ def test_chunk_sizes_services_take() -> None:
         (None, None),
     ],
 )
-def test_content_range(text: str | None, part: RangePart | None) -> None:
+def test_content_range(text: str | None, part: ContentRange | None) -> None:
     """What contradicts itself is no range (RFC 9110, section 14.4)."""
     assert parse_content_range(text) == part
 
@@ -117,4 +117,4 @@ def test_content_range_comes_back(start: int, length: int, after: int) -> None:
     """Every range that is written by the rules is read as it was."""
     end = start + length + 1
 
-    assert parse_content_range(f"bytes {start}-{end - 1}/{end + after}") == RangePart(start, end, end + after)
+    assert parse_content_range(f"bytes {start}-{end - 1}/{end + after}") == ContentRange(start, end, end + after)

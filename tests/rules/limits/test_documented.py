@@ -1,4 +1,4 @@
-"""Which limit a request counts for, and what it costs: the tables of Microsoft's pages."""
+"""The documented limits: which one a request counts against, and its cost."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.limits.documented import charge_of
+from entra_async.rules.limits.documented import cost_of
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 
 
 @pytest.mark.parametrize(
-    ("request_", "lane", "cost"),
+    ("request_", "limit", "cost"),
     [
         ("GET users", "directory", 2),
         ("GET users?$select=id", "directory", 1),
@@ -48,15 +48,15 @@ GRAPH = "https://graph.microsoft.com/v1.0"
         ("GET teams/1", "teams", 1),
     ],
 )
-def test_graph(request_: str, lane: str, cost: int) -> None:
-    """Each workload of Graph is a lane; the directory counts in resource units. Both versions share them."""
+def test_graph(request_: str, limit: str, cost: int) -> None:
+    """Each workload of Graph has its own limit; the directory counts in resource units. Both versions share them."""
     method, path = request_.split(" ", 1)
     for service, root in (("Graph", GRAPH), ("graphbeta", GRAPH.replace("v1.0", "beta"))):
-        assert charge_of(service, method, f"{root}/{path}")[:2] == (lane, cost)
+        assert cost_of(service, method, f"{root}/{path}")[:2] == (limit, cost)
 
 
 @pytest.mark.parametrize(
-    ("service", "method", "url", "lane", "rate"),
+    ("service", "method", "url", "limit", "rate"),
     [
         (
             "Azure",
@@ -77,22 +77,22 @@ def test_graph(request_: str, lane: str, cost: int) -> None:
         ("Contoso Orders", "GET", "https://orders.contoso.com/orders/1", "all", float("inf")),
     ],
 )
-def test_other_services(service: str, method: str, url: str, lane: str, rate: float) -> None:
-    """Azure counts by subscription and kind, Defender by call; a service of one's own is one lane."""
-    charge = charge_of(service, method, url)
+def test_other_services(service: str, method: str, url: str, limit: str, rate: float) -> None:
+    """Azure counts by subscription and kind, Defender by API; a registered service has a single limit."""
+    cost = cost_of(service, method, url)
 
-    assert (charge.lane, charge.cost) == (lane, 1)
-    assert charge.budget.rate == pytest.approx(rate)
+    assert (cost.limit, cost.cost) == (limit, 1)
+    assert cost.documented.rate == pytest.approx(rate)
 
 
-def test_what_is_too_low_to_be_learned_is_heeded() -> None:
-    """A limit of a few requests per second is kept from the first request on; a larger one is found out."""
-    heeded = {
-        path: charge_of("Graph", "GET", f"{GRAPH}/{path}").budget.heeded
+def test_a_limit_too_low_to_be_learned_is_enforced() -> None:
+    """A limit of a few requests per second is kept from the first request on; a larger one is learned."""
+    enforced = {
+        path: cost_of("Graph", "GET", f"{GRAPH}/{path}").documented.enforced
         for path in ("identityProtection/riskyUsers", "auditLogs/signIns", "users", "sites/root")
     }
 
-    assert heeded == {
+    assert enforced == {
         "identityProtection/riskyUsers": True,
         "auditLogs/signIns": True,
         "users": False,
@@ -105,10 +105,10 @@ def test_what_is_too_low_to_be_learned_is_heeded() -> None:
     st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"]),
     st.text(st.characters(codec="ascii", exclude_characters="\n"), max_size=60),
 )
-def test_any_request_has_a_lane_and_a_price(service: str, method: str, path: str) -> None:
-    """Whatever is asked, it counts for something, and at least one."""
-    lane, cost, budget = charge_of(service, method, f"https://host/{path}")
+def test_any_request_has_a_limit_and_a_cost(service: str, method: str, path: str) -> None:
+    """Every request counts against some limit, and costs at least one unit."""
+    limit, cost, documented = cost_of(service, method, f"https://host/{path}")
 
-    assert lane
+    assert limit
     assert cost >= 1
-    assert budget.rate > 0
+    assert documented.rate > 0

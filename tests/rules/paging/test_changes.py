@@ -26,7 +26,7 @@ from entra_async.rules.paging.changes import Change, is_delta, read_change
     ],
 )
 def test_removed(item: dict[str, Any], removed: str | None) -> None:
-    """Graph marks what is gone, OneDrive by a facet; the item stays as it was told."""
+    """Graph annotates a removed object, OneDrive has a facet; the item stays as it was sent."""
     assert read_change(item, "id") == Change("1", item, removed)
 
 

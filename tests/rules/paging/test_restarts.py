@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entra_async.rules.paging.restarts import wants_restart, wants_resync
+from entra_async.rules.paging.restarts import needs_restart, needs_resync
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ from entra_async.rules.paging.restarts import wants_restart, wants_resync
 )
 def test_table(status: int, code: str | None, restart: bool, resync: bool) -> None:
     """Only what says that a link has expired; a service that fails has not said that."""
-    assert (wants_restart(status, code), wants_resync(status, code)) == (restart, resync)
+    assert (needs_restart(status, code), needs_resync(status, code)) == (restart, resync)

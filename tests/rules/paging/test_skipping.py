@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.paging.skipping import skip_further, skipped
+from entra_async.rules.paging.skipping import next_page_url, skipped
 
 SIZES = (8_000, 10_000)
 ROOT = "https://api.security.microsoft.com/api/machines"
@@ -38,7 +38,7 @@ ROOT = "https://api.security.microsoft.com/api/machines"
 )
 def test_next_page(query: str, received: int, expected: str | None) -> None:
     """A page of exactly $top, or of a size the service cuts at, is full; the rest of the query stays as written."""
-    url = skip_further(ROOT + query, received, page_sizes=SIZES)
+    url = next_page_url(ROOT + query, received, page_sizes=SIZES)
     assert url == (None if expected is None else f"{ROOT}?{expected}")
 
 
@@ -49,15 +49,15 @@ def test_walking_on_reads_everything_once(total: int, top: int, page: int, begin
     """Whatever the sizes, following the links reads every item once and ends, at the cost of one page at most."""
     url: str | None = f"{ROOT}?$top={top}&$skip={begin}"
     read: list[int] = []
-    asked = 0
+    requests = 0
     while url is not None:
         start = skipped(url)
         got = list(range(total))[start : start + min(top, page)]
         read += got
-        asked += 1
-        url = skip_further(url, len(got), page_sizes=[page])
+        requests += 1
+        url = next_page_url(url, len(got), page_sizes=[page])
     assert read == list(range(begin, total))
-    assert asked <= len(read) // min(top, page) + 1
+    assert requests <= len(read) // min(top, page) + 1
 
 
 @given(
@@ -67,6 +67,6 @@ def test_walking_on_reads_everything_once(total: int, top: int, page: int, begin
 def test_nothing_else_changes(query: dict[str, str], size: int) -> None:
     """Other options keep their values and their order."""
     text = "&".join(f"{name}={value}" for name, value in query.items())
-    url = skip_further(f"{ROOT}?{text}", size, page_sizes=[size])
+    url = next_page_url(f"{ROOT}?{text}", size, page_sizes=[size])
     assert url is not None
     assert parse_qsl(urlsplit(url).query, keep_blank_values=True) == [*query.items(), ("$skip", str(size))]

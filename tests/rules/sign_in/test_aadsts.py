@@ -1,4 +1,4 @@
-"""What a refusal of Entra ID means: the tables of codes, and the error each answer becomes."""
+"""Entra ID's errors: the tables of codes, and the exception for each response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
-from entra_async.rules.sign_in import aadsts_application, aadsts_person
+from entra_async.rules.sign_in import aadsts_application, aadsts_user
 from entra_async.rules.sign_in.aadsts import ErrorKind, error_for, explain, first_line, is_transient, parse_codes
 
 TABLES = {
@@ -20,10 +20,10 @@ TABLES = {
     ErrorKind.BUG: aadsts_application.BUG,
     ErrorKind.TRANSIENT: aadsts_application.TRANSIENT,
     ErrorKind.PENDING: aadsts_application.PENDING,
-    ErrorKind.INTERACTION: aadsts_person.INTERACTION,
-    ErrorKind.CONSENT: aadsts_person.CONSENT,
-    ErrorKind.ACCOUNT: aadsts_person.ACCOUNT,
-    ErrorKind.ADMIN: aadsts_person.ADMIN,
+    ErrorKind.INTERACTION: aadsts_user.INTERACTION,
+    ErrorKind.CONSENT: aadsts_user.CONSENT,
+    ErrorKind.ACCOUNT: aadsts_user.ACCOUNT,
+    ErrorKind.ADMIN: aadsts_user.ADMIN,
 }
 TRANSIENT_CODES = (90012, 90024, 90033, 90006, 50033, 50087, 90090, 70012, 90055)
 LOOP = 50196
@@ -129,7 +129,7 @@ def test_every_explanation_is_its_own() -> None:
     ],
 )
 def test_class_says_who_must_act(body: dict[str, Any], cls: type[AuthenticationError]) -> None:
-    """A person, a consent or neither: the class follows the code, and error and suberror where it is unknown."""
+    """Interaction, consent or neither: the class follows the code, and error and suberror where it is unknown."""
     assert type(error_for(status=400, body=body)) is cls
 
 
@@ -181,7 +181,7 @@ def test_unknown_code_leads_to_microsofts_page() -> None:
         (None, {}, "The token service gave no token."),
     ],
 )
-def test_answers_that_say_little(status: int | None, body: dict[str, Any], words: str) -> None:
+def test_responses_without_details(status: int | None, body: dict[str, Any], words: str) -> None:
     """Without a code or a text there is still a sentence, a remedy and the status."""
     error = error_for(status=status, body=body)
     assert words in error.args[0]
@@ -203,14 +203,14 @@ def test_message_repeats_no_token_and_starts_no_line() -> None:
 
 @pytest.mark.parametrize("code", TRANSIENT_CODES)
 def test_transient_codes(code: int) -> None:
-    """The service's own passing faults may be asked again, whatever the status and the OAuth error."""
+    """The codes of transient errors are transient, whatever the status and the OAuth error."""
     assert is_transient(400, refusal(code, "invalid_request"))
     assert is_transient(None, {"error_description": f"AADSTS{code}: text"})
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_transient_statuses(status: int) -> None:
-    """A status of the service's own trouble may be asked again, unless the code says that asking is the trouble."""
+    """A 5xx, 408 or 429 is transient, unless the code says that there were too many requests for one token."""
     assert is_transient(status, {})
     assert is_transient(status, refusal(7000215, "invalid_client"))
     assert not is_transient(status, refusal(LOOP, "temporarily_unavailable"))
@@ -219,13 +219,13 @@ def test_transient_statuses(status: int) -> None:
 
 @pytest.mark.parametrize("error", ["temporarily_unavailable", "server_error"])
 def test_transient_errors(error: str) -> None:
-    """The OAuth errors for a passing fault may be asked again, also at 400 and in a redirect."""
+    """The OAuth errors for a transient error are transient, also at 400 and in a redirect."""
     for status in (400, None):
         assert is_transient(status, {"error": error})
 
 
 def test_everything_else_is_final() -> None:
-    """No other code, error or status is asked again."""
+    """No other code, error or status is transient."""
     for kind, table in TABLES.items():
         for code in table:
             assert is_transient(400, refusal(code)) is (kind is ErrorKind.TRANSIENT)
@@ -293,7 +293,7 @@ def test_any_json_makes_an_error(body: dict[str, Any], status: int | None, attem
 
 @given(st.binary(max_size=60) | st.just(b'{"error_codes": [1e999, 1E3], "error": ["x"]}'))
 def test_json_of_any_bytes_makes_an_error(raw: bytes) -> None:
-    """Whatever object a strange server answers, the error is an AuthenticationError and nothing else."""
+    """Whatever object a strange server sends, the error is an AuthenticationError and nothing else."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a host's answer means, whatever it says."""
+"""Responses of managed identity endpoints, whatever they hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from entra_async.errors import AuthenticationError, ConfigurationError, CredentialUnavailableError
 from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, WorkloadIdentity, find_host
-from entra_async.rules.sign_in.managed_identity_response import patience_s, read_token, refusal_for
+from entra_async.rules.sign_in.managed_identity_response import host_error_for, read_token, retry_wait_s
 from entra_async.rules.sign_in.quoting import quote
 from entra_async.rules.tokens.scopes import resource_of
 
@@ -34,7 +34,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-answers = st.none() | st.dictionaries(
+bodies = st.none() | st.dictionaries(
     st.sampled_from(["access_token", "expires_in", "expires_on", "refresh_in", "token_type", "error", "message"]),
     json_values | st.sampled_from(["3599", "1/16/2030 5:24:12 AM +00:00", "06/20/2030 02:57:58 +00:00"]),
 )
@@ -79,23 +79,23 @@ def test_any_environment_is_a_host_or_an_error_of_ours(environment: dict[str, st
         assert isinstance(find_host(environment), IdentityHost | WorkloadIdentity)
 
 
-@given(hosts, answers, st.floats(0, 4e9))
-def test_any_answer_is_a_token_or_an_error_of_ours(host: IdentityHost, body: Any, asked_at: float) -> None:
+@given(hosts, bodies, st.floats(0, 4e9))
+def test_any_response_is_a_token_or_an_error_of_ours(host: IdentityHost, body: Any, requested_at: float) -> None:
     """A token that is returned lives on, and is renewed before its end; anything else is an AuthenticationError."""
     try:
-        token = read_token(host, body, asked_at=asked_at)
+        token = read_token(host, body, requested_at=requested_at)
     except AuthenticationError:
         return
     assert token.token
-    assert token.expires_on > asked_at
-    assert token.refresh_on is None or token.refresh_on >= int(asked_at)
+    assert token.expires_on > requested_at
+    assert token.refresh_on is None or token.refresh_on >= int(requested_at)
     assert token.token not in repr(token) or len(token.token) < 20
 
 
-@given(hosts, st.integers(100, 599), answers, st.text(max_size=50), st.integers(1, 9))
+@given(hosts, st.integers(100, 599), bodies, st.text(max_size=50), st.integers(1, 9))
 def test_any_refusal_is_explained(host: IdentityHost, status: int, body: Any, text: str, attempts: int) -> None:
     """Whatever a host says, the error has a hint, the status and the number of attempts."""
-    error = refusal_for(host, status=status, body=body, text=text, attempts=attempts)
+    error = host_error_for(host, status=status, body=body, text=text, attempts=attempts)
 
     assert error.hint
     assert (error.status, error.attempts) == (status, attempts)
@@ -104,7 +104,7 @@ def test_any_refusal_is_explained(host: IdentityHost, status: int, body: Any, te
 @given(hosts, st.integers(100, 599), st.integers(1, 99))
 def test_patience_is_never_negative(host: IdentityHost, status: int, attempt: int) -> None:
     """Only a virtual machine has waits of its own, and none is longer than 40 seconds."""
-    wait_s = patience_s(host, status, attempt=attempt)
+    wait_s = retry_wait_s(host, status, attempt=attempt)
 
     assert wait_s is None or (host.kind is HostKind.VIRTUAL_MACHINE and 0 <= wait_s <= 40)
 

@@ -13,7 +13,7 @@ from entra_async.rules.sign_in.redirects import check_redirect_uri, choose_port,
 
 
 @pytest.mark.parametrize(
-    ("uri", "asked", "listened", "sent", "path"),
+    ("uri", "requested", "listened", "sent", "path"),
     [
         (None, 0, 5000, "http://localhost:5000", "/"),
         (None, 5000, 5000, "http://localhost:5000", "/"),
@@ -24,9 +24,9 @@ from entra_async.rules.sign_in.redirects import check_redirect_uri, choose_port,
         ("http://127.0.0.1:8400/a", 0, 8400, "http://127.0.0.1:8400/a", "/a"),
     ],
 )
-def test_what_is_sent_and_listened_to(uri: str | None, asked: int, listened: int, sent: str, path: str) -> None:
+def test_what_is_sent_and_listened_to(uri: str | None, requested: int, listened: int, sent: str, path: str) -> None:
     """A port is filled in where there is none; a URI with one is sent byte for byte."""
-    redirect = redirect_to(uri and check_redirect_uri(uri), port=choose_port(uri, port=asked) or listened)
+    redirect = redirect_to(uri and check_redirect_uri(uri), port=choose_port(uri, port=requested) or listened)
 
     assert redirect.uri == sent
     assert redirect.path == path

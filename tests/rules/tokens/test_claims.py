@@ -50,7 +50,7 @@ ANYTHING = st.none() | REQUESTS | st.text()
 
 
 def test_a_later_demand_adds_to_an_earlier_one() -> None:
-    """What two services demand is asked for at once; the newer value of one claim counts."""
+    """The claims of two challenges are requested together; the newer value of one claim counts."""
     one = '{"access_token": {"acrs": {"value": "c1"}, "nbf": {"value": "1"}}}'
     two = '{"access_token": {"nbf": {"value": "2"}}, "id_token": {"email": null}}'
     assert json.loads(merge_claims(one, two) or "") == {
@@ -77,7 +77,7 @@ def test_one_demand_stays_as_it_is(claims: str | None) -> None:
 
 @given(ANYTHING, ANYTHING)
 def test_no_text_breaks_it(one: str | None, two: str | None) -> None:
-    """Claims come from services: whatever they hold, there is an answer, and the newest demand is in it."""
+    """Claims come from services: whatever they hold, there is a result, and the newest claims are in it."""
     merged = merge_claims(one, two)
     assert merged == two or covers(merged, two)
     assert covers(None, two) or two is not None
@@ -94,7 +94,7 @@ def test_a_date_does_not_last(claims: str) -> None:
 
 @pytest.mark.parametrize("claims", ["", "[]", "null", "1", '{"access_token": 1}', "[" * 100_000])
 def test_what_is_no_request_lasts_not(claims: str) -> None:
-    """A text that cannot be read is asked for once, as it is, and not remembered."""
+    """A text that cannot be read is requested once, as it is, and not at renewals."""
     assert lasting(claims) is None
     assert not covers("{}", claims)
     assert merge_claims("{}", claims) == claims

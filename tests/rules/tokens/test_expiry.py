@@ -46,7 +46,7 @@ def test_many_processes_do_not_renew_at_once() -> None:
 def test_a_failing_service_is_let_alone_for_longer_and_longer(
     failures: int, retry_after_s: float | None, chance: float
 ) -> None:
-    """The wait grows from half a minute to five, spread by a quarter, and is never less than what was asked for."""
+    """The wait grows from half a minute to five, spread by a quarter, and is never less than the Retry-After."""
     delay_s = retry_delay_s(failures, retry_after_s=retry_after_s, chance=chance)
 
     assert delay_s >= max(22.5, retry_after_s or 0)

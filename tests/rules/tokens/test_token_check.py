@@ -1,4 +1,4 @@
-"""A readable token is compared with what was asked for; what cannot be told passes."""
+"""A readable token is compared with its request; what cannot be compared passes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ GRAPH = "00000003-0000-0000-c000-000000000000"
 
 
 @given(GUIDS, GUIDS, st.booleans())
-def test_another_tenant_is_refused(asked: str, came: str, upper: bool) -> None:
+def test_another_tenant_is_refused(expected: str, actual: str, upper: bool) -> None:
     """Tenants are compared by GUID, in any case."""
-    claims = {"tid": came.upper() if upper else came}
-    check_token({"tid": asked.upper()}, ExpectedToken(tenant_id=asked))
-    if asked != came:
-        with pytest.raises(TokenMismatchError, match=came):
-            check_token(claims, ExpectedToken(tenant_id=asked))
+    claims = {"tid": actual.upper() if upper else actual}
+    check_token({"tid": expected.upper()}, ExpectedToken(tenant_id=expected))
+    if expected != actual:
+        with pytest.raises(TokenMismatchError, match=actual):
+            check_token(claims, ExpectedToken(tenant_id=expected))
 
 
 @pytest.mark.parametrize("tenant", ["contoso.com", "common", "organizations", "consumers", None])
@@ -33,16 +33,16 @@ def test_a_tenants_name_tells_nothing(tenant: str | None) -> None:
 
 
 @given(GUIDS, GUIDS, st.sampled_from(["appid", "azp"]))
-def test_another_application_is_refused(asked: str, came: str, claim: str) -> None:
+def test_another_application_is_refused(expected: str, actual: str, claim: str) -> None:
     """The application is found in tokens of both versions."""
-    check_token({claim: asked}, ExpectedToken(client_id=asked))
-    if asked != came:
+    check_token({claim: expected}, ExpectedToken(client_id=expected))
+    if expected != actual:
         with pytest.raises(TokenMismatchError, match="application"):
-            check_token({claim: came}, ExpectedToken(client_id=asked))
+            check_token({claim: actual}, ExpectedToken(client_id=expected))
 
 
 @pytest.mark.parametrize(
-    ("asked", "came"),
+    ("expected", "actual"),
     [
         ("https://graph.microsoft.com/.default", "https://graph.microsoft.com"),
         ("https://graph.microsoft.com/User.Read", "https://graph.microsoft.com/"),
@@ -62,13 +62,13 @@ def test_another_application_is_refused(asked: str, came: str, claim: str) -> No
         ("openid", "https://graph.microsoft.com"),
     ],
 )
-def test_one_service_has_many_names(asked: str, came: str) -> None:
+def test_one_service_has_many_names(expected: str, actual: str) -> None:
     """An audience may be a URL, with a slash or not, an alias, or the application's id."""
-    check_token({"aud": came}, ExpectedToken(audience=audience_of([asked])))
+    check_token({"aud": actual}, ExpectedToken(audience=audience_of([expected])))
 
 
 @pytest.mark.parametrize(
-    ("asked", "came"),
+    ("expected", "actual"),
     [
         ("https://graph.microsoft.com/.default", "https://management.azure.com"),
         ("https://graph.microsoft.com/.default", "797f4846-ba00-4fd7-ba43-dac1f8f63013"),
@@ -88,10 +88,10 @@ def test_one_service_has_many_names(asked: str, came: str) -> None:
         ("https://contoso.com/orders/.default", "https://graph.microsoft.com"),
     ],
 )
-def test_another_service_is_refused(asked: str, came: Any) -> None:
+def test_another_service_is_refused(expected: str, actual: Any) -> None:
     """A token for one service never stands in for another's."""
     with pytest.raises(TokenMismatchError, match="service"):
-        check_token({"aud": came}, ExpectedToken(audience=audience_of([asked])))
+        check_token({"aud": actual}, ExpectedToken(audience=audience_of([expected])))
 
 
 JSON = st.recursive(
@@ -114,6 +114,6 @@ def test_strange_claims_do_no_harm(claims: dict[str, Any], expected: ExpectedTok
 
 @given(st.lists(st.text()))
 def test_strange_scopes_do_no_harm(scopes: list[str]) -> None:
-    """Whatever was asked for, there is a resource in it or none."""
+    """Whatever the scopes, they have one resource or none."""
     audience = audience_of(scopes)
     assert audience in (None, "https://graph.microsoft.com") or any(scope.startswith(str(audience)) for scope in scopes)

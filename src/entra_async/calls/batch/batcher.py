@@ -20,7 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from entra_async.calls.background_tasks import StartTask
 from entra_async.errors import ClosedError, DecodeError, RequestTimeoutError
 from entra_async.rules.batch.arrangement import MAX_BYTES, MAX_ITEMS, is_plain_read
-from entra_async.rules.batch.format import encode_batch, encode_item, read_answers, relative_url
+from entra_async.rules.batch.format import encode_batch, encode_item, read_responses, relative_url
 from entra_async.rules.http.urls import strip_query
 from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
 
@@ -156,7 +156,7 @@ class Batcher:
                 _respond(item, response)
             return
         gateway = {name: response.headers[name] for name in _GATEWAY if name in response.headers}
-        answered = read_answers(response.body, [item.number for item in items])
+        answered = read_responses(response.body, [item.number for item in items])
         for item in items:
             own = answered[item.number]
             if isinstance(own, str):

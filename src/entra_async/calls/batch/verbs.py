@@ -14,7 +14,7 @@ from entra_async.calls.fan_out import Many, check_many, fan_out, iterate
 from entra_async.calls.request import Request, RequestLike, as_request
 from entra_async.calls.verbs import ContextVerbs, Verbs
 from entra_async.errors import ConfigurationError, EntraError, FailedDependencyError
-from entra_async.rules.batch.arrangement import MAX_ITEMS, arrange, check_item
+from entra_async.rules.batch.arrangement import MAX_ITEMS, check_item, order_requests
 
 __all__ = ("BatchVerbs",)
 
@@ -66,13 +66,13 @@ class BatchVerbs(Verbs):
         items = ContextVerbs(context.over(_batcher(context, window_s=_WINDOW_S)))
         wanted = await _read(context, requests)
         # So many would hold up the loop for a good part of a second.
-        order = await to_thread.run_sync(arrange, wanted) if len(wanted) > _LONG else arrange(wanted)
-        ended = {need: asyncio.Event() for needs in order.needs.values() for need in needs}
+        order = await to_thread.run_sync(order_requests, wanted) if len(wanted) > _LONG else order_requests(wanted)
+        ended = {need: asyncio.Event() for dependencies in order.dependencies.values() for need in dependencies}
         failed: dict[int, EntraError] = {}
 
         async def call(place: int) -> Any:
             try:
-                for need in order.needs.get(place, ()):
+                for need in order.dependencies.get(place, ()):
                     await ended[need].wait()
                     if need in failed:
                         raise _unmet(context, wanted[place], wanted[need].id, failed[need])
@@ -85,7 +85,7 @@ class BatchVerbs(Verbs):
                     ended[place].set()
 
         results: list[Any] = [None] * len(wanted)
-        async with aclosing(fan_out(order.places, call, start=context.start, concurrency=_IN_FLIGHT)) as outcomes:
+        async with aclosing(fan_out(order.sequence, call, start=context.start, concurrency=_IN_FLIGHT)) as outcomes:
             async for place, result in outcomes:
                 results[place] = result
         return results

@@ -29,7 +29,7 @@ from entra_async.rules.http.links import check_link
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.paging.changes import Change, read_change
 from entra_async.rules.paging.position import fingerprint
-from entra_async.rules.paging.restarts import wants_resync
+from entra_async.rules.paging.restarts import needs_resync
 from entra_async.telemetry.events import ResyncStarted
 
 __all__ = ("Delta",)
@@ -159,7 +159,7 @@ class Delta:
     async def _resync(self, error: APIStatusError) -> None:
         """Begin to read everything again, if that is what the error demands; else raise it."""
         old = self._checkpoint.link
-        if not old or not wants_resync(error.status, error.code):
+        if not old or not needs_resync(error.status, error.code):
             raise error
         if self._resynced:
             error.hint = (
@@ -204,7 +204,7 @@ class Delta:
     async def _save(self, told: list[tuple[str, bool]], **changes: Any) -> None:
         checkpoint = replace(self._checkpoint, page=self._checkpoint.page + 1, **changes)
         text = msgspec.json.encode(checkpoint)
-        await self._state.save(text, replacing=self._saved, sweep=checkpoint.sweep, told=told)
+        await self._state.save(text, replacing=self._saved, generation=checkpoint.sweep, changes=told)
         self._checkpoint, self._saved = checkpoint, text
 
     def _url(self) -> str:

@@ -1,4 +1,4 @@
-"""Where a delta query keeps how far it came, and what it knows of."""
+"""The state of a delta query: its checkpoint, and the ids of the objects it knows. In a file, or wherever you like."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ T = TypeVar("T")
 
 _SLACK: Final = 10_000
 _SCHEMA: Final = (
-    # What was told last of an id counts, so that a page is appended and nothing is looked up.
+    # The last change of an id counts, so that a page is appended and nothing is looked up.
     """
-    CREATE TABLE told (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL, sweep INTEGER NOT NULL, present INTEGER NOT NULL
+    CREATE TABLE changes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id BLOB NOT NULL,
+        generation INTEGER NOT NULL,
+        present INTEGER NOT NULL
     )
     """,
-    "CREATE TABLE state (mark BLOB, tidied INTEGER NOT NULL, kept INTEGER NOT NULL)",
+    "CREATE TABLE state (checkpoint BLOB, compacted INTEGER NOT NULL, live INTEGER NOT NULL)",
     "INSERT INTO state VALUES (NULL, 0, 0)",
 )
-_LAST: Final = "(SELECT id, sweep, present, max(number) FROM told GROUP BY id)"
+_LAST: Final = "(SELECT id, generation, present, max(number) FROM changes GROUP BY id)"
 
 
 class DeltaStore(Protocol):
@@ -40,35 +43,35 @@ class DeltaStore(Protocol):
     """
 
     async def load(self) -> bytes | None:
-        """Return the mark that was saved last, or ``None`` if there is none."""
+        """Return the checkpoint that was saved last, or ``None`` if there is none."""
         ...
 
     async def save(
         self,
-        mark: bytes,
+        checkpoint: bytes,
         *,
         replacing: bytes | None,
-        sweep: int,
-        told: Iterable[tuple[str, bool]],
+        generation: int,
+        changes: Iterable[tuple[str, bool]],
     ) -> None:
         """
-        Keep *mark* in place of *replacing*, and what was told.
+        Store *checkpoint* in place of *replacing*, and the changes.
 
         Args:
-            mark: Some hundred bytes.
-            replacing: What :meth:`load` gives now; if it is anything else, raise: somebody else has moved it on.
-            sweep: Counts how often everything was read.
-            told: Ids in the order they were told, with ``True`` for an object that is there, ``False`` for one that was
-                removed. The last word on an id counts.
+            checkpoint: Some hundred bytes.
+            replacing: What :meth:`load` returns now; if it is anything else, raise: another run has saved its own.
+            generation: The number of the full synchronization; the first is 1.
+            changes: Ids in order, with ``True`` for an object that exists, ``False`` for one that was removed. The last
+                change of an id counts.
         """
         ...
 
     async def missing(self, *, before: int, limit: int) -> list[str]:
         """
-        Return ids of objects that are there by what was told last, and that were told last in a sweep before *before*.
+        Return ids of objects that exist by their last change, if that is of a generation before *before*.
 
         Args:
-            before: The sweep.
+            before: The generation.
             limit: How many, at most.
         """
         ...
@@ -80,9 +83,8 @@ class DeltaState:
     The state of one delta query in a file: ``graph.delta("users/delta", state=DeltaState("users.delta"))``.
 
     The file is an SQLite database: each page is one transaction, so that the process may be killed at any moment. It
-    holds the link to go on with and the id of every object that is there, about 26 bytes each for a GUID, since only so
-    can be told what was deleted when the service has forgotten its own state. It holds no secret. All work is done in
-    a worker thread.
+    holds the next link and the id of every object that exists, about 26 bytes each for a GUID, to find what was deleted
+    after the service's own state has expired. It holds no secret. All work is done in a worker thread.
 
     Args:
         path: The file; made when it is first used, with mode 0600.
@@ -101,46 +103,47 @@ class DeltaState:
         return f"<DeltaState {str(self._file.path)!r}>"
 
     async def load(self) -> bytes | None:
-        """Return the mark that was saved last; see :class:`DeltaStore`. The whole file is checked for damage."""
+        """Return the checkpoint that was saved last; see :class:`DeltaStore`. The whole file is checked for damage."""
 
         def load(database: sqlite3.Connection) -> bytes | None:
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
-            mark, tidied, kept = database.execute("SELECT mark, tidied, kept FROM state").fetchone()
-            (last,) = database.execute("SELECT coalesce(max(number), 0) FROM told").fetchone()
-            if last - tidied > kept + _SLACK:  # more than half of it is outdated, perhaps
-                _tidy(database, last)
-            return mark if mark is None else bytes(mark)
+            checkpoint, compacted, live = database.execute("SELECT checkpoint, compacted, live FROM state").fetchone()
+            (last,) = database.execute("SELECT coalesce(max(number), 0) FROM changes").fetchone()
+            if last - compacted > live + _SLACK:  # more than half of it is outdated, perhaps
+                _compact(database, last)
+            return checkpoint if checkpoint is None else bytes(checkpoint)
 
         return await self._run(load)
 
     async def save(
         self,
-        mark: bytes,
+        checkpoint: bytes,
         *,
         replacing: bytes | None,
-        sweep: int,
-        told: Iterable[tuple[str, bool]],
+        generation: int,
+        changes: Iterable[tuple[str, bool]],
     ) -> None:
-        """Keep a mark and what was told; see :class:`DeltaStore`."""
-        rows = [(_pack(name), sweep, present) for name, present in told]
+        """Store a checkpoint and changes; see :class:`DeltaStore`."""
+        rows = [(_pack(name), generation, present) for name, present in changes]
 
         def save(database: sqlite3.Connection) -> None:
             with transaction(database):
-                if database.execute("UPDATE state SET mark = ? WHERE mark IS ?", (mark, replacing)).rowcount != 1:
-                    message = f"{str(self._file.path)!r} was moved on by somebody else meanwhile."
+                update = "UPDATE state SET checkpoint = ? WHERE checkpoint IS ?"
+                if database.execute(update, (checkpoint, replacing)).rowcount != 1:
+                    message = f"{str(self._file.path)!r} was changed by another run meanwhile."
                     raise StoreError(message, hint="Let one delta query at a time use it.")
-                database.executemany("INSERT INTO told (id, sweep, present) VALUES (?, ?, ?)", rows)
+                database.executemany("INSERT INTO changes (id, generation, present) VALUES (?, ?, ?)", rows)
 
         await self._run(save)
 
     async def missing(self, *, before: int, limit: int) -> list[str]:
-        """Return ids that were not told again; see :class:`DeltaStore`."""
+        """Return ids without a change of that generation; see :class:`DeltaStore`."""
 
         def missing(database: sqlite3.Connection) -> list[str]:
             found = database.execute(
-                f"SELECT id FROM {_LAST} WHERE present AND sweep < ? LIMIT ?",  # noqa: S608 - a text of ours
+                f"SELECT id FROM {_LAST} WHERE present AND generation < ? LIMIT ?",  # noqa: S608 - a text of ours
                 (before, limit),
             )
             return [_unpack(name) for (name,) in found]
@@ -151,12 +154,12 @@ class DeltaState:
         return await to_thread.run_sync(partial(self._file.use, work))
 
 
-def _tidy(database: sqlite3.Connection, last: int) -> None:
+def _compact(database: sqlite3.Connection, last: int) -> None:
     with transaction(database):
         database.execute(
-            "DELETE FROM told WHERE NOT present OR number NOT IN (SELECT max(number) FROM told GROUP BY id)"
+            "DELETE FROM changes WHERE NOT present OR number NOT IN (SELECT max(number) FROM changes GROUP BY id)"
         )
-        database.execute("UPDATE state SET tidied = ?, kept = (SELECT count(*) FROM told)", (last,))
+        database.execute("UPDATE state SET compacted = ?, live = (SELECT count(*) FROM changes)", (last,))
 
 
 def _pack(name: str) -> bytes | str:

@@ -1,8 +1,8 @@
 """
-Long-running operations: begin one, ask how it stands, wait for its result, go on with it in another process.
+Long-running operations: begin one, poll its status, wait for its result, resume it in another process.
 
-A monitor on the service's own host is asked with the token. One on another host is asked without: it permits by itself
-what it tells, and some answer 401 to a token.
+A monitor on the service's own host is polled with the token. One on another host is polled without: it is a
+pre-authenticated URL, and some respond with 401 to a token.
 
 Source:
     https://learn.microsoft.com/en-us/onedrive/developer/rest-api/concepts/long-running-actions
@@ -30,14 +30,14 @@ from entra_async.errors import (
 )
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
-from entra_async.rules.http.links import check_open_link, join_root
+from entra_async.rules.http.links import check_https_link, join_root
 from entra_async.rules.http.retry import read_retry_after_s
 from entra_async.rules.http.urls import strip_query
-from entra_async.rules.operations import OperationStatus, choose_way, decide_poll_s, read_refusal, read_report
+from entra_async.rules.operations import OperationStatus, choose_polling, decide_poll_s, read_error_status, read_status
 
 __all__ = ("Operation", "begin_operation", "resume_operation")
 
-_PATIENCE_S: Final = 3600.0
+_TIMEOUT_S: Final = 3600.0
 _WRITES: Final = frozenset({"PUT", "PATCH"})
 _ACCEPTED: Final = 202
 _REDIRECTED: Final = 300
@@ -47,14 +47,14 @@ _NOTHING: Final = object()
 @final
 class Operation:
     """
-    Something the service is still at work on. ``await`` it for its result: ``machine = await operation``.
+    A long-running operation. ``await`` it for its result: ``machine = await operation``.
 
-    Made by :meth:`entra_async.Connection.operation`. Whoever stops waiting stops nothing: it goes on at the service.
+    Made by :meth:`entra_async.Connection.operation`. To stop waiting does not stop it: it goes on at the service.
 
     Attributes:
-        status: The service's word for how it stands, such as ``"InProgress"`` or ``"Succeeded"``.
-        percent: How far it is, from 0 to 100, or ``None`` if the service does not say.
-        done: Whether it is over.
+        status: The service's status, such as ``"InProgress"`` or ``"Succeeded"``.
+        percent: Progress from 0 to 100, or ``None`` if the service does not say.
+        done: Whether it has ended.
     """
 
     def __init__(self, context: CallContext, resume_token: ResumeToken | None, *, timeout_s: float | None) -> None:
@@ -65,7 +65,7 @@ class Operation:
         self._resume_token = resume_token
         self._timeout_s = timeout_s
         self._report: OperationStatus | None = None
-        self._last: Any = None  # what the last answer held
+        self._last: Any = None  # the value of the last response
         self._value: Any = _NOTHING
         self._polls = 0
         self._due_s = 0.0
@@ -77,29 +77,29 @@ class Operation:
     @property
     def token(self) -> str | None:
         """
-        What goes on with it, here or in another process: ``graph.operation(token=…)``.
+        A text that resumes it, here or in another process: ``graph.operation(token=…)``.
 
-        ``None`` if the first answer was the result already. It is no access token: whoever resumes signs in for
-        themselves. It holds the address to ask, and on some hosts an address is answered whoever asks.
+        ``None`` if the first response was the result already. It is no access token: the other process signs in for
+        itself. It holds the URL to poll, which on some hosts is pre-authenticated.
         """
         return None if self._resume_token is None else self._resume_token.write()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.result().__await__()
 
-    async def result(self, *, timeout: float = _PATIENCE_S) -> Any:  # noqa: ASYNC109 - by the Session's own clock
+    async def result(self, *, timeout: float = _TIMEOUT_S) -> Any:  # noqa: ASYNC109 - by the Session's own clock
         """
-        Wait until it is over, and return its result.
+        Wait until it has ended, and return its result.
 
-        That is the resource after PUT and PATCH, nothing after DELETE, else what the service leads to or tells.
+        That is the resource after PUT and PATCH, nothing after DELETE, else what the service links to or returns.
 
         Args:
             timeout: Seconds to wait in all.
 
         Raises:
             OperationFailedError: If it failed or was canceled.
-            OperationTimeoutError: If it takes longer, or the service is not to be asked again before then. It carries
-                the token to go on with.
+            OperationTimeoutError: If it takes longer, or the next poll is due only later. It has the token to resume
+                with.
             EntraError: Whatever :meth:`Connection.invoke` raises.
         """
         if not isinstance(timeout, int | float) or not timeout > 0:
@@ -114,9 +114,9 @@ class Operation:
             if self._due_s > now_s:
                 await clock.sleep(self._due_s - now_s)
             async with self._turn:
-                # Of several who wait, one asks.
+                # Of several waiters, one polls.
                 if not self.done and self._due_s <= clock.monotonic():
-                    await self._ask()
+                    await self._poll()
         async with self._turn:
             if self._report is not None and self._report.failed:
                 raise self._failure(self._report)
@@ -126,68 +126,68 @@ class Operation:
 
     async def poll(self) -> bool:
         """
-        Ask once how it stands, and return whether it is over. When that is known already, nothing is asked.
+        Poll once, and return whether it has ended. If that is known already, nothing is sent.
 
         Raises:
-            EntraError: Whatever :meth:`Connection.invoke` raises. How it ended is told by :meth:`result`.
+            EntraError: Whatever :meth:`Connection.invoke` raises. The operation's own error :meth:`result` raises.
         """
         async with self._turn:
             if not self.done:
-                await self._ask()
+                await self._poll()
         return self.done
 
     def begin(self, response: Response, value: Any) -> None:
         """
-        Take in the answer to the request that began it.
+        Set the status from the response to the request that began it.
 
         Args:
-            response: The answer.
-            value: What it holds.
+            response: The response.
+            value: Its value.
         """
         if self._resume_token is None:
             self._value, self.done = value, True
             self.status = "Accepted" if response.status == _ACCEPTED else "Succeeded"
             return
-        if self._resume_token.way == "resource":
-            self._learn(response, value)
-        self._plan(response)
+        if self._resume_token.polling == "resource":
+            self._update(response, value)
+        self._schedule(response)
 
-    async def _ask(self) -> None:
+    async def _poll(self) -> None:
         assert self._resume_token is not None
         resume = self._resume_token
         try:
-            response = await self._get(resume, resume.monitor, follow=resume.way != "location")
+            response = await self._get(resume, resume.monitor, follow=resume.polling != "location")
         except APIStatusError as error:
-            report = read_refusal(resume.way, resume.method, error.status)
+            report = read_error_status(resume.polling, resume.method, error.status)
             if report is None:
                 raise
-            # Its message begins with what was asked, then has what the service said.
-            said = str(error.args[0]).partition(f" answered {error.status}: ")[2]
-            self._take(replace(report, code=error.code, reason=said.removeprefix(f"{error.code}: ")), None)
+            # Its message begins with the request, then has the service's message.
+            reason = str(error.args[0]).partition(f" answered {error.status}: ")[2]
+            self._set(replace(report, code=error.code, reason=reason.removeprefix(f"{error.code}: ")), None)
             return
-        self._learn(response, None if response.status >= _REDIRECTED else read_value(response))
-        self._plan(response)
+        self._update(response, None if response.status >= _REDIRECTED else read_value(response))
+        self._schedule(response)
 
-    def _learn(self, response: Response, value: Any) -> None:
+    def _update(self, response: Response, value: Any) -> None:
         assert self._resume_token is not None
         resume = self._resume_token
-        report = read_report(resume.way, response.status, response.headers, value)
+        report = read_status(resume.polling, response.status, response.headers, value)
         if report is None:
-            message = f"{response.method} {response.url} does not say how the operation stands."
+            message = f"{response.method} {response.url} has no status of the operation."
             raise DecodeError(message, method=response.method, url=response.url, attempts=response.attempts)
-        # The service may name another place to ask from now on: the newest counts.
-        moved = None if report.done else choose_way(resume.method, response.status, response.headers, None)
-        if moved is not None and moved[0] == resume.way and moved[1] is not None:
+        # The service may name another URL to poll from now on: the newest counts.
+        moved = None if report.done else choose_polling(resume.method, response.status, response.headers, None)
+        if moved is not None and moved[0] == resume.polling and moved[1] is not None:
             self._resume_token = msgspec.structs.replace(
                 resume, monitor=resolve(moved[1], source=resume.monitor, resume=resume)
             )
-        self._take(report, value)
+        self._set(report, value)
 
-    def _take(self, report: OperationStatus, value: Any) -> None:
+    def _set(self, report: OperationStatus, value: Any) -> None:
         self._last, self._report = value, report
         self.status, self.percent, self.done = report.status, report.percent, report.done
 
-    def _plan(self, response: Response) -> None:
+    def _schedule(self, response: Response) -> None:
         clock = self._context.clock
         wait_s = decide_poll_s(
             retry_after_s=read_retry_after_s(response.headers, now=clock.now()),
@@ -201,16 +201,16 @@ class Operation:
         resume, report = self._resume_token, self._report
         if resume is None or report is None or resume.method == "DELETE":
             return None
-        if resume.way == "resource":
+        if resume.polling == "resource":
             return self._last
         if report.link is not None:
             link = resolve(report.link, source=resume.monitor, resume=resume)
-            # What a report on the side names elsewhere is for its reader; a redirect is meant to be followed.
+            # A link to another host is for the reader of the status; a redirect is meant to be followed.
             if is_own(link, root=resume.root) or self._last is None:
                 return read_value(await self._get(resume, link))
-        if resume.method in _WRITES and (resume.way == "status" or self._last is None):
+        if resume.method in _WRITES and (resume.polling == "status" or self._last is None):
             return read_value(await self._get(resume, resume.url))
-        if resume.way == "status" and resume.location is not None:
+        if resume.polling == "status" and resume.location is not None:
             return read_value(await self._get(resume, resume.location))
         return self._last
 
@@ -243,7 +243,7 @@ class Operation:
 
 async def begin_operation(context: CallContext, request: Request, prepared: PreparedRequest, *, root: str) -> Operation:
     """
-    Send the request, and return the operation that it began, or that is over already.
+    Send the request, and return the operation that it began, or that has ended already.
 
     Args:
         context: The connection.
@@ -256,12 +256,12 @@ async def begin_operation(context: CallContext, request: Request, prepared: Prep
     """
     response = await context.pipeline.send(prepared, timeout_s=request.timeout, idempotent=request.idempotent)
     value = read_value(response)
-    chosen = choose_way(prepared.method, response.status, response.headers, value)
+    chosen = choose_polling(prepared.method, response.status, response.headers, value)
     resume: ResumeToken | None = None
     if chosen is not None:
-        way, link = chosen
-        resume = ResumeToken(root=root, method=prepared.method, url=prepared.url, way=way, monitor=prepared.url)
-        location = response.headers.get("Location") if way == "status" else None
+        polling, link = chosen
+        resume = ResumeToken(root=root, method=prepared.method, url=prepared.url, polling=polling, monitor=prepared.url)
+        location = response.headers.get("Location") if polling == "status" else None
         resume = msgspec.structs.replace(
             resume,
             monitor=resume.monitor if link is None else resolve(link, source=prepared.url, resume=resume),
@@ -274,16 +274,16 @@ async def begin_operation(context: CallContext, request: Request, prepared: Prep
 
 async def resume_operation(context: CallContext, token: object, *, root: str, timeout_s: float | None) -> Operation:
     """
-    Return the operation that a token stands for, after asking once how it stands.
+    Return the operation of a token, after polling it once.
 
     Args:
         context: The connection.
-        token: :attr:`Operation.token`, from wherever.
+        token: :attr:`Operation.token`.
         root: The service's root.
         timeout_s: Seconds each request may take in all.
 
     Raises:
-        ConfigurationError: If the token is none, or of another service. Nothing was sent.
+        ConfigurationError: If the token is invalid, or of another service. Nothing was sent.
         EntraError: Whatever the pipeline raises.
     """
     operation = Operation(context, ResumeToken.read(token, root=root), timeout_s=timeout_s)
@@ -297,18 +297,18 @@ def resolve(link: str, *, source: str, resume: ResumeToken) -> str:
 
     Args:
         link: As the service wrote it.
-        source: The URL that was asked.
+        source: The URL of the request.
         resume: The operation's.
 
     Raises:
         UnsafeLinkError: If it is no https URL.
     """
-    return check_open_link(join_root(link, root=resume.root), source=source)
+    return check_https_link(join_root(link, root=resume.root), source=source)
 
 
 def read_value(response: Response) -> Any:
     """
-    Return what an answer holds; ``None`` if that is nothing, or no JSON beside 202, which has nothing to tell.
+    Return the value of a response; ``None`` if it is empty, or no JSON beside 202.
 
     Raises:
         DecodeError: If it is no JSON.

@@ -1,4 +1,4 @@
-"""Where a long-running operation is asked after, and the text that carries this to another process."""
+"""The token that resumes a long-running operation in another process: the URL to poll, as a text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final, Self
 import msgspec
 
 from entra_async.errors import ConfigurationError, UnsafeLinkError
-from entra_async.rules.http.links import check_open_link
+from entra_async.rules.http.links import check_https_link
 from entra_async.rules.http.urls import origin_of, strip_query
-from entra_async.rules.operations import Way
+from entra_async.rules.operations import PollingMethod
 
 __all__ = ("ResumeToken", "is_own")
 
@@ -20,21 +20,21 @@ _VERSION: Final = "op1."
 
 class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    Where an operation is asked after.
+    How and where an operation is polled.
 
     Attributes:
-        root: The service's root: nobody else's token goes on with it.
+        root: The service's root: a connection to another service cannot resume it.
         method: HTTP method of the request that began it.
         url: URL of that request.
-        way: How it is asked after.
-        monitor: URL to ask.
-        location: Where the result of a POST is once it is over, or ``None``.
+        polling: How it is polled.
+        monitor: URL to poll.
+        location: URL of the result of a POST once it is done, or ``None``.
     """
 
     root: str
     method: str
     url: str
-    way: Way
+    polling: PollingMethod
     monitor: str
     location: str | None = None
 
@@ -51,8 +51,8 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Return what :meth:`write` wrote.
 
         Args:
-            token: What the caller gives.
-            root: Of the service that is to be asked.
+            token: The text.
+            root: Root of the connection's service.
 
         Raises:
             ConfigurationError: If it is no such text, or of another service.
@@ -64,7 +64,7 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
                 found = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
                 usable = is_own(found.url, root=found.root)
                 for link in (found.monitor, found.location or found.url, found.url):
-                    check_open_link(link, source=root)
+                    check_https_link(link, source=root)
             except (ValueError, msgspec.DecodeError, binascii.Error, UnsafeLinkError):
                 usable = False
             found = found if usable else None
@@ -79,7 +79,7 @@ class ResumeToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def is_own(url: str, *, root: str) -> bool:
     """
-    Return whether *url* is on the service's own host, which is asked with its token.
+    Return whether *url* is on the service's own host, which gets its token.
 
     Raises:
         ValueError: If the URL has no valid host or port.

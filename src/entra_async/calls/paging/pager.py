@@ -23,8 +23,8 @@ from entra_async.rules.http.decoding import Page
 from entra_async.rules.http.links import check_link
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.paging.position import Position, fingerprint
-from entra_async.rules.paging.restarts import wants_restart
-from entra_async.rules.paging.skipping import skip_further, skipped
+from entra_async.rules.paging.restarts import needs_restart
+from entra_async.rules.paging.skipping import next_page_url, skipped
 from entra_async.telemetry.events import PagingRestarted
 
 __all__ = ("MAX_RESTARTS", "PageSource", "Pager")
@@ -220,7 +220,7 @@ class Pager:
     def _skip(self, page: Page, url: str) -> str | None:
         if self._linked or not self._source.page_sizes or not self._source.repeatable:
             return None
-        return skip_further(url, len(page.items), page_sizes=self._source.page_sizes)
+        return next_page_url(url, len(page.items), page_sizes=self._source.page_sizes)
 
     def _is_past_the_end(self, error: APIStatusError, url: str) -> bool:
         # Defender answers 404 where a list has nothing; after a full page that is its end, and no wrong path.
@@ -228,7 +228,7 @@ class Pager:
 
     async def _restart(self, error: APIStatusError) -> str:
         """Return the URL to begin again with, or raise the error with the reason why not."""
-        if not wants_restart(error.status, error.code):
+        if not needs_restart(error.status, error.code):
             raise error
         if self._begin.link or self._begin.done:
             error.hint = "The position is too old to go on from. Start the query again, without start=."

@@ -29,7 +29,7 @@ from entra_async.errors import (
 )
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
-from entra_async.rules.http.links import check_open_link
+from entra_async.rules.http.links import check_https_link
 from entra_async.rules.http.ranges import parse_content_range
 from entra_async.rules.http.retry import Outcome, decide_delay_s
 from entra_async.rules.http.urls import origin_of, strip_query
@@ -182,7 +182,7 @@ class Download:
             if response.stream is not None:
                 self._direct = True
                 return response
-            url = check_open_link(response.headers.get("Location"), source=url)
+            url = check_https_link(response.headers.get("Location"), source=url)
             if origin_of(url) != origin_of(self._prepared.url):
                 return await self._context.preauthenticated.get(
                     url,

@@ -24,8 +24,8 @@ from entra_async.calls.transfers.upload_plan import Progress, UploadPlan
 from entra_async.errors import DecodeError, EntraError, GoneError, NotFoundError, RequestError, TransportError
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.decoding import decode_json
-from entra_async.rules.http.links import check_open_link
-from entra_async.rules.http.ranges import RequestedRange, count_chunk, read_wanted
+from entra_async.rules.http.links import check_https_link
+from entra_async.rules.http.ranges import ExpectedRange, chunk_length, read_expected_range
 from entra_async.rules.http.urls import strip_path
 from entra_async.transport.messages import HTTPResponse
 
@@ -95,12 +95,12 @@ async def _open_session(
     if not isinstance(url, str):
         message = f"POST {response.url} made no upload session."
         raise DecodeError(message, method="POST", url=response.url, attempts=response.attempts)
-    url = check_open_link(url, source=plan.create.url)
+    url = check_https_link(url, source=plan.create.url)
     return _UploadSession(
         context,
         content,
         url,
-        begin=read_wanted(body) or RequestedRange(0, None),
+        begin=read_expected_range(body) or ExpectedRange(0, None),
         chunk_size=plan.chunk_size,
         progress=progress,
         timeout_s=timeout_s,
@@ -135,7 +135,7 @@ class _UploadSession:
         content: Content,
         url: str,
         *,
-        begin: RequestedRange,
+        begin: ExpectedRange,
         chunk_size: int,
         progress: Progress | None,
         timeout_s: float | None,
@@ -156,21 +156,21 @@ class _UploadSession:
         idle = 0
         while True:
             wanted = self._wanted
-            length = count_chunk(wanted, total=total, chunk_size=self._chunk_size)
+            length = chunk_length(wanted, total=total, chunk_size=self._chunk_size)
             if length == 0:
                 self._fail(f"wants bytes from {wanted.start} on of {total}")
             self._chunk = b""  # lets go of the last one before the next one is read
             self._chunk = await self._content.read(wanted.start, length)
             response = await self._send_chunk()
             body = _decode(response.body)
-            following = read_wanted(body)
+            following = read_expected_range(body)
             end = wanted.start + length
             if following is None and end == total and response.status != _ACCEPTED:
                 self._report(total)
                 return body if isinstance(body, Mapping) else _read_location(response)
             if following is None and (response.status != _ACCEPTED or end == total):
                 self._fail(f"answered {response.status} after {end} of {total} bytes")
-            self._wanted = following or RequestedRange(end, None)
+            self._wanted = following or ExpectedRange(end, None)
             idle = idle + 1 if self._wanted.start <= wanted.start else 0
             if idle == _IDLE:
                 self._fail(f"wants the bytes from {self._wanted.start} on again and again")
@@ -189,7 +189,7 @@ class _UploadSession:
             answer = await self._get_state(within_s)
             if answer.status != _OK:
                 return answer
-            wanted = read_wanted(_decode(answer.body))
+            wanted = read_expected_range(_decode(answer.body))
             if wanted is None:
                 message = f"GET {strip_path(self._url)}: every byte is there, but the file is not made yet."
                 raise TransportError(message, url=strip_path(self._url))

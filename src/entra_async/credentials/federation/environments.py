@@ -23,7 +23,7 @@ from entra_async.credentials.federation.request import FederationRequest
 from entra_async.errors import AuthenticationError, TransportError
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.managed_identity import WorkloadIdentity, find_host
-from entra_async.rules.tokens.scopes import everything_granted
+from entra_async.rules.tokens.scopes import default_scope
 from entra_async.transport.messages import HTTPRequest
 from entra_async.transport.retry_loop import RetryLoop
 
@@ -89,7 +89,7 @@ async def ask_managed_identity(request: FederationRequest) -> str | None:
     if isinstance(host, WorkloadIdentity):
         return None
     endpoint = IdentityEndpoint(request.context, host, None, "client_id", 120.0, in_chain=request.detecting)
-    token = await endpoint.get_token(everything_granted(request.audience))
+    token = await endpoint.get_token(default_scope(request.audience))
     return token.token
 
 

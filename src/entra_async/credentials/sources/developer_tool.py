@@ -18,7 +18,7 @@ from entra_async.errors import AuthenticationError, CredentialUnavailableError, 
 from entra_async.rules.sign_in.aadsts import error_for, parse_codes
 from entra_async.rules.sign_in.identifiers import check_app_tenant_id
 from entra_async.rules.sign_in.quoting import quote
-from entra_async.rules.tokens.scopes import everything_granted, resource_of
+from entra_async.rules.tokens.scopes import default_scope, resource_of
 from entra_async.tokens.token import Token
 from entra_async.transport.process import ProcessResult, run_program
 
@@ -120,7 +120,7 @@ class ToolSource:
 
     def _refusal(self, finished: ProcessResult) -> AuthenticationError:
         tool = self.tool
-        said = finished.complaint or ("" if finished.code == 0 else finished.output)
+        said = finished.error_output or ("" if finished.code == 0 else finished.output)
         if finished.code == _NOT_A_COMMAND or "is not recognized as" in said or _NO_MODULE in finished.output:
             return CredentialUnavailableError(f"{tool.title} is not installed, or not all of it.", hint=tool.install)
         if parse_codes(said, None):
@@ -185,7 +185,7 @@ AZURE_CLI: Final = Tool(
 
 
 def _azd_arguments(resource: str, tenant: str | None, _: str | None, claims: str | None) -> list[str]:
-    arguments = ["auth", "token", "--output", "json", "--no-prompt", "--scope", everything_granted(resource)]
+    arguments = ["auth", "token", "--output", "json", "--no-prompt", "--scope", default_scope(resource)]
     arguments += ["--tenant-id", tenant] if tenant else []
     return arguments + (["--claims", claims] if claims else [])
 

@@ -19,7 +19,7 @@ from entra_async.credentials.sources.issued_tenant import check_issued_tenant
 from entra_async.errors import AuthenticationError, CredentialUnavailableError, TransportError
 from entra_async.rules.http.retry import Outcome, read_retry_after_s
 from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, arc_host
-from entra_async.rules.sign_in.managed_identity_response import patience_s, read_token, refusal_for
+from entra_async.rules.sign_in.managed_identity_response import host_error_for, read_token, retry_wait_s
 from entra_async.rules.tokens.scopes import resource_of
 from entra_async.tokens.token import Token
 from entra_async.transport.messages import BypassProxy, HTTPRequest, HTTPResponse
@@ -91,9 +91,9 @@ class IdentityEndpoint:
                 extra["token_sha256_to_refresh"] = self._handed_out[resource]
             if enable_cae:
                 extra["xms_cc"] = "CP1"
-        asked_at = self.context.clock.now()
+        requested_at = self.context.clock.now()
         body = await self._ask(resource, extra)
-        found = read_token(self.host, body, asked_at=asked_at)
+        found = read_token(self.host, body, requested_at=requested_at)
         self._check_identity(body)
         token = Token(found.token, found.expires_on, found.refresh_on, found.token_type)
         check_issued_tenant(token, tenant_id, hint="A managed identity signs in to its own tenant only.")
@@ -121,7 +121,7 @@ class IdentityEndpoint:
             raise self._silent(error, attempts=1) from error
 
     async def _ask(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
-        method, url, body = self.host.question(resource, extra)
+        method, url, body = self.host.token_request(resource, extra)
         request = HTTPRequest(
             method, url, dict(self.host.headers), body, bypass_proxy=BypassProxy(connect_s=_CONNECT_S)
         )
@@ -144,7 +144,7 @@ class IdentityEndpoint:
 
         def judge(answer: HTTPResponse) -> Outcome:
             wait_s = read_retry_after_s(answer.headers, now=self.context.clock.now())
-            patience = patience_s(self.host, answer.status, attempt=attempts.made)
+            patience = retry_wait_s(self.host, answer.status, attempt=attempts.made)
             if patience is None:
                 return Outcome(answer.status, retry_after_s=wait_s)
             return Outcome(_SERVICE_UNAVAILABLE, retry_after_s=max(patience, wait_s or 0.0))
@@ -156,7 +156,7 @@ class IdentityEndpoint:
         decoded = _decode(answer)
         if answer.status != _OK:
             text = answer.body[:_LARGEST].decode("utf-8", "replace")
-            raise refusal_for(self.host, status=answer.status, body=decoded, text=text, attempts=attempts.made)
+            raise host_error_for(self.host, status=answer.status, body=decoded, text=text, attempts=attempts.made)
         return decoded  # type: ignore[return-value]  # read_token refuses what is no object
 
     async def _exchange(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:

@@ -23,7 +23,7 @@ from entra_async.credentials.refresh_tokens import RefreshTokenOwner
 from entra_async.credentials.sources.token_response import token_from
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
 from entra_async.rules.sign_in.identifiers import check_tenant_id
-from entra_async.rules.sign_in.person import identify_person
+from entra_async.rules.sign_in.user import identify_user
 from entra_async.rules.tokens.claims import add_capabilities
 from entra_async.tokens.token import Token
 from entra_async.transport.msal import Application
@@ -216,7 +216,7 @@ class UserTokenSource:
         if self._closed:
             return
         self._taken = True
-        self._person = self._person or identify_person(result)
+        self._person = self._person or identify_user(result)
         self._user_name = (result.get("id_token_claims") or {}).get("preferred_username") or self._user_name
         refresh_token = result.get("refresh_token")
         if isinstance(refresh_token, str) and refresh_token:
@@ -283,7 +283,7 @@ class UserTokenSource:
             result: MSAL's.
             continued: Whether it can only be the same person who is told of, if one is at all.
         """
-        person = identify_person(result)
+        person = identify_user(result)
         if not self._taken or (continued and None in (person, self._person)):
             return
         if person is None or person != self._person:

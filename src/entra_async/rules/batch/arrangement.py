@@ -1,5 +1,5 @@
 """
-What may travel in a ``$batch``, and in which order. Pure.
+Which requests a ``$batch`` can hold, and the order of those that depend on others. Pure.
 
 Source:
     https://learn.microsoft.com/en-us/graph/json-batching
@@ -18,7 +18,7 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.batch.format import content_type_of, encode_item
 from entra_async.rules.http.decoding import is_json
 
-__all__ = ("MAX_BYTES", "MAX_ITEMS", "Order", "Ordered", "arrange", "check_item", "is_plain_read")
+__all__ = ("MAX_BYTES", "MAX_ITEMS", "BatchRequest", "Order", "check_item", "is_plain_read", "order_requests")
 
 MAX_ITEMS: Final = 20
 # Graph answers 413 to more ("The maximum request length supported is 4MB."), whichever megabyte that is.
@@ -32,8 +32,8 @@ _BODILESS: Final = frozenset({"GET", "DELETE"})
 _BINARY: Final = ("/$value", "/content")
 
 
-class Ordered(Protocol):
-    """What has a place in a batch; :class:`entra_async.Request` is one."""
+class BatchRequest(Protocol):
+    """A request with an id and dependencies; :class:`entra_async.Request` is one."""
 
     @property
     def id(self) -> str | None: ...
@@ -44,53 +44,53 @@ class Ordered(Protocol):
 @dataclass(frozen=True, slots=True)
 class Order:
     """
-    In which order the requests of a batch begin.
+    The order in which the requests of a batch begin.
 
     Attributes:
-        places: The place of each request in what was given: those without conditions first, then those that need only
-            these, and so on. No request comes before one it depends on.
-        needs: Place to the places of those it depends on; only what depends on something is in it.
+        sequence: The index of each request: those without dependencies first, then those that depend only on these, and
+            so on. No request comes before one it depends on.
+        dependencies: Index to the indexes of those it depends on; only requests with dependencies are in it.
     """
 
-    places: list[int]
-    needs: Mapping[int, tuple[int, ...]]
+    sequence: list[int]
+    dependencies: Mapping[int, tuple[int, ...]]
 
 
-def arrange(requests: Sequence[Ordered]) -> Order:
+def order_requests(requests: Sequence[BatchRequest]) -> Order:
     """
     Return the order of a batch.
 
     Raises:
-        ConfigurationError: If an id is no text or there twice (in any case), or if requests depend on one that is not
-            in the batch or on each other in a circle.
+        ConfigurationError: If an id is no text or not unique (in any case), or if requests depend on one that is not
+            in the batch or on each other in a cycle.
     """
     known: dict[str, int] = {}
-    for place, request in enumerate(requests):
+    for index, request in enumerate(requests):
         if request.id is None:
             continue
         if not isinstance(request.id, str) or not request.id:
             message = f"The id of a request is {request.id!r}."
             raise ConfigurationError(message, field="id", hint="Give a text that is not empty, or leave it out.")
-        if known.setdefault(request.id.lower(), place) != place:
+        if known.setdefault(request.id.lower(), index) != index:
             message = f"Two requests of the batch have the id {request.id!r}."
             raise ConfigurationError(message, field="id", hint="Ids are unique within a batch, in any case.")
-    needs = {place: _needs(request, known) for place, request in enumerate(requests) if request.depends_on}
-    sorter = TopologicalSorter(needs)
+    dependencies = {index: _find_all(request, known) for index, request in enumerate(requests) if request.depends_on}
+    sorter = TopologicalSorter(dependencies)
     try:
         sorter.prepare()
     except CycleError as error:
-        circle = " → ".join(repr(requests[place].id) for place in reversed(error.args[1]))
-        message = f"Requests of the batch wait for each other: {circle}."
-        raise ConfigurationError(message, field="depends_on", hint="Remove one of these conditions.") from None
-    places = [place for place in range(len(requests)) if place not in needs]
+        cycle = " → ".join(repr(requests[index].id) for index in reversed(error.args[1]))
+        message = f"Requests of the batch depend on each other: {cycle}."
+        raise ConfigurationError(message, field="depends_on", hint="Remove one of these dependencies.") from None
+    sequence = [index for index in range(len(requests)) if index not in dependencies]
     while sorter.is_active():
         level = sorter.get_ready()
-        places += sorted(place for place in level if place in needs)
+        sequence += sorted(index for index in level if index in dependencies)
         sorter.done(*level)
-    return Order(places, needs)
+    return Order(sequence, dependencies)
 
 
-def _needs(request: Ordered, known: Mapping[str, int]) -> tuple[int, ...]:
+def _find_all(request: BatchRequest, known: Mapping[str, int]) -> tuple[int, ...]:
     if isinstance(request.depends_on, str) or not all(isinstance(each, str) for each in request.depends_on):
         message = f"depends_on is {request.depends_on!r}."
         raise ConfigurationError(message, field="depends_on", hint="Give a tuple of ids.")
@@ -103,15 +103,15 @@ def _needs(request: Ordered, known: Mapping[str, int]) -> tuple[int, ...]:
 
 def check_item(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
     """
-    Check that a request can be an item of a batch: one that cannot would have the whole batch refused.
+    Check that a request can be in a batch: otherwise the service would refuse the whole batch.
 
     Raises:
         ConfigurationError: If it cannot; it names the argument and what to do.
     """
-    alone = "Send it by itself, with invoke()."
+    alone = "Send it alone, with invoke()."
     if method not in _METHODS or (body is not None and method in _BODILESS):
         what = "with a body" if method in _METHODS else "at all"
-        message = f"{method} {what} cannot travel in a batch."
+        message = f"{method} {what} cannot be in a batch."
         raise ConfigurationError(message, field="method", hint=alone)
     if url.partition("?")[0].lower().endswith("/$batch"):
         message = "A batch cannot hold a batch."
@@ -130,5 +130,5 @@ def check_item(method: str, url: str, headers: Mapping[str, str], body: bytes | 
 
 
 def is_plain_read(method: str, url: str, body: bytes | None) -> bool:
-    """Return whether a request may travel in a batch that nobody asked for: a GET, and not of a file."""
+    """Return whether a request may be batched automatically: a GET, and not of a file."""
     return method == "GET" and body is None and not url.partition("?")[0].endswith(_BINARY)

@@ -1,5 +1,5 @@
 """
-How a ``$batch`` is written and its answer read. Pure.
+Encode a ``$batch`` request and read its response. Pure.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/json-batching
@@ -18,11 +18,11 @@ import msgspec
 
 from entra_async.rules.http.decoding import is_json
 
-__all__ = ("ItemResponse", "content_type_of", "encode_batch", "encode_item", "read_answers", "relative_url")
+__all__ = ("ItemResponse", "content_type_of", "encode_batch", "encode_item", "read_responses", "relative_url")
 
 
 def relative_url(url: str, root: str) -> str | None:
-    """Return *url* as it stands in a batch, or ``None`` if it is not below *root*, the service's version."""
+    """Return *url* as it is written in a batch, or ``None`` if it is not below *root*, the service's version."""
     return url[len(root) :] if url.startswith(f"{root}/") else None
 
 
@@ -52,12 +52,12 @@ def encode_batch(items: Sequence[bytes]) -> bytes:
 @dataclass(frozen=True, slots=True)
 class ItemResponse:
     """
-    The answer to one item.
+    The response to one item.
 
     Attributes:
         status: HTTP status.
         headers: As the service wrote them.
-        body: Its bytes, as they would have come had it been sent alone.
+        body: Its bytes, as if the request had been sent alone.
     """
 
     status: int
@@ -76,16 +76,16 @@ class _Batch(msgspec.Struct):
     responses: list[msgspec.Raw]
 
 
-def read_answers(body: bytes, numbers: Sequence[str]) -> dict[str, ItemResponse | str]:
+def read_responses(body: bytes, numbers: Sequence[str]) -> dict[str, ItemResponse | str]:
     """
-    Return what the answer to a batch says about each item. Total: whatever came, each item is told something.
+    Return the response to each item of a batch. Total: whatever came, each item has an entry.
 
     Args:
-        body: Of the answer.
-        numbers: The ids that were asked.
+        body: The body of the batch's response.
+        numbers: The ids that were sent.
 
     Returns:
-        Id to its answer, or to what is wrong with it.
+        Id to its response, or to what is wrong with it.
     """
     try:
         batch = msgspec.json.decode(body, type=_Batch)
@@ -98,14 +98,14 @@ def read_answers(body: bytes, numbers: Sequence[str]) -> dict[str, ItemResponse 
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         number = str(item.id)
-        found[number] = _answer(item) if number not in found else "it answers this request twice"
-    missing = "it does not answer this request"
+        found[number] = _read_item(item) if number not in found else "it has two responses to this request"
+    missing = "it has no response to this request"
     return {number: found.get(number, missing) for number in numbers}
 
 
-def _answer(item: _Item) -> ItemResponse | str:
+def _read_item(item: _Item) -> ItemResponse | str:
     if not 100 <= item.status <= 599:  # RFC 9110, section 15
-        return f"it answers this request with the status {item.status}"
+        return f"its response to this request has the status {item.status}"
     headers = {name: value if isinstance(value, str) else str(value) for name, value in (item.headers or {}).items()}
     return ItemResponse(item.status, headers, _read_body(item.body, content_type_of(headers)))
 
@@ -128,5 +128,5 @@ def _read_body(raw: msgspec.Raw, content_type: str | None) -> bytes:
 
 
 def content_type_of(headers: Mapping[str, str]) -> str | None:
-    """Return what the headers say the body is."""
+    """Return the ``Content-Type``, or ``None``."""
     return next((value for name, value in headers.items() if name.lower() == "content-type"), None)

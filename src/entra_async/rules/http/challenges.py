@@ -1,5 +1,5 @@
 """
-What a service wants that answers 401. Pure.
+Read the authentication challenges of a 401 response, and the claims challenge among them. Pure.
 
 Sources:
     RFC 9110, section 11.6.1 (WWW-Authenticate)
@@ -33,7 +33,7 @@ _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 
 class Challenge(NamedTuple):
     """
-    One way to be let in.
+    One authentication challenge (RFC 9110, section 11.3).
 
     Attributes:
         scheme: In lower case, such as ``"bearer"``.
@@ -69,7 +69,7 @@ def read_challenges(values: Iterable[str]) -> list[Challenge]:
             if parameter is not None:
                 name, plain, quoted = parameter.groups()
                 if parameters is not None:
-                    # The first one counts: somebody in between may have added another.
+                    # The first one counts: an intermediary may have added another.
                     parameters.setdefault(name.lower(), _ESCAPED.sub(r"\1", quoted) if plain is None else plain)
                 position = parameter.end()
             elif scheme is not None:
@@ -83,13 +83,12 @@ def read_challenges(values: Iterable[str]) -> list[Challenge]:
 
 def read_claims(values: Iterable[str]) -> str | None:
     """
-    Return what a service demands of the next token, as a JSON text; ``None`` if it only refused this one.
+    Return the claims challenge, a JSON text; ``None`` if there is none.
 
-    Where several challenges demand something, the first that can be read counts: the others would be for another
-    scheme or another way in.
+    Where several challenges have claims, the first that can be read counts: the others would be for another scheme.
 
     Args:
-        values: The ``WWW-Authenticate`` lines of its answer.
+        values: The ``WWW-Authenticate`` lines of the response.
     """
     for challenge in read_challenges(values):
         claims = challenge.parameters.get("claims")
@@ -113,9 +112,9 @@ def _decode(claims: str) -> str | None:
         except (binascii.Error, ValueError):
             return None
     try:
-        demanded = json.loads(text)
+        requested = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(demanded, dict) or not isinstance(demanded.get("access_token"), dict):
+    if not isinstance(requested, dict) or not isinstance(requested.get("access_token"), dict):
         return None
     return text

@@ -1,5 +1,5 @@
 """
-From the bytes of an answer to Python values. Pure.
+Decode response bodies: JSON values, pages of collections, errors. Pure.
 
 JSON objects become plain dicts: a page of 999 users takes a few milliseconds that way.
 """
@@ -37,10 +37,10 @@ class Page(msgspec.Struct, frozen=True):
     One page of a collection.
 
     Attributes:
-        items: What it holds; may be empty although more pages follow.
-        next_link: Where the next page is, or ``None`` on the last.
-        count: ``@odata.count``: how many items there are in all, when asked for; else ``None``.
-        delta_link: Where the changes since now are, on the last page of a delta query; else ``None``.
+        items: Its items; may be empty although more pages follow.
+        next_link: URL of the next page, or ``None`` on the last.
+        count: ``@odata.count``: how many items there are in all, when requested; else ``None``.
+        delta_link: URL of the changes from now on, on the last page of a delta query; else ``None``.
     """
 
     items: list[Any]
@@ -67,10 +67,10 @@ def decode_json(body: bytes) -> Any:
 
 class WrongShapeError(msgspec.DecodeError):
     """
-    A collection where one object was asked for, or the other way round.
+    A collection where one object was expected, or the other way round.
 
     Attributes:
-        hint: What to ask for instead.
+        hint: Which ``type=`` to use instead.
     """
 
     def __init__(self, message: str, hint: str) -> None:
@@ -95,7 +95,7 @@ def item_type(kind: Any) -> Any:
 
 def decoder_of(kind: Any) -> Callable[[bytes], Any]:
     """
-    Return what decodes a response into *kind*; it is made once for each.
+    Return the decoder of *kind*; it is made once for each.
 
     Raises:
         TypeError: If nothing can be decoded into it; also ``ValueError`` and ``NameError``, as msgspec has it.
@@ -113,7 +113,7 @@ def decoder_of(kind: Any) -> Callable[[bytes], Any]:
 
 def decode_response(body: bytes, kind: Any = None) -> Any:
     """
-    Return what a response holds: a :class:`Page` if it is a collection, else its value.
+    Return the value of a response: a :class:`Page` if it is a collection.
 
     Args:
         body: JSON.
@@ -160,7 +160,7 @@ def _one_decoder(kind: Any) -> Callable[[bytes], Any]:
             except msgspec.ValidationError:  # JSON, but no object
                 return decode(body)
             if bytes(fields.get("value", b"")).startswith(b"[") and _is_page(fields):
-                message = "a collection, where one object was asked for"
+                message = "a collection, where one object was expected"
                 raise WrongShapeError(message, f"Use type=list[{name}] for every item, or stream() with type={name}.")
         return decode(body)
 
@@ -177,7 +177,7 @@ def _collection_decoder(item: Any, kind: Any) -> Callable[[bytes], Any]:
             return decode_list(body)
         page = decode(body)
         if page.value is msgspec.UNSET:
-            message = "one object, where a collection was asked for"
+            message = "one object, where a collection was expected"
             raise WrongShapeError(message, f"Use type={name} with invoke() for one object.")
         return Page(page.value, page.odata_link or page.link or None, _count(page.count), page.delta_link or None)
 
@@ -218,11 +218,11 @@ _decoders: Final[dict[Any, Callable[[bytes], Any]]] = {}
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
     """
-    What the body of an error says.
+    The error in a response's body.
 
     Attributes:
         code: The innermost code that is a word, or ``None``.
-        message: The service's own words, or ``None``.
+        message: The service's message, or ``None``.
         request_id: The service's id of the request, or ``None``.
     """
 
@@ -233,7 +233,7 @@ class ErrorBody:
 
 def read_error(body: bytes) -> ErrorBody:
     """
-    Return what the body of an error says. Total: a body of any kind gives at least an empty answer.
+    Return the error in a response's body. Total: any other body gives an empty one.
 
     Source:
         https://learn.microsoft.com/en-us/graph/errors
@@ -266,6 +266,6 @@ def read_error(body: bytes) -> ErrorBody:
 
 
 def _tidy(text: str) -> str:
-    # A service's words go into messages and logs: on one line, without terminal codes, and not by the kilobyte.
+    # A service's message goes into ours and into logs: on one line, without terminal codes, and not by the kilobyte.
     line = " ".join("".join(character if character.isprintable() else " " for character in text[:_LONGEST]).split())
     return f"{line}…" if len(text) > _LONGEST else line

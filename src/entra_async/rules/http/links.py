@@ -1,7 +1,7 @@
 """
-Where a link that a service sent may lead. Pure.
+Check the links that a service sends, before they are followed. Pure.
 
-A token is attached to every request, so a link to another host would give it away.
+A token is attached to every request, so a link to another host would leak it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from entra_async.errors import UnsafeLinkError
 from entra_async.rules.http.urls import origin_of, strip_path, strip_query
 
-__all__ = ("check_link", "check_open_link", "join_root")
+__all__ = ("check_https_link", "check_link", "join_root")
 
 # RFC 3986, section 2.2 and 2.3, and the percent sign of what is escaped already.
 _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=-._~%"
@@ -28,7 +28,7 @@ def check_link(link: object, *, source: str) -> str:
 
     Args:
         link: ``nextLink``, ``Location`` and the like; absolute, or relative to *source*.
-        source: The URL that was asked.
+        source: The URL of the request.
 
     Raises:
         UnsafeLinkError: If the link leads to another scheme, host or port, holds a user name, or is no URL.
@@ -46,13 +46,13 @@ def check_link(link: object, *, source: str) -> str:
     raise UnsafeLinkError(message, url=where, hint="If the host is right, connect to it with service_url=.")
 
 
-def check_open_link(link: object, *, source: str) -> str:
+def check_https_link(link: object, *, source: str) -> str:
     """
-    Return the absolute URL of *link* if it goes over TLS, to whatever host: for requests that carry no token.
+    Return the absolute URL of *link* if it is https, whatever the host: for requests without a token.
 
     Args:
-        link: A ``Location`` or an ``uploadUrl``, which permit by themselves what they lead to.
-        source: The URL that was asked. Of neither is more shown than the host.
+        link: A ``Location`` or an ``uploadUrl``: pre-authenticated URLs.
+        source: The URL of the request. Errors show the host only of both.
 
     Raises:
         UnsafeLinkError: If the link is of another scheme, holds a user name, or is no URL.

@@ -1,5 +1,5 @@
 """
-Ranges of bytes: what an upload session still wants, what a part of a download is, how a file is cut. Pure.
+Byte ranges: those an upload session expects, that of a partial download, and the size of chunks. Pure.
 
 Source:
     RFC 9110, section 14.4 (Content-Range)
@@ -19,12 +19,12 @@ from entra_async.errors import ConfigurationError
 __all__ = (
     "ATTACHMENT_CHUNK",
     "CHUNK",
-    "RangePart",
-    "RequestedRange",
+    "ContentRange",
+    "ExpectedRange",
     "check_chunk_size",
-    "count_chunk",
+    "chunk_length",
     "parse_content_range",
-    "read_wanted",
+    "read_expected_range",
 )
 
 _UNIT: Final = 327_680  # bytes: every chunk but the last must be a multiple of 320 KiB
@@ -36,14 +36,14 @@ ATTACHMENT_CHUNK: Final = 12 * _UNIT
 _LARGEST_OF_ATTACHMENT: Final = 4_000_000
 
 # Drives say "start-end" or "start-", Outlook says "start".
-_WANTED: Final = re.compile(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})?)?\s*")
+_EXPECTED: Final = re.compile(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})?)?\s*")
 _CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class RequestedRange:
+class ExpectedRange:
     """
-    What an upload session wants next.
+    The range that an upload session expects next.
 
     Attributes:
         start: Offset of the first byte.
@@ -55,14 +55,14 @@ class RequestedRange:
 
 
 @dataclass(frozen=True, slots=True)
-class RangePart:
+class ContentRange:
     """
-    What part of a whole an answer holds.
+    The range of a partial response (RFC 9110, section 14.4).
 
     Attributes:
         start: Offset of its first byte.
         end: Offset after its last one.
-        total: Size of the whole in bytes, or ``None`` if the service does not know.
+        total: Size of the whole in bytes, or ``None`` if it is unknown.
     """
 
     start: int
@@ -72,10 +72,10 @@ class RangePart:
 
 def check_chunk_size(size: object, *, attachment: bool) -> int:
     """
-    Return *size* if chunks of so many bytes can be sent.
+    Return *size* if it is a valid chunk size.
 
     Args:
-        size: What the caller wants; ``None`` for the default.
+        size: In bytes; ``None`` for the default.
         attachment: Whether Outlook's limit holds.
 
     Raises:
@@ -91,28 +91,29 @@ def check_chunk_size(size: object, *, attachment: bool) -> int:
     raise ConfigurationError(message, field="chunk_size", hint=hint)
 
 
-def count_chunk(wanted: RequestedRange, *, total: int, chunk_size: int) -> int:
+def chunk_length(expected: ExpectedRange, *, total: int, chunk_size: int) -> int:
     """
-    Return how many bytes to send from ``wanted.start`` on.
+    Return how many bytes to send from ``expected.start`` on.
 
     Args:
-        wanted: What the session wants; it says what is missing, not how much to send at once.
+        expected: What the session expects: what is missing, not how much to send at once.
         total: Size of the file.
         chunk_size: The most to send at once.
     """
-    return max(0, min(chunk_size, total - wanted.start, total if wanted.end is None else wanted.end - wanted.start))
+    end = total if expected.end is None else min(total, expected.end)
+    return max(0, min(chunk_size, end - expected.start))
 
 
-def read_wanted(body: object) -> RequestedRange | None:
+def read_expected_range(body: object) -> ExpectedRange | None:
     """
-    Return the first range that an upload session wants; ``None`` if the answer names none.
+    Return the first range that an upload session expects; ``None`` if the response names none.
 
     Args:
-        body: The decoded answer. Outlook writes its property with a capital letter.
+        body: The decoded response. Outlook writes its property with a capital letter.
 
     Example:
-        >>> read_wanted({"nextExpectedRanges": ["26-51", "77-"]})
-        Wanted(start=26, end=52)
+        >>> read_expected_range({"nextExpectedRanges": ["26-51", "77-"]})
+        ExpectedRange(start=26, end=52)
     """
     if not isinstance(body, Mapping):
         return None
@@ -120,23 +121,23 @@ def read_wanted(body: object) -> RequestedRange | None:
     if not isinstance(ranges, list):
         return None
     found = [
-        RequestedRange(int(match[1]), int(match[2]) + 1 if match[2] else None)
-        for match in (_WANTED.fullmatch(text) for text in ranges if isinstance(text, str))
+        ExpectedRange(int(match[1]), int(match[2]) + 1 if match[2] else None)
+        for match in (_EXPECTED.fullmatch(text) for text in ranges if isinstance(text, str))
         if match
     ]
-    return min(found, key=lambda wanted: wanted.start, default=None)
+    return min(found, key=lambda expected: expected.start, default=None)
 
 
-def parse_content_range(value: str | None) -> RangePart | None:
+def parse_content_range(value: str | None) -> ContentRange | None:
     """
-    Return what a ``Content-Range`` says; ``None`` if it is missing or makes no sense.
+    Return the range of a ``Content-Range``; ``None`` if it is missing or invalid.
 
     Example:
         >>> parse_content_range("bytes 0-25/128")
-        Part(start=0, end=26, total=128)
+        ContentRange(start=0, end=26, total=128)
     """
     match = _CONTENT_RANGE.fullmatch(value or "")
     if match is None:
         return None
     start, end, total = int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
-    return RangePart(start, end, total) if start < end and (total is None or end <= total) else None
+    return ContentRange(start, end, total) if start < end and (total is None or end <= total) else None

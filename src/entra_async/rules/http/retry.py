@@ -7,7 +7,7 @@ A request is sent again only if that cannot act twice. What each outcome allows:
 Outcome                       GET HEAD OPTIONS PUT DELETE  POST PATCH (unless marked idempotent)
 ============================  ===========================  =====================================
 not sent                      again                        again
-sent, no complete answer      again                        never
+sent, no complete response    again                        never
 408, 429                      again                        again: the service did not act
 503, 504 with Retry-After     again                        again: the service asks for it
 500, 502, 503, 504            again                        never
@@ -35,10 +35,10 @@ __all__ = (
     "Policy",
     "decide_delay_s",
     "is_idempotent",
+    "is_service_wide",
     "may_repeat",
     "parse_retry_after_s",
     "read_retry_after_s",
-    "waits_at_gate",
 )
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -70,7 +70,7 @@ class Outcome:
     How one attempt ended.
 
     Attributes:
-        status: HTTP status, or ``None`` when no complete answer arrived.
+        status: HTTP status, or ``None`` when no complete response arrived.
         sent: Whether the service may have seen the request.
         retry_after_s: What the service asked to wait, in seconds, or ``None``.
     """
@@ -102,8 +102,8 @@ def may_repeat(outcome: Outcome, *, idempotent: bool) -> bool:
     return idempotent and outcome.status in _FAILED
 
 
-def waits_at_gate(outcome: Outcome) -> bool:
-    """Return whether all requests of that limit have to wait after this outcome, rather than this one alone."""
+def is_service_wide(outcome: Outcome) -> bool:
+    """Return whether every request of that limit has to wait after this outcome, rather than this one alone."""
     return outcome.status == _THROTTLED or (outcome.status == _OVERLOADED and outcome.retry_after_s is not None)
 
 
@@ -173,12 +173,12 @@ _MILLISECONDS: Final = ("retry-after-ms", "x-ms-retry-after-ms")
 
 def read_retry_after_s(headers: Mapping[str, str], *, now: float) -> float | None:
     """
-    Return what the headers of an answer ask to wait, in seconds, or ``None``.
+    Return the ``Retry-After`` of a response, in seconds, or ``None``.
 
     Args:
         headers: Header names in lower case, or a mapping that ignores case.
-        now: Seconds since the epoch. The answer's own ``Date`` counts instead where it has one: a service that names a
-            moment means its own clock.
+        now: Seconds since the epoch. The response's own ``Date`` counts instead where it has one: an HTTP date is by
+            the service's clock.
     """
     for name in _MILLISECONDS:
         text = headers.get(name, "").strip()

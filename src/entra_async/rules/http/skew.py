@@ -1,4 +1,4 @@
-"""How far a service's clock is from ours. Pure."""
+"""The clock skew between a service and this machine. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
-__all__ = ("ClockRange", "offset_s", "read_date", "span_of")
+__all__ = ("ClockRange", "clock_range", "offset_s", "read_date")
 
 _RESOLUTION_S: Final = 1.0  # of a Date header: RFC 9110, section 6.6.1
 
 
 class ClockRange(NamedTuple):
-    """What one answer tells: the service is so many seconds ahead of us, at least and at most."""
+    """The clock skew by one response: the service is so many seconds ahead of us, at least and at most."""
 
     least_s: float
     most_s: float
@@ -28,14 +28,14 @@ def read_date(value: str | None) -> float | None:
         return None
 
 
-def span_of(*, date: float, sent_at: float, received_at: float) -> ClockRange:
+def clock_range(*, date: float, sent_at: float, received_at: float) -> ClockRange:
     """
     Return how far the service may be ahead.
 
-    It wrote its date, cut to the second, at some moment between our sending and our receiving.
+    Its ``Date``, cut to the second, is of some moment between our sending and our receiving.
 
     Args:
-        date: What it wrote, in seconds since the epoch.
+        date: The ``Date``, in seconds since the epoch.
         sent_at: By our clock.
         received_at: By our clock.
     """
@@ -44,7 +44,7 @@ def span_of(*, date: float, sent_at: float, received_at: float) -> ClockRange:
 
 def offset_s(spans: Iterable[ClockRange]) -> float:
     """
-    Return how far the service is ahead, as little as the answers allow: 0 as long as the clocks may agree.
+    Return how far the service is ahead, as little as the responses allow: 0 as long as the clocks may agree.
 
     Args:
         spans: Oldest first. One that contradicts those before it means that a clock was set: they count no more.

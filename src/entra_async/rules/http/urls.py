@@ -1,5 +1,5 @@
 """
-From a service's root, a path and a query to the URL that is sent. Pure.
+Build the URL of a request from a service's root, a path and a query. Pure.
 
 Nothing here trusts a path: it can neither name another host nor climb out of the service's root.
 
@@ -214,32 +214,32 @@ def build_url(base: str, path: object, query: str) -> str:
         message = "path is empty." if isinstance(path, str) else f"path is {path!r}, not a str."
         raise ConfigurationError(message, field="path", hint="Give a path relative to the service, such as 'users'.")
     if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):
-        raise _refusal(ascii(path), "holds half of a surrogate pair")
+        raise _path_error(ascii(path), "holds half of a surrogate pair")
     relative = _relative(base, path)
-    bare, question, own_query = relative.partition("?")
+    bare, separator, own_query = relative.partition("?")
     segments = unquote(bare).replace("\\", "/").split("/")
     if ".." in segments or "." in segments:
-        raise _refusal(path, "climbs with '.' or '..'")
+        raise _path_error(path, "climbs with '.' or '..'")
     if _CONTROL.search(own_query) or "#" in relative:
-        raise _refusal(path, "holds a '#', a blank or a control character that is not escaped")
+        raise _path_error(path, "holds a '#', a blank or a control character that is not escaped")
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in bare):
-        raise _refusal(path, "holds a control character")
+        raise _path_error(path, "holds a control character")
     escaped = quote(_STRAY_PERCENT.sub("%25", bare), safe=_PATH_SAFE)
     joined = "&".join(part for part in (quote(own_query, safe=_QUERY_SAFE + "%&=+"), query) if part)
-    return f"{base}/{escaped}" + (f"?{joined}" if joined or question else "")
+    return f"{base}/{escaped}" + (f"?{joined}" if joined or separator else "")
 
 
 def _relative(base: str, path: str) -> str:
     if path.startswith(("//", "\\", "/\\")):
-        raise _refusal(path, "names a host")
+        raise _path_error(path, "names a host")
     if "://" not in path.partition("?")[0]:
         return path.lstrip("/")
     if not path.lower().startswith(base.lower() + "/"):
-        raise _refusal(path, "names a host that is not this service's")
+        raise _path_error(path, "names a host that is not this service's")
     return path[len(base) + 1 :]
 
 
-def _refusal(path: str, why: str) -> ConfigurationError:
+def _path_error(path: str, why: str) -> ConfigurationError:
     message = f"path is {strip_query(path)!r}, which {why}."
     hint = "Give a path below the service's root, such as 'users'; service= and service_url= choose the host."
     return ConfigurationError(message, field="path", hint=hint)

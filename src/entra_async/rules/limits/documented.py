@@ -1,8 +1,8 @@
 """
-Which limit a request counts for, and what it costs: what Microsoft documents, as the starting point. Pure.
+The documented limits: which one a request counts against, and its cost. Pure.
 
-What a service was seen to accept counts more than all of this, in both directions. Only where a limit is so low that
-learning it costs more than heeding it, the first requests are spaced by it.
+They are the starting point: the rate that a service was seen to accept overrides them, in both directions. Only a limit
+that is so low that learning it costs more than keeping it spaces requests from the first one on.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/throttling-limits
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final, NamedTuple
 
-__all__ = ("UNKNOWN", "Cost", "DocumentedLimit", "charge_of")
+__all__ = ("UNKNOWN", "Cost", "DocumentedLimit", "cost_of")
 
 
 class DocumentedLimit(NamedTuple):
@@ -28,14 +28,14 @@ class DocumentedLimit(NamedTuple):
     A limit as it is documented.
 
     Attributes:
-        units: How many may be spent.
+        units: How many units are allowed.
         per_s: In how many seconds.
-        heeded: Whether it is heeded from the first request on, rather than from the first refusal.
+        enforced: Whether requests are spaced by it from the first one on, rather than from the first 429 on.
     """
 
     units: float
     per_s: float
-    heeded: bool = False
+    enforced: bool = False
 
     @property
     def rate(self) -> float:
@@ -45,17 +45,17 @@ class DocumentedLimit(NamedTuple):
 
 class Cost(NamedTuple):
     """
-    What a request counts for.
+    A request's cost, and the limit it counts against.
 
     Attributes:
-        lane: The limit; requests of different lanes do not wait for each other.
-        cost: In units of its budget.
-        budget: What is documented of it.
+        limit: The limit's name; requests of different limits do not wait for each other.
+        cost: In the limit's units.
+        documented: The documented limit.
     """
 
-    lane: str
+    limit: str
     cost: float
-    budget: DocumentedLimit
+    documented: DocumentedLimit
 
 
 UNKNOWN: Final = DocumentedLimit(inf, 1.0)
@@ -63,9 +63,9 @@ UNKNOWN: Final = DocumentedLimit(inf, 1.0)
 # Of an app in a tenant of more than 500 users; those of smaller ones are 5,000 and 3,500.
 _DIRECTORY: Final = DocumentedLimit(8_000, 10)
 _GRAPH: Final = DocumentedLimit(130_000, 10)
-_REPORTS: Final = DocumentedLimit(5, 10, heeded=True)
-_ONE_PER_SECOND: Final = DocumentedLimit(1, 1, heeded=True)  # the tenant's, for all apps; answered without Retry-After
-_HUNTING: Final = DocumentedLimit(45, 60, heeded=True)
+_REPORTS: Final = DocumentedLimit(5, 10, enforced=True)
+_ONE_PER_SECOND: Final = DocumentedLimit(1, 1, enforced=True)  # per tenant, for all apps; 429 without Retry-After
+_HUNTING: Final = DocumentedLimit(45, 60, enforced=True)
 _PRESENCE: Final = DocumentedLimit(1_500, 30)
 _OUTLOOK: Final = DocumentedLimit(10_000, 600)
 
@@ -146,8 +146,8 @@ def _graph(method: str, path: list[str], query: str) -> Cost:
     if len(path) > 1 and "(" in path[1]:  # users('ada@contoso.com')
         path[1:2] = path[1].split("(", 1)
     root = path[1] if len(path) > 1 else ""  # path[0] is the version
-    place = {"users": 3, "groups": 3, "me": 2}.get(root, 0)
-    below = path[place] if 0 < place < len(path) else ""
+    index = {"users": 3, "groups": 3, "me": 2}.get(root, 0)
+    below = path[index] if 0 < index < len(path) else ""
     match root:
         case "identityProtection":
             return Cost("identity protection", 1, _ONE_PER_SECOND)
@@ -202,16 +202,16 @@ _ARM: Final = {"reads": DocumentedLimit(25, 1), "writes": DocumentedLimit(10, 1)
 
 def _arm(method: str, path: list[str], _: str) -> Cost:
     kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
-    whose = path[1].lower() if len(path) > 1 and path[0].lower() == "subscriptions" else "the tenant"
-    return Cost(f"{kind} of {whose}", 1, _ARM[kind])
+    scope = path[1].lower() if len(path) > 1 and path[0].lower() == "subscriptions" else "the tenant"
+    return Cost(f"{kind} of {scope}", 1, _ARM[kind])
 
 
-_MINUTELY: Final = DocumentedLimit(100, 60, heeded=True)
-_INCIDENTS: Final = DocumentedLimit(50, 60, heeded=True)
+_MINUTELY: Final = DocumentedLimit(100, 60, enforced=True)
+_INCIDENTS: Final = DocumentedLimit(50, 60, enforced=True)
 
 
 def _endpoint(_: str, path: list[str], __: str) -> Cost:
-    # path[0] is "api". "100 calls per minute" is said of each call.
+    # path[0] is "api". "100 calls per minute" is documented for each API.
     root = path[1].lower() if len(path) > 1 else ""
     if root in ("advancedqueries", "advancedhunting"):
         return Cost("hunting", 1, _HUNTING)
@@ -240,26 +240,26 @@ _SERVICES: Final[Mapping[str, Callable[[str, list[str], str], Cost]]] = {
     "endpoint": _endpoint,
     "security": _security,
 }
-_ONE_LANE: Final = Cost("all", 1, UNKNOWN)
+_ONE_LIMIT: Final = Cost("all", 1, UNKNOWN)
 
 
-def charge_of(service: str, method: str, url: str) -> Cost:
+def cost_of(service: str, method: str, url: str) -> Cost:
     """
-    Return what a request counts for.
+    Return a request's cost, and the limit it counts against.
 
     Args:
-        service: The name of the service; one's own have one lane each.
+        service: The name of the service; a registered one has a single limit.
         method: In upper case.
         url: Absolute and escaped.
 
     Example:
-        >>> charge_of("Graph", "GET", "https://graph.microsoft.com/v1.0/groups/1/members?$select=id")[:2]
+        >>> cost_of("Graph", "GET", "https://graph.microsoft.com/v1.0/groups/1/members?$select=id")[:2]
         ('directory', 2)
-        >>> charge_of("Azure", "DELETE", "https://management.azure.com/subscriptions/7/resourceGroups/x")[:2]
+        >>> cost_of("Azure", "DELETE", "https://management.azure.com/subscriptions/7/resourceGroups/x")[:2]
         ('deletes of 7', 1)
     """
-    charge = _SERVICES.get(service.lower())
-    if charge is None:
-        return _ONE_LANE
+    find_cost = _SERVICES.get(service.lower())
+    if find_cost is None:
+        return _ONE_LIMIT
     where, _, query = url.partition("?")
-    return charge(method, where.split("/")[3:], query)
+    return find_cost(method, where.split("/")[3:], query)

@@ -1,5 +1,5 @@
 """
-What a delta query tells about an object. Pure.
+Read the changes of a delta query. Pure.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/delta-query-overview
@@ -21,16 +21,16 @@ _DELTA: Final = re.compile(r"(?:.*/)?(?:microsoft\.graph\.)?delta(?:\([^/]*\))?/
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    An object that is new or has changed, or that is there no more.
+    An object that was created, updated or removed.
 
     Attributes:
         id: The object's id.
-        item: What the service said of it, annotations included: all selected properties, or with ``minimal=True`` those
-            that changed. Of an object that was removed it holds the id and little else.
-        removed: Why it is there no more: ``"deleted"`` for good; ``"changed"`` if it can be restored, or no longer
-            matches the query; another word if the service has one. ``None`` if it is there.
-        derived: ``True`` if the service did not say that it was removed: it was known, and missing when everything had
-            to be read again.
+        item: The object, annotations included: all selected properties, or with ``minimal=True`` those that changed. Of
+            an object that was removed it holds the id and little else.
+        removed: Why it was removed: ``"deleted"`` for good; ``"changed"`` if it can be restored, or no longer matches
+            the query; another reason if the service has one. ``None`` if it exists.
+        derived: ``True`` if the service did not say that it was removed: it was known, and missing after a full
+            synchronization.
     """
 
     id: str
@@ -46,7 +46,7 @@ def is_delta(path: str) -> bool:
 
 def read_change(item: object, key: str) -> Change | None:
     """
-    Return what an item of a delta query means, or ``None`` if it has no id.
+    Return the change that an item of a delta query stands for, or ``None`` if it has no id.
 
     Args:
         item: The item.
@@ -55,9 +55,9 @@ def read_change(item: object, key: str) -> Change | None:
     name = item.get(key) if isinstance(item, Mapping) else None
     if not isinstance(item, Mapping) or not isinstance(name, str) or not name:
         return None
-    mark = item.get("@removed")
-    if isinstance(mark, Mapping):
-        reason = mark.get("reason")
+    annotation = item.get("@removed")
+    if isinstance(annotation, Mapping):
+        reason = annotation.get("reason")
         return Change(name, item, removed=reason if isinstance(reason, str) and reason else "deleted")
-    gone = isinstance(item.get("deleted"), Mapping)
-    return Change(name, item, removed="deleted" if gone else None)
+    deleted = isinstance(item.get("deleted"), Mapping)
+    return Change(name, item, removed="deleted" if deleted else None)

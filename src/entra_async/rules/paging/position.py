@@ -1,8 +1,8 @@
 """
-Where a stream stands, as a text that outlives the process. Pure.
+The position of a stream, as a text that another process can resume from. Pure.
 
-A position holds the link of a page and how far into it. A link holds the query and a page token of the service, but
-nothing that lets anybody in.
+A position holds the link of a page and an offset in it. A link holds the query and a page token of the service, but no
+credential.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _VERSION: Final = 1
 
 class Position(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """
-    A place between two items of a collection.
+    A position between two items of a collection.
 
     Attributes:
         query: :func:`fingerprint` of the first page's URL.
         link: URL of the page; empty for the first one.
-        done: How many of its items were handed out.
+        done: How many of its items were yielded.
         last: :func:`fingerprint` of the key of the last of them; empty if it has none.
         ended: Whether there is nothing after it.
         version: Of this format.

@@ -1,5 +1,5 @@
 """
-Which refusals mean that a query has to be started over. Pure.
+Which errors mean that a query has to be restarted. Pure.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/delta-query-overview
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("wants_restart", "wants_resync")
+__all__ = ("needs_restart", "needs_resync")
 
 _GONE: Final = 410
 _CLIENT: Final = range(400, 500)
@@ -29,23 +29,23 @@ _RESYNC: Final = frozenset(
 )
 
 
-def wants_restart(status: int, code: str | None) -> bool:
+def needs_restart(status: int, code: str | None) -> bool:
     """
-    Return whether the link to a page of a collection has expired, so that the query must be asked from its first page.
+    Return whether the link to a page of a collection has expired, so that the query must restart at its first page.
 
     Args:
-        status: HTTP status of the answer to a link that the service made.
+        status: HTTP status of the response to the link.
         code: The service's code.
     """
     return status == _GONE or (status in _CLIENT and (code or "").lower() == _EXPIRED_PAGE)
 
 
-def wants_resync(status: int, code: str | None) -> bool:
+def needs_resync(status: int, code: str | None) -> bool:
     """
-    Return whether a link of a delta query has expired, so that everything must be read again.
+    Return whether a link of a delta query has expired, so that a full synchronization is needed.
 
     Args:
-        status: HTTP status of the answer to a link that the service made.
+        status: HTTP status of the response to the link.
         code: The service's code.
     """
     return status == _GONE or (status in _CLIENT and (code or "").lower() in _RESYNC)

@@ -1,8 +1,8 @@
 """
 Paging without links: which ``$skip`` leads to the next page. Pure.
 
-Some lists of Microsoft Defender are cut at a page's size and send no ``@odata.nextLink``. A page that holds exactly as
-much as a full one is taken for one, and the next is asked for; any other size is the end.
+Some lists of Microsoft Defender are cut at a page's size and send no ``@odata.nextLink``. After a page that is full the
+next one is requested; any other size is the end.
 
 Source:
     https://learn.microsoft.com/en-us/defender-endpoint/api/get-machines
@@ -17,7 +17,7 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ("skip_further", "skipped")
+__all__ = ("next_page_url", "skipped")
 
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
@@ -27,13 +27,13 @@ def skipped(url: str) -> int:
     return _number(url, "$skip") or 0
 
 
-def skip_further(url: str, received: int, *, page_sizes: Collection[int]) -> str | None:
+def next_page_url(url: str, received: int, *, page_sizes: Collection[int]) -> str | None:
     """
-    Return the URL of the page after one that came without a link, or ``None`` if it was the last.
+    Return the URL of the page after one without a link, or ``None`` if it was the last.
 
     Args:
-        url: Where the page came from. Its ``$top`` is the size of a page; everything but ``$skip`` stays as it is.
-        received: How many items the page held.
+        url: The page's URL. Its ``$top`` is the size of a page; everything but ``$skip`` stays as it is.
+        received: How many items the page has.
         page_sizes: How many items the service puts on a full page; it may cut at one of them whatever ``$top`` says.
     """
     if not received or received not in {_number(url, "$top"), *page_sizes}:

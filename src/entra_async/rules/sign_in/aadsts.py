@@ -1,8 +1,8 @@
 """
-What a refusal of Entra ID means and what to do about it. Pure: no I/O, no clock.
+Entra ID's errors: cause, remedy, and the exception to raise. Pure: no I/O, no clock.
 
 Microsoft asks programs to act on ``error`` and ``suberror``, and to use the AADSTS code for diagnosis, since a code
-may be split into finer ones. So a code that is not in the tables is never a surprise: the OAuth error decides then.
+may be split into finer ones. So for a code that is not in the tables, the OAuth error decides.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes
@@ -18,22 +18,22 @@ from enum import Enum
 from typing import Any, Final
 
 from entra_async.errors import AuthenticationError, ConsentRequiredError, InteractionRequiredError
-from entra_async.rules.sign_in import aadsts_application, aadsts_person
+from entra_async.rules.sign_in import aadsts_application, aadsts_user
 
 __all__ = ("ErrorKind", "Explanation", "error_for", "explain", "first_line", "is_transient", "parse_codes")
 
 
 class ErrorKind(Enum):
-    """Who or what settles a refusal."""
+    """Who or what can resolve an error."""
 
     CONFIGURATION = "configuration"
     """The registration, the tenant or the cloud is not as the request assumes."""
     CREDENTIAL = "credential"
-    """The application's secret, certificate or assertion is refused."""
+    """The application's secret, certificate or assertion is rejected."""
     ACCOUNT = "account"
-    """The user's account or password is refused."""
+    """The user's account or password is rejected."""
     INTERACTION = "interaction"
-    """A person has to sign in."""
+    """The user has to sign in."""
     CONSENT = "consent"
     """A permission has to be granted."""
     ADMIN = "admin"
@@ -49,10 +49,10 @@ class ErrorKind(Enum):
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """
-    What a refusal means.
+    The meaning of an error.
 
     Attributes:
-        kind: Who or what settles it.
+        kind: Who or what can resolve it.
         cause: What is wrong, in one sentence.
         remedy: What to do about it, in one sentence.
     """
@@ -70,10 +70,10 @@ _BY_CODE: Final[Mapping[int, Explanation]] = {
         (ErrorKind.BUG, aadsts_application.BUG),
         (ErrorKind.TRANSIENT, aadsts_application.TRANSIENT),
         (ErrorKind.PENDING, aadsts_application.PENDING),
-        (ErrorKind.INTERACTION, aadsts_person.INTERACTION),
-        (ErrorKind.CONSENT, aadsts_person.CONSENT),
-        (ErrorKind.ACCOUNT, aadsts_person.ACCOUNT),
-        (ErrorKind.ADMIN, aadsts_person.ADMIN),
+        (ErrorKind.INTERACTION, aadsts_user.INTERACTION),
+        (ErrorKind.CONSENT, aadsts_user.CONSENT),
+        (ErrorKind.ACCOUNT, aadsts_user.ACCOUNT),
+        (ErrorKind.ADMIN, aadsts_user.ADMIN),
     )
     for code, texts in table.items()
 }
@@ -113,18 +113,18 @@ _BY_KIND: Final[Mapping[ErrorKind, Explanation]] = {
         ),
         (
             ErrorKind.CREDENTIAL,
-            "The application's credential was refused.",
+            "The application's credential was rejected.",
             "Check the secret, certificate or assertion against Certificates & secrets of the app registration.",
         ),
         (ErrorKind.ACCOUNT, "The sign-in was cancelled or declined.", "Sign in again and accept."),
         (
             ErrorKind.INTERACTION,
-            "A person has to sign in before a token is issued.",
+            "The user has to sign in before a token is issued.",
             "Sign in with Browser or DeviceCode.",
         ),
         (
             ErrorKind.CONSENT,
-            "A permission asked for has not been granted.",
+            "A requested permission has not been granted.",
             "Sign in with Browser and consent, or have an administrator grant it under API permissions.",
         ),
         (ErrorKind.TRANSIENT, "The token service is busy or failed.", "Try again shortly."),
@@ -155,11 +155,11 @@ def explain(code: int) -> Explanation | None:
 
 def parse_codes(error_description: str, error_codes: Sequence[int] | None) -> tuple[int, ...]:
     """
-    Return the AADSTS codes of a refusal, each once, in their order.
+    Return the AADSTS codes of an error, each once, in their order.
 
     Args:
         error_description: Searched for ``AADSTS…`` when *error_codes* holds none. May be any text.
-        error_codes: The member of that name, or ``None``. What is not a possible code in it is passed over.
+        error_codes: The member of that name, or ``None``. What is not a possible code in it is ignored.
     """
     listed = [code for code in error_codes or () if type(code) is int and 0 < code < 10**9]
     found = listed or [int(digits) for digits in _CODE.findall(error_description)]
@@ -186,13 +186,13 @@ def first_line(description: str) -> str:
 
 def is_transient(status: int | None, body: Mapping[str, Any]) -> bool:
     """
-    Return whether the same question, asked again after a while, may get a token.
+    Return whether the same token request may succeed after a while.
 
-    ``AADSTS50196`` is never transient, whatever comes with it: it means that the question was asked too often.
+    ``AADSTS50196`` is never transient, whatever comes with it: it means that the request was sent too often.
 
     Args:
-        status: HTTP status, or ``None`` when the answer came another way, such as a redirect.
-        body: The JSON object answered, or an empty one. Members of a wrong type are passed over.
+        status: HTTP status, or ``None`` when the error came another way, such as a redirect.
+        body: The JSON object of the response, or an empty one. Members of a wrong type are ignored.
     """
     codes = _codes(body)
     if _LOOP in codes:
@@ -207,16 +207,17 @@ def is_transient(status: int | None, body: Mapping[str, Any]) -> bool:
 
 def error_for(*, status: int | None, body: Mapping[str, Any], attempts: int = 1) -> AuthenticationError:
     """
-    Return the error that a refusal is to be raised as.
+    Return the exception to raise for an error of Entra ID.
 
     Args:
-        status: HTTP status, or ``None`` when the answer came another way, such as a redirect.
-        body: The JSON object answered, what MSAL made of it, or an empty one. Members of a wrong type are passed over.
-        attempts: How many times the token service was asked.
+        status: HTTP status, or ``None`` when the error came another way, such as a redirect.
+        body: The JSON object of the response, what MSAL made of it, or an empty one. Members of a wrong type are
+            ignored.
+        attempts: How many token requests were sent.
 
     Returns:
         A :exc:`~entra_async.errors.ConsentRequiredError`, :exc:`~entra_async.errors.InteractionRequiredError` or plain
-        :exc:`~entra_async.errors.AuthenticationError`, with cause, remedy and whatever support asks for.
+        :exc:`~entra_async.errors.AuthenticationError`, with cause, remedy and the ids that Microsoft's support needs.
     """
     error, suberror, claims = _text(body, "error"), _text(body, "suberror"), _text(body, "claims")
     description = _text(body, "error_description") or ""

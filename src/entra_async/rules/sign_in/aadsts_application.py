@@ -46,7 +46,7 @@ CONFIGURATION: Final[Mapping[int, tuple[str, str]]] = {
         "Register an application of your own and give its client_id=.",
     ),
     650052: (
-        "The organisation has not subscribed to the service asked for, or not enabled it.",
+        "The organisation has not subscribed to the requested service, or not enabled it.",
         "Have an administrator get or enable the service, then consent again.",
     ),
     650056: (
@@ -54,7 +54,7 @@ CONFIGURATION: Final[Mapping[int, tuple[str, str]]] = {
         "Add the permission under API permissions, have it granted, and check client_id=.",
     ),
     650057: (
-        "The registration does not list the resource asked for.",
+        "The registration does not list the requested resource.",
         "Add a permission of that resource under API permissions.",
     ),
     67003: (
@@ -197,7 +197,7 @@ BUG: Final[Mapping[int, tuple[str, str]]] = {
         "Send the base64url of the verifier's SHA-256, without padding.",
     ),
     50196: (
-        "The same token was asked for too often in a short time.",
+        "The same token was requested too often in a short time.",
         "Stop asking and wait some minutes; share one Session, so that one token serves all tasks.",
     ),
     54005: (
@@ -227,7 +227,7 @@ BUG: Final[Mapping[int, tuple[str, str]]] = {
     ),
     700005: (
         "The code was issued for another tenant.",
-        "Redeem it at the authority it was asked from.",
+        "Redeem it at the authority it was requested from.",
     ),
     700022: (
         "The scopes name more than one resource.",
@@ -291,7 +291,7 @@ TRANSIENT: Final[Mapping[int, tuple[str, str]]] = {
     90033: ("The directory behind the sign-in service is not available.", "Try again shortly."),
     90055: (
         "The tenant is throttled: too many requests reach it.",
-        "Wait before trying again, and share one Session, so that fewer tokens are asked for.",
+        "Wait before trying again, and share one Session, so that fewer tokens are requested.",
     ),
     90090: ("A service that sign-in depends on is not available for the moment.", "Try again shortly."),
 }

@@ -1,4 +1,4 @@
-"""What an application id, a tenant id and an authority may look like. Pure."""
+"""Check application ids, tenant ids, secrets and authorities. Pure."""
 
 from __future__ import annotations
 

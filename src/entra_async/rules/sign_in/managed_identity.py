@@ -1,10 +1,10 @@
 """
-Where an Azure host hands out the tokens of its managed identity, and how it wants to be asked. Pure.
+The managed identity endpoints of Azure hosts, and their token requests. Pure.
 
-Every host has an endpoint next door, told by environment variables, and each spells the same question in its own way:
+Every host has a local endpoint, named by environment variables, and each spells the same token request in its own way:
 
 ====================  ===========================================  ============================================
-Host                  Told by                                      A user-assigned identity is chosen by
+Host                  Environment variables                        A user-assigned identity is selected by
 ====================  ===========================================  ============================================
 Service Fabric        IDENTITY_ENDPOINT, IDENTITY_HEADER,          the application manifest only
                       IDENTITY_SERVER_THUMBPRINT
@@ -18,8 +18,8 @@ workload identity     AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID  client_id
 virtual machine       none of these                                client_id, msi_res_id, object_id
 ====================  ===========================================  ============================================
 
-A name that a host does not know, it passes over in silence, and answers for another identity. So what cannot be
-chosen at a host is refused before it is asked.
+A host ignores a parameter that it does not know, and issues a token for another identity. So a selection that a host
+does not support is an error before anything is sent.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
@@ -43,7 +43,7 @@ from entra_async.errors import ConfigurationError, CredentialUnavailableError
 __all__ = ("ARC_ENDPOINT", "HostKind", "IdentityHost", "WorkloadIdentity", "arc_host", "find_host")
 
 ARC_ENDPOINT: Final = "http://localhost:40342/metadata/identity/oauth2/token"
-"""Where the agent of Azure Arc answers, unless told otherwise."""
+"""The default endpoint of Azure Arc's agent."""
 
 _IMDS: Final = "http://169.254.169.254"
 _IMDS_PATH: Final = "/metadata/identity/oauth2/token"
@@ -52,7 +52,7 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class HostKind(Enum):
-    """What answers."""
+    """The kinds of hosts that have a managed identity endpoint."""
 
     VIRTUAL_MACHINE = "the instance metadata service (IMDS) of a virtual machine"
     APP_SERVICE = "App Service"
@@ -85,12 +85,12 @@ _API_VERSIONS: Final[Mapping[HostKind, str]] = {
 @dataclass(frozen=True, slots=True)
 class IdentityHost:
     """
-    What hands out the tokens, and how it wants to be asked.
+    A managed identity endpoint.
 
     Attributes:
-        kind: What answers.
+        kind: The kind of host.
         endpoint: Its URL.
-        headers: Sent with every question; they may hold the secret that proves to be next door.
+        headers: Sent with every token request; they may hold the secret of the local endpoint.
         thumbprint: SHA-1 of the only certificate to trust, or ``None``.
     """
 
@@ -101,14 +101,14 @@ class IdentityHost:
 
     def select(self, identity_id: str | None, identity_type: str) -> Mapping[str, str]:
         """
-        Return the parameter that chooses an identity, or none for the host's own.
+        Return the parameter that selects an identity, or none for the host's own.
 
         Args:
             identity_id: Which, or ``None``.
             identity_type: ``client_id``, ``resource_id`` or ``principal_id``.
 
         Raises:
-            ConfigurationError: If the host would pass it over.
+            ConfigurationError: If the host would ignore it.
         """
         if identity_id is None:
             return _NONE
@@ -117,9 +117,9 @@ class IdentityHost:
             return {selectors[identity_type]: identity_id}
         if selectors:
             message = f"{self.kind.value} finds no identity by {identity_type}."
-            hint = f"Choose it by {' or '.join(selectors)}."
+            hint = f"Select it by {' or '.join(selectors)}."
             raise ConfigurationError(message, field="identity_type", hint=hint)
-        message = f"{self.kind.value} hands out one identity; none can be chosen in a request."
+        message = f"{self.kind.value} has one identity; none can be selected in a request."
         hint = (
             "Leave identity_id out: the application manifest says which identity serves the service."
             if self.kind is HostKind.SERVICE_FABRIC
@@ -127,12 +127,12 @@ class IdentityHost:
         )
         raise ConfigurationError(message, field="identity_id", hint=hint)
 
-    def question(self, resource: str, selector: Mapping[str, str]) -> tuple[str, str, bytes | None]:
+    def token_request(self, resource: str, selector: Mapping[str, str]) -> tuple[str, str, bytes | None]:
         """
-        Return method, URL and body of the question for a token.
+        Return method, URL and body of the token request.
 
         Args:
-            resource: Who the token is for.
+            resource: The token's audience.
             selector: From :meth:`select`.
         """
         if self.kind is HostKind.CLOUD_SHELL:
@@ -144,11 +144,11 @@ class IdentityHost:
 @dataclass(frozen=True, slots=True)
 class WorkloadIdentity:
     """
-    A workload whose platform vouches for it in a file, such as a pod of Kubernetes.
+    A workload whose platform writes its assertion to a file, such as a pod of Kubernetes.
 
     Attributes:
         tenant_id: The tenant of the identity.
-        client_id: The identity the workload stands for by default, or ``None``.
+        client_id: The default identity of the workload, or ``None``.
         token_file: The file with the assertion. The platform renews it.
         authority: Root of the sign-in service, or ``None``.
     """
@@ -166,14 +166,14 @@ def arc_host(endpoint: str = ARC_ENDPOINT) -> IdentityHost:
 
 def find_host(environment: Mapping[str, str]) -> IdentityHost | WorkloadIdentity:
     """
-    Return what hands out tokens here. A variable that is empty counts as not set.
+    Return the managed identity endpoint of this host. A variable that is empty counts as not set.
 
     Args:
         environment: The environment variables.
 
     Raises:
-        ConfigurationError: If a variable holds what it cannot mean.
-        CredentialUnavailableError: If there is an endpoint, but not what it takes to use it.
+        ConfigurationError: If a variable has an invalid value.
+        CredentialUnavailableError: If there is an endpoint, but not the other variables that it needs.
     """
     given = {name: value for name, value in environment.items() if value}
     endpoint, secret = given.get("IDENTITY_ENDPOINT"), given.get("IDENTITY_HEADER")
@@ -191,7 +191,9 @@ def find_host(environment: Mapping[str, str]) -> IdentityHost | WorkloadIdentity
         if "IMDS_ENDPOINT" in given:
             return arc_host(endpoint)
         message = "IDENTITY_ENDPOINT is set, but neither IDENTITY_HEADER (App Service) nor IMDS_ENDPOINT (Azure Arc)."
-        hint = "The host sets both; see that the process inherits them, or that nobody sets the one by hand."
+        hint = (
+            "The host sets both; check that the process inherits them, and that IDENTITY_ENDPOINT is not set by hand."
+        )
         raise CredentialUnavailableError(message, hint=hint)
     endpoint, secret = given.get("MSI_ENDPOINT"), given.get("MSI_SECRET")
     if endpoint is not None:
@@ -207,7 +209,7 @@ def find_host(environment: Mapping[str, str]) -> IdentityHost | WorkloadIdentity
             token_file=given["AZURE_FEDERATED_TOKEN_FILE"],
             authority=given.get("AZURE_AUTHORITY_HOST"),
         )
-    # The variable is azure-identity's and msal's: AKS Pod Identity answers in place of IMDS.
+    # The variable is azure-identity's and msal's: AKS Pod Identity takes the place of IMDS.
     root = given.get("AZURE_POD_IDENTITY_AUTHORITY_HOST", _IMDS)
     _check_url(root, "AZURE_POD_IDENTITY_AUTHORITY_HOST")
     return IdentityHost(HostKind.VIRTUAL_MACHINE, root.rstrip("/") + _IMDS_PATH, {"Metadata": "true"})
@@ -222,7 +224,7 @@ def _check_url(url: str, variable: str, *, https: bool = False) -> None:
         usable = False
     if not usable:
         message = f"The environment variable {variable} is no {'https ' if https else ''}URL."
-        raise ConfigurationError(message, field=variable, hint="The host sets it; see who overwrites it.")
+        raise ConfigurationError(message, field=variable, hint="The host sets it; check what overwrites it.")
 
 
 def _check_thumbprint(thumbprint: str) -> str:

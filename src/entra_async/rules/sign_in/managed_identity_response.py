@@ -1,5 +1,5 @@
 """
-What an Azure host's answer to the question for a managed identity's token means. Pure.
+Read the responses of managed identity endpoints: tokens and errors. Pure.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling
@@ -19,7 +19,7 @@ from entra_async.rules.sign_in.aadsts import error_for, parse_codes
 from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost
 from entra_async.rules.sign_in.quoting import quote
 
-__all__ = ("HostToken", "patience_s", "read_token", "refusal_for")
+__all__ = ("HostToken", "host_error_for", "read_token", "retry_wait_s")
 
 # Renewed at half its life if it lives that long, as Microsoft's own libraries do.
 _LONG_LIVED_S: Final = 7200
@@ -43,12 +43,12 @@ _DATES: Final = ("%m/%d/%Y %H:%M:%S +00:00", "%m/%d/%Y %I:%M:%S %p +00:00")
 @dataclass(frozen=True, slots=True)
 class HostToken:
     """
-    A token as a host hands it out.
+    A token from a managed identity endpoint.
 
     Attributes:
         token: The secret itself.
         expires_on: Seconds since the epoch.
-        refresh_on: Seconds since the epoch after which a new one should be asked for, or ``None``.
+        refresh_on: Seconds since the epoch after which it should be refreshed, or ``None``.
         token_type: ``"Bearer"``.
     """
 
@@ -58,13 +58,13 @@ class HostToken:
     token_type: str
 
 
-def patience_s(host: IdentityHost, status: int, *, attempt: int) -> float | None:
+def retry_wait_s(host: IdentityHost, status: int, *, attempt: int) -> float | None:
     """
-    Return how many seconds to wait after a failure that passes, or ``None`` if the host has no rule of its own for it.
+    Return how many seconds to wait after a transient error, or ``None`` if the host has no rule of its own for it.
 
     Args:
-        host: What answered.
-        status: HTTP status of the answer.
+        host: The endpoint.
+        status: HTTP status of the response.
         attempt: The number of the attempt that failed; the first is 1.
     """
     if host.kind is not HostKind.VIRTUAL_MACHINE or not (status in {_NOT_YET, _UPDATING, _BUSY} or status >= _FAILED):
@@ -73,47 +73,47 @@ def patience_s(host: IdentityHost, status: int, *, attempt: int) -> float | None
     return waits[min(attempt, len(waits)) - 1]
 
 
-def read_token(host: IdentityHost, body: Any, *, asked_at: float) -> HostToken:
+def read_token(host: IdentityHost, body: Any, *, requested_at: float) -> HostToken:
     """
-    Return the token of an answer with status 200. Numbers may be texts, and the time to live comes in three ways.
+    Return the token of a response with status 200. Numbers may be texts, and the lifetime comes in three forms.
 
     Args:
-        host: What answered.
+        host: The endpoint.
         body: The decoded JSON, or ``None`` if it was none.
-        asked_at: When it was asked, in seconds since the epoch.
+        requested_at: When it was requested, in seconds since the epoch.
 
     Raises:
-        CredentialUnavailableError: If that is no answer of such a host.
-        AuthenticationError: If it holds no token that is good for anything.
+        CredentialUnavailableError: If that is no response of such a host.
+        AuthenticationError: If it holds no valid token.
     """
     if not isinstance(body, dict):
-        message = f"{host.endpoint} answered, but not as {host.kind.value} does."
+        message = f"The response of {host.endpoint} is not one of {host.kind.value}."
         raise CredentialUnavailableError(
             message, status=200, hint="A proxy or another service may answer in its place."
         )
-    token, expires_on = body.get("access_token"), _expiry(body, asked_at)
+    token, expires_on = body.get("access_token"), _expiry(body, requested_at)
     if not isinstance(token, str) or not token or expires_on is None:
-        message = f"The answer of {host.kind.value} holds no token, or does not say how long it lives."
-        raise AuthenticationError(message, status=200, hint=f"See what answers at {host.endpoint}.")
-    if expires_on <= asked_at:
-        message = f"{host.kind.value} handed out a token that has expired."
+        message = f"The response of {host.kind.value} has no token, or no expiry."
+        raise AuthenticationError(message, status=200, hint=f"Check what responds at {host.endpoint}.")
+    if expires_on <= requested_at:
+        message = f"{host.kind.value} issued a token that has expired."
         raise AuthenticationError(message, status=200, hint="Check the machine's clock.")
-    lifetime_s = expires_on - asked_at
+    lifetime_s = expires_on - requested_at
     refresh_in = _number(body.get("refresh_in"))
     if refresh_in is None and lifetime_s >= _LONG_LIVED_S:
         refresh_in = lifetime_s // 2
     return HostToken(
         token=token,
         expires_on=expires_on,
-        refresh_on=None if refresh_in is None else int(asked_at + refresh_in),
-        token_type="Bearer",  # the only kind there is, whatever else an answer says of it
+        refresh_on=None if refresh_in is None else int(requested_at + refresh_in),
+        token_type="Bearer",  # the only type there is, whatever else a response says
     )
 
 
-def _expiry(body: Mapping[str, Any], asked_at: float) -> int | None:
+def _expiry(body: Mapping[str, Any], requested_at: float) -> int | None:
     expires_in = _number(body.get("expires_in"))
     if expires_in is not None:
-        return int(asked_at + expires_in)
+        return int(requested_at + expires_in)
     expires_on = body.get("expires_on")
     seconds = _number(expires_on)
     if seconds is not None:
@@ -132,28 +132,28 @@ def _number(value: Any) -> float | None:
     return value if type(value) in (int, float) and 0 <= value < 10**12 else None
 
 
-def refusal_for(host: IdentityHost, *, status: int, body: Any, text: str, attempts: int) -> AuthenticationError:
+def host_error_for(host: IdentityHost, *, status: int, body: Any, text: str, attempts: int) -> AuthenticationError:
     """
-    Return the error that a refusal is to be raised as.
+    Return the exception to raise for an error response.
 
     Args:
-        host: What answered.
-        status: HTTP status of the answer.
+        host: The endpoint.
+        status: HTTP status of the response.
         body: The decoded JSON, or ``None`` if it was none.
-        text: The answer as text.
-        attempts: How many times it was asked.
+        text: The response as text.
+        attempts: How many requests were sent.
     """
-    error, said, correlation_id = _words(body)
+    error, said, correlation_id = _read_error(body)
     if parse_codes(said, None):
         passed_on = {"error": error, "error_description": said, "correlation_id": correlation_id}
         return error_for(status=status, body=passed_on, attempts=attempts)
     if body is None and status < _FAILED and not (status == _FORBIDDEN and "unreachable" in text):
-        message = f"{host.endpoint} answered, but not as {host.kind.value} does (HTTP status {status})."
+        message = f"The response of {host.endpoint} is not one of {host.kind.value} (HTTP status {status})."
         hint = "A proxy or another service may answer in its place."
         return CredentialUnavailableError(message, hint=hint, status=status, attempts=attempts)
-    refusal, message, hint = _explain(host, status, f"{error} {said}" if body is not None else text, attempts)
+    error_class, message, hint = _explain(host, status, f"{error} {said}" if body is not None else text, attempts)
     quoted = f'It said: "{quote(said)}"' if said else f"(HTTP status {status})"
-    return refusal(
+    return error_class(
         f"{message} {quoted}",
         hint=hint,
         status=status,
@@ -164,7 +164,7 @@ def refusal_for(host: IdentityHost, *, status: int, body: Any, text: str, attemp
 
 
 def _explain(host: IdentityHost, status: int, said: str, attempts: int) -> tuple[type[AuthenticationError], str, str]:
-    """Return which error it is, what is wrong, and what to do."""
+    """Return the error's class, message and hint."""
     who = host.kind.value[0].upper() + host.kind.value[1:]
     if _SEVERAL.search(said):
         return AuthenticationError, f"{who} has several identities.", "Name one of them with identity_id."
@@ -175,17 +175,17 @@ def _explain(host: IdentityHost, status: int, said: str, attempts: int) -> tuple
         hint = "This is no Azure host: sign in with AzureCli, or as an application."
         return CredentialUnavailableError, f"{who} cannot be reached from here.", hint
     if status == _UNAUTHORIZED:
-        hint = "See that the process has the environment variables of its own host, not copied ones."
-        return AuthenticationError, f"{who} does not take this process for its own.", hint
+        hint = "Check that the process has the environment variables of its own host, not copied ones."
+        return AuthenticationError, f"{who} rejected the secret of this process.", hint
     if status in {_NOT_YET, _UPDATING, _BUSY} or status >= _FAILED:
-        hint = "Try again shortly; if it stays so, check the resource asked for and the health of the host."
+        hint = "Try again shortly; if it stays so, check the resource requested and the health of the host."
         return AuthenticationError, f"{who} failed, {attempts} times.", hint
-    hint = "Check the resource asked for, identity_id and identity_type; or see what answers in its place."
-    return AuthenticationError, f"{who} refused.", hint
+    hint = "Check the resource requested, identity_id and identity_type; or check what responds in its place."
+    return AuthenticationError, f"{who} refused the token request.", hint
 
 
-def _words(body: Any) -> tuple[str | None, str, str | None]:
-    """Return error, description and correlation id from the three shapes that hosts answer in."""
+def _read_error(body: Any) -> tuple[str | None, str, str | None]:
+    """Return error, description and correlation id from the three shapes of hosts' errors."""
     if not isinstance(body, dict):
         return None, "", None
     error = body.get("error")

@@ -1,4 +1,4 @@
-"""What may be repeated of what another program or service said. Pure."""
+"""Quote messages of other programs and services, without secrets. Pure."""
 
 from __future__ import annotations
 

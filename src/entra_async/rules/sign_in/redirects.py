@@ -1,5 +1,5 @@
 """
-Where the browser comes back to after a sign-in, and what that takes. Pure.
+Redirect URIs of a sign-in in the browser: the loopback addresses of native apps. Pure.
 
 Source:
     RFC 8252, sections 7.3 and 8.3 (loopback redirects of native apps)
@@ -24,12 +24,12 @@ _LOCAL: Final = ("localhost", "127.0.0.1")
 @dataclass(frozen=True, slots=True)
 class Redirect:
     """
-    Where an answer is to arrive.
+    The redirect of an authorization response.
 
     Attributes:
         uri: The redirect URI, exactly as it is sent.
-        path: The path the browser asks for.
-        hosts: What its ``Host`` header may be. Any other name that leads here is somebody's trick with DNS.
+        path: The path the browser requests.
+        hosts: What its ``Host`` header may be. Any other name may be DNS rebinding.
     """
 
     uri: str
@@ -39,9 +39,9 @@ class Redirect:
 
 def check_redirect_uri(uri: object) -> str:
     """
-    Return *uri* if a listener on this machine can be behind it: ``http://localhost``, with or without port and path.
+    Return *uri* if it is a loopback redirect URI: ``http://localhost``, with or without port and path.
 
-    Entra ID overlooks the port of ``localhost`` and nothing else, so ``127.0.0.1`` needs one.
+    Entra ID ignores the port of ``localhost`` and nothing else, so ``127.0.0.1`` needs one.
 
     Raises:
         ConfigurationError: If it is anything else.
@@ -53,7 +53,7 @@ def check_redirect_uri(uri: object) -> str:
         raise ConfigurationError(message, field="redirect_uri", hint=hint)
     if parts.hostname != "localhost" and not parts.port:
         message = f"redirect_uri is {uri!r}, which names no port."
-        hint = "Give the port that is registered, or use localhost, whose port Entra ID overlooks."
+        hint = "Give the port that is registered, or use localhost, whose port Entra ID ignores."
         raise ConfigurationError(message, field="redirect_uri", hint=hint)
     return uri
 
@@ -66,7 +66,7 @@ def _split(uri: str) -> SplitResult | None:
         return None
     usable = usable and uri.isascii() and uri.isprintable() and " " not in uri and "%" not in uri
     usable = usable and not ("?" in uri or "#" in uri or "@" in parts.netloc or parts.netloc.endswith(":"))
-    # Browsers would tidy such a path up, and then ask for another one.
+    # Browsers would normalize such a path, and then request another one.
     usable = usable and "\\" not in uri and not {".", ".."} & set(parts.path.split("/"))
     return parts if usable else None
 
@@ -84,7 +84,7 @@ def choose_port(uri: str | None, *, port: int) -> int:
 
 def redirect_to(uri: str | None, *, port: int) -> Redirect:
     """
-    Return where an answer arrives when *port* is listened on.
+    Return the redirect for a listener on *port*.
 
     A redirect URI with a port is sent as it is: what listens there passes requests on. Without one it gets *port*.
 

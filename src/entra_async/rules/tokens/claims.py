@@ -15,7 +15,7 @@ from entra_async.errors import ConfigurationError
 
 __all__ = ("add_capabilities", "covers", "lasting", "merge_claims")
 
-# "Not issued before": whatever is asked for later meets it.
+# "Not issued before": every token requested later meets it.
 _MET_BY_TIME: Final = "nbf"
 
 
@@ -24,7 +24,7 @@ def add_capabilities(claims: str | None, *, enable_cae: bool) -> str | None:
     Return *claims* with the statement that continuous access evaluation is understood, if it is.
 
     Args:
-        claims: What a service demanded, a JSON text, or ``None``.
+        claims: A service's claims challenge, a JSON text, or ``None``.
         enable_cae: Whether to state it.
 
     Raises:
@@ -36,52 +36,52 @@ def add_capabilities(claims: str | None, *, enable_cae: bool) -> str | None:
     """
     if claims is None and not enable_cae:
         return None
-    demanded: Any = {}
+    requested: Any = {}
     try:
-        demanded = json.loads(claims) if claims is not None else {}
+        requested = json.loads(claims) if claims is not None else {}
     except ValueError:
-        demanded = None
-    access_token = demanded.get("access_token") or {} if isinstance(demanded, dict) else None
+        requested = None
+    access_token = requested.get("access_token") or {} if isinstance(requested, dict) else None
     if not isinstance(access_token, dict):
         message = "claims is not the JSON text of a claims request."
         hint = "Pass on what the service's claims challenge holds, decoded from Base64."
         raise ConfigurationError(message, field="claims", hint=hint)
     if not enable_cae:
         return claims
-    return json.dumps({**demanded, "access_token": {**access_token, "xms_cc": {"values": ["CP1"]}}})
+    return json.dumps({**requested, "access_token": {**access_token, "xms_cc": {"values": ["CP1"]}}})
 
 
-def merge_claims(*demands: str | None) -> str | None:
+def merge_claims(*requests: str | None) -> str | None:
     """
-    Return one claims request that asks for all of *demands*; where two name the same claim, the later one counts.
+    Return one claims request for all of *requests*; where two name the same claim, the later one counts.
 
     Example:
         >>> merge_claims('{"access_token":{"acrs":{"value":"c1"}}}', None, '{"access_token":{"nbf":{"value":"1"}}}')
         '{"access_token": {"acrs": {"value": "c1"}, "nbf": {"value": "1"}}}'
     """
     merged: str | None = None
-    for demand in demands:
-        if merged is None or demand is None:
-            merged = demand if merged is None else merged
+    for request in requests:
+        if merged is None or request is None:
+            merged = request if merged is None else merged
             continue
-        before, after = _read(merged), _read(demand)
-        merged = demand if before is None or after is None else _write({**before, **after})
+        before, after = _read(merged), _read(request)
+        merged = request if before is None or after is None else _write({**before, **after})
     return merged
 
 
-def covers(asked: str | None, demanded: str | None) -> bool:
-    """Return whether a token that was asked for with one claims request meets the other, too."""
-    if demanded is None or asked == demanded:
+def covers(requested: str | None, required: str | None) -> bool:
+    """Return whether a token that was requested with one claims request meets the other, too."""
+    if required is None or requested == required:
         return True
-    had, wanted = _read(asked or "{}"), _read(demanded)
-    if had is None or wanted is None:
+    present, wanted = _read(requested or "{}"), _read(required)
+    if present is None or wanted is None:
         return False
-    return all(name in had and had[name] == value for name, value in wanted.items())
+    return all(name in present and present[name] == value for name, value in wanted.items())
 
 
 def lasting(claims: str | None) -> str | None:
     """
-    Return what of *claims* has to be asked for at each renewal as well; ``None`` if nothing has.
+    Return the part of *claims* that has to be requested at each renewal as well; ``None`` if nothing has.
 
     Example:
         >>> lasting('{"access_token": {"nbf": {"essential": true, "value": "1"}, "acrs": {"value": "c1"}}}')

@@ -1,4 +1,4 @@
-"""How long a token is handed out, and when a new one is asked for. Pure."""
+"""When a token is refreshed, and how long it is used. Pure."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MAX_DOUBLINGS: Final = 4
 
 class RefreshSchedule(NamedTuple):
     """
-    What happens to a token, in seconds from the moment it was received.
+    When a token is refreshed and expires, in seconds from the moment it was received.
 
     Attributes:
-        refresh_s: From then on a new one is asked for, while this one is handed out.
-        hand_out_s: Until then it is handed out at once.
-        life_s: Until then it is handed out if no other can be had.
+        refresh_s: From then on it is refreshed in the background.
+        hand_out_s: Until then it is returned at once.
+        life_s: Until then it is returned if no other can be had: its lifetime.
     """
 
     refresh_s: float
@@ -37,9 +37,9 @@ def plan(*, expires_on: float, refresh_on: float | None, now: float, chance: flo
     """
     Return the schedule of a token received *now*.
 
-    It is renewed at *refresh_on*, as its service wishes; without that, or when that is past already, at a point
-    between 65 and 80 % of the life that is left, so that many processes do not come at once. Half a minute before its
-    end, or a tenth of its life before it if that is less, it is no longer handed out while another may be had.
+    It is refreshed at *refresh_on*, as its service wishes; without that, or when that is past already, at a point
+    between 65 and 80 % of the lifetime that is left, so that many processes do not do so at once. Half a minute before
+    it expires, or a tenth of its lifetime if that is less, it is no longer returned while another may be had.
 
     Args:
         expires_on: Seconds since the epoch.
@@ -58,9 +58,9 @@ def plan(*, expires_on: float, refresh_on: float | None, now: float, chance: flo
 
 def retry_delay_s(failures: int, *, retry_after_s: float | None, chance: float) -> float:
     """
-    Return how many seconds to let a token service alone after it failed so many times in a row to renew a token.
+    Return how many seconds to wait before the next attempt to refresh a token, after so many failures in a row.
 
-    Half a minute, doubled each time up to five minutes, give or take a quarter; or what it asked for, if that is more.
+    Half a minute, doubled each time up to five minutes, give or take a quarter; or ``Retry-After``, if that is more.
     """
     delay_s = min(_MAX_DELAY_S, _BASE_DELAY_S * 2.0 ** min(max(0, failures - 1), _MAX_DOUBLINGS))
     return max(delay_s * (0.75 + chance / 2), retry_after_s or 0.0)

@@ -1,4 +1,4 @@
-"""Whether a token permits what a call needs. Pure."""
+"""Check a token's permissions before a call. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def check_permissions(required: Iterable[str] | None, granted: Iterable[str], *,
 
     Args:
         required: Names such as ``"User.Read.All"``, in any case; ``None`` for no check.
-        granted: What the token permits.
-        readable: Whether the token says what it permits; an opaque one does not, and that is not held against it.
+        granted: The token's permissions.
+        readable: Whether the token can be read; an opaque one passes.
         service: For the message.
 
     Raises:
@@ -29,8 +29,8 @@ def check_permissions(required: Iterable[str] | None, granted: Iterable[str], *,
     if not wanted or not all(isinstance(name, str) and name for name in wanted):
         message = f"required_scopes is {required!r}."
         raise ConfigurationError(message, field="required_scopes", hint="Give a list of permissions.")
-    held = {name.lower() for name in granted}
-    missing = [name for name in wanted if name.lower() not in held]
+    present = {name.lower() for name in granted}
+    missing = [name for name in wanted if name.lower() not in present]
     if readable and missing:
         message = f"The token for {service} does not permit {', '.join(missing)}."
         hint = "Grant it to the application (or the user), consent to it, and connect again."

@@ -1,5 +1,5 @@
 """
-What to ask a token for. Pure.
+The scopes and the resource of a token request. Pure.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc
@@ -14,7 +14,7 @@ from typing import Final
 from entra_async.errors import ConfigurationError
 from entra_async.rules.tokens.token_request import check_token_request
 
-__all__ = ("everything_granted", "qualify_scopes", "resource_of")
+__all__ = ("default_scope", "qualify_scopes", "resource_of")
 
 _DEFAULT: Final = "/.default"
 # A resource is put into commands and URLs: no blank, quote or sign that a shell or a query would read otherwise.
@@ -24,9 +24,9 @@ _RESOURCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.:/]{0,500}")
 _OPENID: Final = frozenset({"openid", "profile", "email", "offline_access"})
 
 
-def everything_granted(audience: str) -> str:
+def default_scope(audience: str) -> str:
     """
-    Return the scope that stands for everything granted at a resource.
+    Return the ``.default`` scope of a resource: every permission granted there.
 
     An audience that ends in a slash gives two, so that the token's audience keeps its own.
     """
@@ -38,7 +38,7 @@ def qualify_scopes(scopes: Iterable[str], *, audience: str) -> tuple[str, ...]:
     Return each scope with its resource in front: ``User.Read`` becomes ``https://graph.microsoft.com/User.Read``.
 
     A scope that names a resource already (``api://orders/Read``) stays as it is; those of OpenID Connect are left out,
-    since they are asked for by themselves. Without any scope left, everything granted is asked for.
+    since MSAL adds them. Without any scope left, it is the ``.default`` scope.
 
     Args:
         scopes: As the caller wrote them.
@@ -57,7 +57,7 @@ def qualify_scopes(scopes: Iterable[str], *, audience: str) -> tuple[str, ...]:
     given = tuple(scopes)
     check_token_request(given, None)
     qualified = (scope if "/" in scope else f"{audience}/{scope}" for scope in given if scope not in _OPENID)
-    wanted = tuple(dict.fromkeys(qualified)) or (everything_granted(audience),)
+    wanted = tuple(dict.fromkeys(qualified)) or (default_scope(audience),)
     if len(wanted) > 1 and any(scope.endswith("/.default") for scope in wanted):
         message = ".default stands for all scopes, so no other stands beside it."
         raise ConfigurationError(message, field="scopes", hint="Give .default alone, or the scopes one by one.")
@@ -66,7 +66,7 @@ def qualify_scopes(scopes: Iterable[str], *, audience: str) -> tuple[str, ...]:
 
 def resource_of(scopes: Sequence[str]) -> str:
     """
-    Return the resource of a ``.default`` scope, for those who are asked by resource instead of by scope.
+    Return the resource of a ``.default`` scope, for token endpoints that take a resource instead of scopes.
 
     Args:
         scopes: Exactly one, such as ``https://graph.microsoft.com/.default``.

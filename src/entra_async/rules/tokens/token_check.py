@@ -1,7 +1,7 @@
 """
-Is this the token that was asked for? Pure.
+Compare a token with its request: tenant, application and audience. Pure.
 
-What cannot be told passes: a token may be opaque, and a false alarm would be an outage.
+What cannot be compared passes: a token may be opaque, and a false alarm would be an outage.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
@@ -69,10 +69,10 @@ _SCHEMES: Final = ("https", "http")
 
 class ExpectedToken(NamedTuple):
     """
-    What a token should say; ``None`` for what does not matter or is not known.
+    The expected claims of a token; ``None`` for what does not matter or is not known.
 
     Attributes:
-        tenant_id: Compared if it is a GUID: a domain's name, or ``common``, tells nothing.
+        tenant_id: Compared if it is a GUID: a domain's name, or ``common``, is not compared.
         client_id: The application.
         audience: The resource, as :func:`audience_of` gives it.
     """
@@ -104,14 +104,14 @@ def audience_of(scopes: Sequence[str]) -> str | None:
 
 def check_token(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
     """
-    Check what a readable token says of itself.
+    Check the claims of a readable token.
 
     Args:
         claims: Of the token, unverified; empty if it is opaque.
-        expected: What was asked for.
+        expected: What was requested.
 
     Raises:
-        TokenMismatchError: If it says something else. The message holds both, and nothing of the token itself.
+        TokenMismatchError: If they differ. The message holds both values, and nothing of the token itself.
     """
     tenant_id = _guid(expected.tenant_id)
     _compare("tenant", tenant_id, _guid(claims.get("tid")))
@@ -132,8 +132,8 @@ def check_token(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
 def _compare(what: str, wanted: str | None, got: str | None) -> None:
     if wanted is None or got is None or wanted == got:
         return
-    message = f"The token is for the {what} {got!r}, but {wanted!r} was asked for; it was thrown away."
-    hint = "Check what the token source, the token store or the proxy in between answers: somebody mixed up tokens."
+    message = f"The token is for the {what} {got!r}, but {wanted!r} was requested; it was discarded."
+    hint = "Check the responses of the token source, the token store and the proxy: one of them mixed up tokens."
     raise TokenMismatchError(message, hint=hint)
 
 

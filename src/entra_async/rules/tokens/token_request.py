@@ -1,4 +1,4 @@
-"""What may be asked of a token service. Pure."""
+"""Check the scopes and claims of a token request. Pure."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class GroupPopulation:
     _NAMES: Final = (
         "All Company",
         "Project Ångström",
-        "Empty Shelf",
+        "Empty Group",
         "R&D Leads",
         "Sales EMEA",
         "Break-glass",

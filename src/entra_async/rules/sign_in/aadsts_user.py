@@ -1,5 +1,5 @@
 """
-The AADSTS codes that a person settles: by signing in, by consenting, by mending an account or a policy.
+The AADSTS codes that a user or an administrator resolves: sign-in, consent, accounts and policies.
 
 Each code has a cause and a remedy. :mod:`entra_async.rules.sign_in.aadsts` reads the tables and documents the kinds.
 
@@ -116,7 +116,7 @@ INTERACTION: Final[Mapping[int, tuple[str, str]]] = {
         "Register the device again, or sign in on another one.",
     ),
     700020: (
-        "This grant needs a person.",
+        "This grant needs a user.",
         "Sign in with Browser or DeviceCode.",
     ),
     700082: (
@@ -131,7 +131,7 @@ INTERACTION: Final[Mapping[int, tuple[str, str]]] = {
 
 CONSENT: Final[Mapping[int, tuple[str, str]]] = {
     65001: (
-        "Neither the user nor an administrator has consented to the permissions asked for.",
+        "Neither the user nor an administrator has consented to the requested permissions.",
         "Sign in with Browser and consent, or let an administrator grant them under API permissions.",
     ),
     65004: (

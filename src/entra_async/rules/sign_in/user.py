@@ -1,4 +1,4 @@
-"""What the sign-in of a person may be told, and whom it brought. Pure."""
+"""Check the arguments of a user's sign-in, and identify the user who signed in. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from entra_async.errors import ConfigurationError
 from entra_async.rules.tokens.token_request import check_token_request
 
-__all__ = ("check_callable", "check_scopes", "check_timeout_s", "check_user_name", "identify_person")
+__all__ = ("check_callable", "check_scopes", "check_timeout_s", "check_user_name", "identify_user")
 
 
 def check_scopes(scopes: object) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def check_user_name(user_name: object, *, field: str) -> str:
 
 def check_timeout_s(timeout_s: object) -> float:
     """
-    Return *timeout_s* if a person can be given so many seconds.
+    Return *timeout_s* if it is a valid time-out.
 
     Raises:
         ConfigurationError: If it is not a finite number greater than zero.
@@ -72,12 +72,12 @@ def check_callable(function: object, *, field: str) -> None:
         raise ConfigurationError(message, field=field, hint="Give a function or a coroutine function.")
 
 
-def identify_person(result: Mapping[str, Any]) -> str | None:
+def identify_user(result: Mapping[str, Any]) -> str | None:
     """
-    Return who signed in: a text that is the same for the same person, and for nobody else; ``None`` if it is not told.
+    Return the home account id: a text that is the same for the same user, and for nobody else; ``None`` if unknown.
 
     It is the account's id in its home tenant, whatever tenant the token is of; or, where no ``client_info`` is sent,
-    what the id token tells.
+    that of the ID token's claims.
 
     Args:
         result: MSAL's, of a sign-in or a refresh token.
@@ -87,16 +87,16 @@ def identify_person(result: Mapping[str, Any]) -> str | None:
         https://learn.microsoft.com/en-us/python/api/msal/msal.application.clientapplication (``home_account_id``)
 
     Example:
-        >>> identify_person({"id_token_claims": {"oid": "0a1b", "tid": "2c3d"}})
+        >>> identify_user({"id_token_claims": {"oid": "0a1b", "tid": "2c3d"}})
         '0a1b.2c3d'
     """
     home = _read_client_info(result.get("client_info"))
     claims = result.get("id_token_claims")
-    told = claims if isinstance(claims, Mapping) else {}
+    id_token = claims if isinstance(claims, Mapping) else {}
     for user, tenant in (
         (home.get("uid"), home.get("utid")),
-        (told.get("oid"), told.get("tid")),
-        (told.get("sub"), told.get("iss")),  # what every id token has: OpenID Connect Core 1.0, section 2
+        (id_token.get("oid"), id_token.get("tid")),
+        (id_token.get("sub"), id_token.get("iss")),  # what every ID token has: OpenID Connect Core 1.0, section 2
     ):
         if isinstance(user, str) and isinstance(tenant, str) and user and tenant:
             return f"{user}.{tenant}"

@@ -1,4 +1,4 @@
-"""Who signed in is told from what MSAL returns: the same text for the same person, and for nobody else."""
+"""The home account id from MSAL's result: the same text for the same user, and for nobody else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.sign_in.person import identify_person
+from entra_async.rules.sign_in.user import identify_user
 
 GUIDS = st.uuids().map(str)
 JSON = st.recursive(
@@ -24,27 +24,27 @@ def client_info(user: str, tenant: str) -> str:
 
 
 @given(GUIDS, GUIDS, GUIDS, GUIDS)
-def test_a_guest_is_the_same_person_in_every_tenant(user: str, home: str, guest: str, tenant: str) -> None:
+def test_a_guest_is_the_same_user_in_every_tenant(user: str, home: str, guest: str, tenant: str) -> None:
     """The id token of another tenant names another object, and the account's home stays what it is."""
     info = client_info(user, home)
     at_home = {"client_info": info, "id_token_claims": {"oid": user, "tid": home}}
     elsewhere = {"client_info": info, "id_token_claims": {"oid": guest, "tid": tenant}}
 
-    assert identify_person(at_home) == identify_person(elsewhere)
-    assert identify_person({"id_token_claims": at_home["id_token_claims"]}) == identify_person(at_home)
+    assert identify_user(at_home) == identify_user(elsewhere)
+    assert identify_user({"id_token_claims": at_home["id_token_claims"]}) == identify_user(at_home)
 
 
 @given(st.tuples(GUIDS, GUIDS), st.tuples(GUIDS, GUIDS), st.sampled_from(["client_info", "oid", "sub"]))
-def test_two_people_are_never_the_same(one: tuple[str, str], other: tuple[str, str], told: str) -> None:
+def test_two_people_are_never_the_same(one: tuple[str, str], other: tuple[str, str], claim: str) -> None:
     """Whatever tells who it is, people who differ in their id or in their tenant differ."""
 
     def result(user: str, tenant: str) -> dict[str, Any]:
-        if told == "client_info":
+        if claim == "client_info":
             return {"client_info": client_info(user, tenant)}
-        return {"id_token_claims": {told: user, "tid" if told == "oid" else "iss": tenant}}
+        return {"id_token_claims": {claim: user, "tid" if claim == "oid" else "iss": tenant}}
 
-    assert identify_person(result(*one)) is not None
-    assert (identify_person(result(*one)) == identify_person(result(*other))) is (one == other)
+    assert identify_user(result(*one)) is not None
+    assert (identify_user(result(*one)) == identify_user(result(*other))) is (one == other)
 
 
 @given(
@@ -53,6 +53,6 @@ def test_two_people_are_never_the_same(one: tuple[str, str], other: tuple[str, s
         {"client_info": JSON.map(lambda value: base64.b64encode(json.dumps(value).encode()).decode())}
     )
 )
-def test_strange_answers_do_no_harm(result: dict[str, Any]) -> None:
-    """Whatever a token service answers, it tells somebody or nobody."""
-    assert identify_person(result) is None or identify_person(result)
+def test_strange_results_do_no_harm(result: dict[str, Any]) -> None:
+    """Whatever a token service returns, there is an id or none."""
+    assert identify_user(result) is None or identify_user(result)
