@@ -278,7 +278,7 @@ async def test_what_is_let_go_in_another_thread_is_given_up(emulator: Emulator) 
         await anyio.wait_all_tasks_blocked()
 
         assert not session._accounts._accounts
-        assert session.token_numbers.held == 0
+        assert session.token_stats.cached == 0
 
 
 async def test_no_flow_repeats_what_it_sent(emulator: Emulator) -> None:

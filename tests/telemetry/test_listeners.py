@@ -113,7 +113,7 @@ async def test_events_are_spans_and_metrics(emulator: Emulator) -> None:
         "write",
         "lease",
     }
-    assert points["entra_async.token.hits"][0].value == session.token_numbers.hits > 0
+    assert points["entra_async.token.hits"][0].value == session.token_stats.hits > 0
     assert "ada@contoso.com" not in str(points)
 
 

@@ -153,7 +153,7 @@ async def _sign_in(provider: Browser, context: SignInContext, question: UserToke
 
         async def redeem() -> Grant:
             answer = await returning.wait()
-            asked_at = context.clock.now()
+            requested_at = context.clock.now()
             try:
                 result = await context.msal.run(
                     question.application, lambda app: app.acquire_token_by_auth_code_flow(flow, answer), once=True
@@ -166,7 +166,7 @@ async def _sign_in(provider: Browser, context: SignInContext, question: UserToke
                 returning.show(signed_in_page())
             finally:
                 await loopback.finish(within_s=_LAST_PAGE_S)
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
         async def give_up() -> None:
             await context.clock.sleep(provider.timeout_s)

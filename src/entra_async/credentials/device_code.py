@@ -104,7 +104,7 @@ class DeviceCode:
 
 
 async def _sign_in(provider: DeviceCode, context: SignInContext, question: UserTokenRequest) -> Grant:
-    asked_at = context.clock.now()
+    requested_at = context.clock.now()
     # Not every MSAL that will do knows claims_challenge here, so it is named only when there is one.
     claims = {"claims_challenge": question.claims} if question.claims is not None else {}
     flow = await context.msal.run(
@@ -112,7 +112,7 @@ async def _sign_in(provider: DeviceCode, context: SignInContext, question: UserT
     )
     lifetime_s = _read_seconds(flow, "expires_in", default=_LIFETIME_S)
     left_s = lifetime_s if provider.timeout_s is None else min(provider.timeout_s, lifetime_s)
-    prompt = _read_prompt(flow, expires_on=int(asked_at + lifetime_s))
+    prompt = _read_prompt(flow, expires_on=int(requested_at + lifetime_s))
 
     async def give_up() -> None:
         await context.clock.sleep(left_s)
@@ -136,7 +136,7 @@ async def _poll(context: SignInContext, question: UserTokenRequest, flow: dict[s
 
     while True:
         await context.clock.sleep(interval_s)
-        asked_at = context.clock.now()
+        requested_at = context.clock.now()
         try:
             # Sending again is what this loop does, at its own pace.
             result = await context.msal.run(question.application, ask, once=True)
@@ -146,7 +146,7 @@ async def _poll(context: SignInContext, question: UserTokenRequest, flow: dict[s
             elif error.error != "authorization_pending" and not _may_pass(error):
                 raise
         else:
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
 
 def _may_pass(error: AuthenticationError) -> bool:

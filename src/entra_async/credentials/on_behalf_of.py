@@ -82,20 +82,20 @@ class OnBehalfOf:
             return self.client_secret or "" if assertions is None else await assertions.make(token_endpoint)
 
         async def sign_in(question: UserTokenRequest) -> Grant:
-            asked_at = context.clock.now()
+            requested_at = context.clock.now()
             result = await context.msal.run(
                 question.application,
                 lambda app: app.acquire_token_on_behalf_of(
                     self.user_assertion, list(question.scopes), claims_challenge=question.claims
                 ),
             )
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
         return UserTokenSource(
             context,
             client_id=self.client_id,
             tenant_id=self.tenant_id,
-            disturbs=False,
+            interactive=False,
             sign_in=sign_in,
             credential=credential,
             is_public=False,

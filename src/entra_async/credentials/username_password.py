@@ -65,20 +65,20 @@ class UsernamePassword:
 
         async def sign_in(question: UserTokenRequest) -> Grant:
             _check_tenant_id(question.application.authority.rpartition("/")[2])
-            asked_at = context.clock.now()
+            requested_at = context.clock.now()
             result = await context.msal.run(
                 question.application,
                 lambda app: app.acquire_token_by_username_password(
                     self.username, self.password, list(question.scopes), claims_challenge=question.claims
                 ),
             )
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
         return UserTokenSource(
             context,
             client_id=self.client_id,
             tenant_id=self.tenant_id,
-            disturbs=False,
+            interactive=False,
             sign_in=sign_in,
             credential=_no_credential,
         )

@@ -52,7 +52,7 @@ class RequestFinished:
 @dataclass(frozen=True, slots=True)
 class TokenRequested:
     """
-    A question for a token has ended. Tokens handed out from memory are counted only: ``Session.token_numbers``.
+    A question for a token has ended. Tokens handed out from memory are counted only: ``Session.token_stats``.
 
     Attributes:
         account: Who signs in: provider and number, such as ``"ClientSecret#1"``.

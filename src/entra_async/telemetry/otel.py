@@ -29,14 +29,14 @@ __all__ = ("OpenTelemetryListener",)
 
 _NAME: Final = "entra_async"
 _BAD: Final = 400
-_COUNTED: Final = ("hits", "misses", "coalesced", "asked", "renewed", "failures", "refused", "evicted")
+_COUNTED: Final = ("hits", "misses", "coalesced", "requested", "renewed", "failures", "rejected", "evicted")
 
 
 class _Instrument(Protocol):
-    """Whatever has ``token_numbers``: a Session."""
+    """Whatever has ``token_stats``: a Session."""
 
     @property
-    def token_numbers(self) -> object: ...
+    def token_stats(self) -> object: ...
 
 
 @final
@@ -55,7 +55,7 @@ class OpenTelemetryListener:
     ``entra_async.throttle.pause``                   histogram  seconds for which a gate was closed
     ``entra_async.store.duration``                   histogram  seconds of a use of the store, by operation
     ``entra_async.query.restarts``                   counter    queries that were started over, by ``kind``
-    ``entra_async.token.hits`` and its like          counters   ``Session.token_numbers``; see :meth:`observe`
+    ``entra_async.token.hits`` and its like          counters   ``Session.token_stats``; see :meth:`observe`
     ===============================================  =========  ==================================================
 
     ``error.type`` is set where something went wrong. Accounts, tenants and paths are in spans only, since metrics must
@@ -96,11 +96,11 @@ class OpenTelemetryListener:
         self._restarts = meter.create_counter("entra_async.query.restarts", "{restart}", "Queries started over.")
 
     def observe(self, session: _Instrument) -> None:
-        """Report a Session's ``token_numbers``, which no event tells of, whenever metrics are collected."""
+        """Report a Session's ``token_stats``, which no event tells of, whenever metrics are collected."""
         for name in _COUNTED:
 
             def read(_: CallbackOptions, name: str = name) -> Iterable[Observation]:
-                return (self._observation(getattr(session.token_numbers, name)),)
+                return (self._observation(getattr(session.token_stats, name)),)
 
             self._meter.create_observable_counter(f"entra_async.token.{name}", [read])
 

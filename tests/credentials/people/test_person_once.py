@@ -168,7 +168,7 @@ async def test_a_renewal_ahead_opens_no_browser(emulator: Emulator) -> None:
         emulator.clock.move(0.85 * (graph.token.expires_on - emulator.clock.now()))
         first = await graph.get_token()
         await anyio.wait_all_tasks_blocked()
-        while session.token_numbers.failures == 0:
+        while session.token_stats.failures == 0:
             await anyio.lowlevel.checkpoint()
         assert await graph.get_token() is first
         assert len(opened) == 1

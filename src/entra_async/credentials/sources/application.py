@@ -44,11 +44,11 @@ class AppTokenSource:
             credential=lambda: self.credential(application.token_endpoint),
             enable_cae=enable_cae,
         )
-        asked_at = self.context.clock.now()
+        requested_at = self.context.clock.now()
         result = await self.context.msal.run(
             application, lambda app: app.acquire_token_for_client(list(scopes), claims_challenge=claims)
         )
-        return token_from(result, asked_at=asked_at)
+        return token_from(result, requested_at=requested_at)
 
     async def aclose(self) -> None:
         """Give up nothing: it holds nothing."""

@@ -91,9 +91,9 @@ class IdentityEndpoint:
                 extra["token_sha256_to_refresh"] = self._handed_out[resource]
             if enable_cae:
                 extra["xms_cc"] = "CP1"
-        asked_at = self.context.clock.now()
+        requested_at = self.context.clock.now()
         body = await self._ask(resource, extra)
-        found = read_token(self.host, body, asked_at=asked_at)
+        found = read_token(self.host, body, asked_at=requested_at)
         self._check_identity(body)
         token = Token(found.token, found.expires_on, found.refresh_on, found.token_type)
         check_issued_tenant(token, tenant_id, hint="A managed identity signs in to its own tenant only.")
