@@ -156,9 +156,9 @@ async def test_azure_pipelines(
     [
         ({"status": 401}, "answered 401"),
         ({"status": 302, "headers": {"Location": "https://elsewhere.example"}}, "answered 302"),
-        ({"text": "<html>", "content_type": "text/html"}, "holds no 'value'"),
-        ({"text": '{"value": null}'}, "holds no 'value'"),
-        ({"text": "[]"}, "holds no 'value'"),
+        ({"text": "<html>", "content_type": "text/html"}, "has no 'value'"),
+        ({"text": '{"value": null}'}, "has no 'value'"),
+        ({"text": "[]"}, "has no 'value'"),
     ],
 )
 async def test_a_build_agent_that_gives_none(

@@ -49,7 +49,7 @@ class Broker:
     Args:
         clock: Where time comes from.
         limit: The most tokens it caches.
-        chance: Gives random numbers from 0 up to 1.
+        chance: Returns random numbers from 0 up to 1.
         listener: Called when a token request has finished, and when a service has rejected a token.
         shared: The token store that other processes use as well, if any.
     """

@@ -65,7 +65,7 @@ class MemoryStore:
     A token store in memory: for several Sessions of one process, one after the other or at once.
 
     Args:
-        now: Gives the time, in seconds since the epoch.
+        now: Returns the time, in seconds since the epoch.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:

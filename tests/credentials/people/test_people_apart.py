@@ -86,7 +86,7 @@ async def test_the_sessions_of_one_are_revoked_and_another_signs_in(machine: Mac
     machine.ada.revoke_sessions(now=machine.emulator.clock.now())
     machine.user = machine.grace
     async with machine.start() as session:
-        with pytest.raises(InteractionRequiredError, match="Another person"):
+        with pytest.raises(InteractionRequiredError, match="Another user"):
             await session.connect(machine.provider, service=["Azure", "Graph"])
         graph, azure = await session.connect(machine.provider, service=["Graph", "Azure"])
         assert [await who(graph), await who(azure)] == ["grace", "grace"]

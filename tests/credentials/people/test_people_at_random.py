@@ -69,7 +69,7 @@ class PeopleMachine(RuleBasedStateMachine):
         try:
             person = await who(connection, *scopes)
         except InteractionRequiredError as error:
-            assert "Another person" in str(error), error  # noqa: PT017 - one of the ways it may go
+            assert "Another user" in str(error), error  # noqa: PT017 - one of the ways it may go
             assert self.sitting != process.person
             return
         if self.machine.asked > asked:
@@ -83,7 +83,7 @@ class PeopleMachine(RuleBasedStateMachine):
             try:
                 made = await process.session.connect(self.machine.provider, service=services)
             except InteractionRequiredError as error:
-                assert "Another person" in str(error)  # noqa: PT017 - one of the ways it may go
+                assert "Another user" in str(error)  # noqa: PT017 - one of the ways it may go
                 return
             process.connections |= dict(zip(services, made, strict=True))
             if self.machine.asked > asked:

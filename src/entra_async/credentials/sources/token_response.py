@@ -1,4 +1,4 @@
-"""From what MSAL returns to a token."""
+"""MSAL's result, as a token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def token_from(result: Mapping[str, Any], *, requested_at: float) -> Token:
 
     Args:
         result: With ``access_token``, ``expires_in`` (seconds), and perhaps ``refresh_on`` and ``token_type`` (Bearer).
-        requested_at: When it was asked for, in seconds since the epoch: its life is counted from then, to be safe.
+        requested_at: When it was requested, in seconds since the epoch: its life is counted from then, to be safe.
 
     Raises:
         AuthenticationError: If it holds no token, or does not say how long it lives.
@@ -37,7 +37,7 @@ def token_from(result: Mapping[str, Any], *, requested_at: float) -> Token:
         or not isinstance(lifetime_s, int)
         or lifetime_s <= 0
     ):
-        message = "The token service's answer holds no token, or does not say how long it lives."
+        message = "The token response holds no token, or does not say how long it lives."
         raise AuthenticationError(message, hint="Check authority=: this may not be a token service of Entra ID.")
     return Token(
         token=token,

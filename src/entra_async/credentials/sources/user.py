@@ -73,7 +73,7 @@ class UserTokenSource:
     Requests tokens of a user.
 
     Args:
-        context: What the Session lends.
+        context: What the Session provides.
         client_id: The application.
         tenant_id: Where the user signs in, unless a request names another tenant.
         sign_in: Signs the user in; ``None`` if only the refresh token can do it.
