@@ -59,7 +59,6 @@ nitpick_ignore_regex = [
     (r"py:class", r"entra_async\.[\w.]+\.\w+Options"),  # keyword arguments, which each method describes itself
     (r"py:class", r"entra_async\.credentials\.provider\.SignInContext"),  # what a Session lends; nobody else makes one
     (r"py:class", r"entra_async\.telemetry\.otel\._Numbers"),  # the one property of a Session that it reads
-    (r"py:class", r"entra_async\.tokens\.key\.Terms"),  # what the broker is told of an account
     (r"py:class", r"entra_async\.[\w.]+\.GivenT"),  # a type variable
     (r"py:class", r"tuple\[(str|int)"),  # Sphinx cuts "tuple[str, ...]" at its comma
 ]

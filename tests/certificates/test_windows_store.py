@@ -110,7 +110,7 @@ async def test_many_at_once(windows: FakeWindows, emulator: Emulator) -> None:
         ({"acquire_error": 0x8009FFFF}, "Windows refused .*0x8009FFFF", "certutil -error"),
         ({"legacy": True}, "not a CNG key", "Microsoft Software Key Storage Provider"),
         ({"sign_error": 0x80090029}, "does not sign with PSS", "Microsoft Software Key Storage Provider"),
-        ({"sign_error": 0x80090022}, "wants to show a dialog", "signer="),
+        ({"sign_error": 0x80090022}, "requires a dialog", "signer="),
         ({"key": rsa_key(1)}, "not by its certificate's key", "Import the certificate again"),
     ],
     ids=lambda value: "another key" if isinstance(value, dict) and "key" in value else str(value),
