@@ -1,4 +1,4 @@
-"""Whoever signs in and out, in whatever process and order: a connection gives its own person's tokens, or none."""
+"""Whoever signs in and out, in whatever process and order: a connection returns its own user's tokens, or none."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PeopleMachine(RuleBasedStateMachine):
         self.machine.user = self.machine.grace if grace else self.machine.ada
 
     async def check(self, process: Process, connection: Connection, *scopes: str) -> None:
-        """A token is the person's of the process; who was asked for it is that person."""
+        """A token is that of the process's user, and so is the user who signed in for it."""
         asked = self.machine.asked
         try:
             person = await who(connection, *scopes)
