@@ -72,7 +72,7 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         self._authorization: Authorization = (
             account.source
             if isinstance(account.source, Authorization)
-            else BearerToken(broker, key, account.source, account.terms)
+            else BearerToken(broker, key, account.source, account.policy)
         )
         own_limiters = ConnectionLimiters(
             limiters, service=self.service.name, app=access.app, max_pause_s=policy.max_retry_after_s
@@ -139,7 +139,7 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         key = self._key
         if (scopes and scopes != key.scopes) or claims or tenant_id:
             check_token_request(scopes, claims)
-            if tenant_id and self.account.is_at_home(tenant_id):
+            if tenant_id and self.account.is_home_tenant(tenant_id):
                 tenant_id = None  # the same token, whoever names the tenant
             key = key._replace(
                 scopes=scopes or key.scopes,

@@ -178,8 +178,8 @@ class Session(BatchVerbs, TransferVerbs):
 
     @property
     def token_stats(self) -> TokenStats:
-        """Counters of the token cache: hits, misses, token requests, rejected tokens."""
-        return self._broker.numbers
+        """Statistics of the token cache: hits, misses, requests, rejections."""
+        return self._broker.stats
 
     @property
     def throttling(self) -> Mapping[str, LimiterStats]:
@@ -308,7 +308,7 @@ class Session(BatchVerbs, TransferVerbs):
         made: list[Connection] = []
         try:
             for base_url in base_urls:
-                account = self._accounts.hold(chosen_provider, context)
+                account = self._accounts.acquire(chosen_provider, context)
                 made.append(self._make(name or base_url.service.name, base_url, account, wanted))
                 await made[-1].sign_in()
         except BaseException:
@@ -392,7 +392,7 @@ class Session(BatchVerbs, TransferVerbs):
         connection.retire()
         if self._default.lower() == connection.name.lower():
             self._default = _DEFAULT_SERVICE
-        await self._broker.unshare(connection.account.name, connection.scopes)
+        await self._broker.delete_stored(connection.account.name, connection.scopes)
         if all(other.account is not connection.account for other in self._connections.values()):
             await self._accounts.sign_out(connection.account)
         await self._release(connection)

@@ -57,7 +57,7 @@ async def refusal(emulator: Emulator, **given: Any) -> ConfigurationError:
 
 @pytest.mark.parametrize("style", [str.upper, str.lower, lambda text: f"\u200e{text[:2]}:{text[2:20]} {text[20:]}\n"])
 async def test_a_thumbprint_as_people_copy_it(store: Path, emulator: Emulator, style: Any) -> None:
-    """A certificate that PowerShell keeps on Linux signs in by thumbprint: any case, blanks, colons, hidden marks."""
+    """A certificate of PowerShell's store on Linux signs in by thumbprint: any case, blanks, colons, hidden marks."""
     await put(store, APP, make("CN=other", key=1))
     async with emulator.session() as session:
         await session.connect(Certificate(**app_of(emulator, APP), thumbprint=style(APP.thumbprint)))
@@ -90,7 +90,7 @@ def test_part_of_a_name_is_not_the_name(name: str) -> None:
     assert not has_subject(APP.certificate, name)
 
 
-async def test_the_newest_of_a_name_wins_and_is_taken_up(store: Path, emulator: Emulator) -> None:
+async def test_the_newest_of_a_name_is_used_and_picked_up(store: Path, emulator: Emulator) -> None:
     """Of several with a key the one valid longest is used, and a newer one as soon as the token is renewed."""
     old, future = make(end=NOW + DAY), make(key=1, start=NOW + 5 * DAY, end=NOW + 99 * DAY)
     expired, newer = make(key=1, end=NOW - DAY), make(key=1)
@@ -188,7 +188,7 @@ async def test_a_store_that_was_never_written_to(tmp_path: Path, emulator: Emula
 
 
 async def test_no_home_in_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without HOME the user database is asked, as .NET does; a user without an entry there is told what to give."""
+    """Without HOME the user database is read, as .NET does; without an entry there, the error says what to give."""
     import pwd
 
     entry = list(pwd.getpwuid(os.getuid()))
@@ -206,7 +206,7 @@ async def test_no_home_in_the_environment(emulator: Emulator, monkeypatch: pytes
 
 
 async def test_any_folder(tmp_path: Path, emulator: Emulator) -> None:
-    """A folder of PFX and PEM files is searched by thumbprint and name, and alone gives its newest certificate."""
+    """A folder of PFX and PEM files is searched by thumbprint and name; alone, its newest certificate is used."""
     old, new = make("CN=old", end=NOW + DAY), make("CN=new", key=1)
     await anyio.Path(tmp_path / "old.PEM").write_bytes(old.pem)
     await anyio.Path(tmp_path / "new.p12").write_bytes(new.pfx(CANARY))
@@ -251,7 +251,7 @@ async def test_macos_says_what_to_do(emulator: Emulator, monkeypatch: pytest.Mon
 
 
 async def test_a_stuck_file_has_a_limit(tmp_path: Path, emulator: Emulator) -> None:
-    """A file whose reading never ends is given up at the limit; the event loop runs all the while."""
+    """Reading a file that never ends is abandoned at the limit; the event loop runs all the while."""
     fifo = tmp_path / "app.pem"  # nobody writes to it, so that opening it waits
     await anyio.to_thread.run_sync(os.mkfifo, fifo)
     meter = StallMeter()

@@ -177,7 +177,7 @@ def test_pfx_without_a_password(pki: Pki, password: str | bytes | None) -> None:
     assert load(data + b"\r\n", password).certificate == pki.certificate
 
 
-def test_what_a_signing_certificate_tells(pki: Pki) -> None:
+def test_the_properties_of_a_signing_certificate(pki: Pki) -> None:
     """Thumbprint, subject and expiry are what other tools say of the same certificate."""
     loaded = load(pki.key_pem() + pem(pki.certificate, pki.issuer))
     assert loaded.thumbprint == pki.certificate.fingerprint(hashes.SHA1()).hex().upper()
@@ -271,7 +271,7 @@ def test_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
 
 
 def test_passwords_that_do_not_open(pki: Pki) -> None:
-    """A wrong password, a missing one and one that is no text are told apart."""
+    """A wrong password, a missing one and one that is no text have different errors."""
     for data in (
         pki.key_pem(PrivateFormat.PKCS8, PASSWORD) + pem(pki.certificate),
         pki.key_pem(PrivateFormat.TraditionalOpenSSL, PASSWORD) + pem(pki.certificate),

@@ -51,7 +51,7 @@ class Device:
 )
 @pytest.mark.parametrize("form", [APP.certificate, APP.public, APP.public.decode()], ids=["object", "bytes", "text"])
 async def test_a_function_signs(signer: Any, form: Any, emulator: Emulator) -> None:
-    """A sync or async function signs in, with its certificate as an object or PEM; it is asked for each token."""
+    """A sync or async function signs in, with its certificate as an object or PEM; it is called for each token."""
     async with emulator.session() as session:
         connection = await session.connect(Certificate(**app_of(emulator, APP), certificate=form, signer=signer))
         emulator.clock.move(29 * 3600)
@@ -119,7 +119,7 @@ BAD: dict[str, tuple[Callable[[bytes], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 async def test_a_signer_that_errs(case: str, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    """What a signer raises or returns by mistake is told apart before anything is sent, and its text is not quoted."""
+    """What a signer raises or returns by mistake has an error of its own before anything is sent, without its text."""
     caplog.set_level(logging.DEBUG)
     signer, kind, text = BAD[case]
     async with emulator.session() as session:
@@ -131,7 +131,7 @@ async def test_a_signer_that_errs(case: str, emulator: Emulator, caplog: pytest.
 
 
 async def test_a_certificate_that_cannot_be_used(emulator: Emulator) -> None:
-    """An expired certificate, and what is none, are refused before the signer is asked."""
+    """An expired certificate, and what is none, are refused before the signer is called."""
 
     def never(_: bytes) -> Awaitable[bytes]:
         raise AssertionError
@@ -146,8 +146,8 @@ async def test_a_certificate_that_cannot_be_used(emulator: Emulator) -> None:
             assert "PRIVATE" not in repr(caught.value.__cause__) + repr(caught.value.__context__) + str(caught.value)
 
 
-async def test_a_signer_that_never_answers(emulator: Emulator) -> None:
-    """A device that does not answer is given up at the limit, whether its function is async or not."""
+async def test_a_signer_that_never_responds(emulator: Emulator) -> None:
+    """A device that does not respond is abandoned at the limit, whether its function is async or not."""
     release = threading.Event()
 
     def hang(_: bytes) -> bytes:

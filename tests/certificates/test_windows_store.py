@@ -110,7 +110,7 @@ async def test_many_at_once(windows: FakeWindows, emulator: Emulator) -> None:
         ({"acquire_error": 0x8009FFFF}, "Windows refused .*0x8009FFFF", "certutil -error"),
         ({"legacy": True}, "not a CNG key", "Microsoft Software Key Storage Provider"),
         ({"sign_error": 0x80090029}, "does not sign with PSS", "Microsoft Software Key Storage Provider"),
-        ({"sign_error": 0x80090022}, "wants to show a dialog", "signer="),
+        ({"sign_error": 0x80090022}, "requires a dialog", "signer="),
         ({"key": rsa_key(1)}, "not by its certificate's key", "Import the certificate again"),
     ],
     ids=lambda value: "another key" if isinstance(value, dict) and "key" in value else str(value),
@@ -130,7 +130,7 @@ async def test_a_key_that_does_not_sign(
 
 
 async def test_certificates_that_cannot_be_used(windows: FakeWindows, emulator: Emulator) -> None:
-    """Expired, without a key, not RSA, malformed or not there: the error says which were seen and where."""
+    """Expired, without a key, not RSA, malformed or not there: the error says which were found and where."""
     expired, keyless = make(end=NOW - DAY), make(key=1)
     windows.current_user += [entry(expired), entry(keyless, key=None), Entry(b"0\x03 malformed")]
     windows.open_errors[LOCAL_MACHINE] = 5
@@ -147,7 +147,7 @@ async def test_certificates_that_cannot_be_used(windows: FakeWindows, emulator: 
 
 
 async def test_a_key_that_is_not_rsa(windows: FakeWindows, emulator: Emulator) -> None:
-    """An elliptic-curve certificate is refused by name before its key is asked."""
+    """An elliptic-curve certificate is refused by name before its key is used."""
     import datetime as dt
 
     from cryptography import x509
@@ -179,7 +179,7 @@ async def test_a_key_that_is_gone_meanwhile(
     assert "it is not there" in await refusal(emulator, AuthenticationError, name="app")
 
 
-async def test_a_device_that_never_answers(windows: FakeWindows, emulator: Emulator) -> None:
+async def test_a_device_that_never_responds(windows: FakeWindows, emulator: Emulator) -> None:
     """A key that does not sign in time is given up; when it does at last, its handles are freed as well."""
     hold = threading.Event()
     windows.current_user.append(entry(APP, hold=hold))

@@ -1,4 +1,4 @@
-"""The command: the demo does what it says, and says what it did."""
+"""The command ``entra-async``: the demo's job, its statistics and its exit codes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from entra_async.cli.demo_view import DemoView
 pytestmark = pytest.mark.emulator
 
 
-class Silence:
-    """Hears how it goes, and counts."""
+class RecordedProgress:
+    """Records the progress instead of printing it."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.lines.append(text)
 
     def show(self, job: Job) -> None:
         assert job.elapsed_s >= 0
 
 
-async def test_the_job_counts_what_happened() -> None:
-    """Every user and machine once, two token requests, throttled answers waited out."""
-    progress = Silence()
+async def test_the_statistics_of_the_job() -> None:
+    """Every user and machine once, two token requests, and each throttled request sent again."""
+    progress = RecordedProgress()
     job = await run_on_emulator(20_000, progress)
 
     assert job.items == {"Graph": 20_000, "Endpoint": 500}
@@ -43,7 +43,7 @@ async def test_the_job_counts_what_happened() -> None:
 
 
 def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    """The table holds the figures, and failures are told."""
+    """The table has the figures and the failures."""
     job = Job(calls=42, token_requests=2, throttled=1, elapsed_s=2.0, longest_stall_s=0.0123)
     job.items.update(Graph=20_000)
     job.failures["Endpoint"] = "AADSTS500011: [no such resource]"

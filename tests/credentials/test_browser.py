@@ -34,7 +34,7 @@ CLIENT = "11111111-1111-1111-1111-111111111111"
 
 
 async def test_sign_in(emulator: Emulator) -> None:
-    """The person signs in on the page, and the token is theirs."""
+    """The user signs in on the page, and the token is theirs."""
     async with emulator.session() as session:
         connection = await session.connect(browser(emulator))
         me = await session.invoke("me")
@@ -45,7 +45,7 @@ async def test_sign_in(emulator: Emulator) -> None:
 
 
 async def test_what_is_sent(emulator: Emulator) -> None:
-    """The link asks for a code with PKCE, state, nonce and form_post, and says where to come back to."""
+    """The authorization request has PKCE, state, nonce, form_post and the redirect URI."""
     links: list[str] = []
 
     async def opener(link: str) -> None:
@@ -69,7 +69,7 @@ async def test_what_is_sent(emulator: Emulator) -> None:
 
 
 async def test_one_sign_in_serves_several_services(emulator: Emulator) -> None:
-    """The second service's token comes from the refresh token, in silence; and so does each renewal."""
+    """The second service's token comes from the refresh token, without interaction; and so does each renewal."""
     async with emulator.session() as session:
         graph, azure = await session.connect(browser(emulator), service=["Graph", "Azure"])
         assert (graph.token and graph.token.audience) != (azure.token and azure.token.audience)
@@ -83,7 +83,7 @@ async def test_one_sign_in_serves_several_services(emulator: Emulator) -> None:
 
 
 async def test_concurrent_connects_are_one_sign_in(emulator: Emulator) -> None:
-    """However many services are connected at once, the person is asked once."""
+    """However many services are connected at once, the user signs in once."""
     provider = browser(emulator)
     async with emulator.session() as session, anyio.create_task_group() as group:
         for service in ("Graph", "GraphBeta", "Azure", "Endpoint", "AzureKeyVault"):
@@ -93,7 +93,7 @@ async def test_concurrent_connects_are_one_sign_in(emulator: Emulator) -> None:
 
 
 async def test_who_declines_is_not_asked_by_every_service(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """When the person declines, everyone who waited for that sign-in hears of it, and no second browser opens."""
+    """When the user declines, every caller that waited for that sign-in gets the error, and no second browser opens."""
     person = Person()
     provider = browser(emulator, opener=person.open)
     errors: list[AuthenticationError] = []

@@ -1,4 +1,4 @@
-"""What the browser brings back and what it is shown: the right answer counts, every other one gets a page."""
+"""The redirect to the loopback listener and its pages: the right response counts, every other one gets a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.people import Person, browser, read_link, sign_ins
 
 
 async def test_declining_on_the_page(emulator: Emulator) -> None:
-    """A person who declines the consent gets a page that says so, and the program a typed error."""
+    """A user who declines the consent gets a page that says so, and the program a typed error."""
     app = emulator.register_app(public_client=True, redirect_uris=["http://localhost"], delegated=["User.Read"])
     pages: list[str] = []
 
@@ -37,7 +37,7 @@ async def test_declining_on_the_page(emulator: Emulator) -> None:
     assert "What to do" in pages[0]
 
 
-async def test_the_pages_for_the_person(emulator: Emulator) -> None:
+async def test_the_pages_for_the_user(emulator: Emulator) -> None:
     """The last page says that it worked."""
     pages: list[str] = []
 
@@ -78,7 +78,7 @@ async def test_an_error_on_the_page_is_escaped(emulator: Emulator, http: aiohttp
 
 
 async def test_a_wrong_state_is_refused_and_waiting_goes_on(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """An answer that belongs to no sign-in, and any other path, gets a page; the right answer still counts."""
+    """A response that belongs to no sign-in, and any other path, gets a page; the right response still counts."""
     seen: list[tuple[int, str]] = []
 
     async def opener(link: str) -> None:
@@ -105,8 +105,8 @@ async def test_a_wrong_state_is_refused_and_waiting_goes_on(emulator: Emulator, 
     assert sign_ins(emulator) == 1
 
 
-async def test_an_answer_in_the_query(emulator: Emulator) -> None:
-    """Entra ID is asked to post its answer, but one in the query is understood, too."""
+async def test_a_response_in_the_query(emulator: Emulator) -> None:
+    """The response_mode is form_post, but a response in the query is understood, too."""
 
     async def opener(link: str) -> None:
         await emulator.browser.sign_in(link.replace("response_mode=form_post", "response_mode=query"))
@@ -118,7 +118,7 @@ async def test_an_answer_in_the_query(emulator: Emulator) -> None:
 
 
 async def test_a_second_hit_is_harmless(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """A browser that sends its answer twice gets the same page twice, and only the first answer counts."""
+    """A browser that sends its response twice gets the same page twice, and only the first one counts."""
     person = Person()
     answers: list[tuple[int, str]] = []
 
@@ -140,7 +140,7 @@ async def test_a_second_hit_is_harmless(emulator: Emulator, http: aiohttp.Client
 
 
 async def test_a_code_that_is_refused(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """When Entra ID refuses the code, the person's page and the error say why."""
+    """When Entra ID refuses the code, the user's page and the error say why."""
     person = Person()
     async with emulator.session() as session:
         task = asyncio.ensure_future(session.connect(browser(emulator, opener=person.open)))

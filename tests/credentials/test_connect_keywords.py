@@ -132,7 +132,7 @@ async def test_labels_stand_for_microsofts_clients(emulator: Emulator) -> None:
 
 
 async def test_scopes_are_asked_for(emulator: Emulator) -> None:
-    """A person's scopes are asked for with their resource in front; without any, what was granted."""
+    """A user's scopes are requested with their resource in front; without any, what was granted."""
     app = emulator.public_app
     async with emulator.session() as session:
         graph = await session.connect(
@@ -149,7 +149,7 @@ async def test_scopes_are_asked_for(emulator: Emulator) -> None:
 
 
 async def test_whoami(emulator: Emulator) -> None:
-    """whoami tells provider, tenant, application, permissions and expiry, and shows no token."""
+    """whoami returns provider, tenant, application, permissions and expiry, and shows no token."""
     async with emulator.session() as session:
         connection = await session.connect(emulator.client_secret)
         identity = await session.whoami()
@@ -214,8 +214,8 @@ def test_the_table_is_complete_and_true() -> None:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"
 
 
-async def test_one_persons_sign_in_is_not_anothers(emulator: Emulator) -> None:
-    """A refresh token is reused for the person it belongs to only, and for nobody after its connection is gone."""
+async def test_one_users_sign_in_is_not_anothers(emulator: Emulator) -> None:
+    """A refresh token is reused for its own user only, and for nobody after its connection is gone."""
     app, bob = emulator.public_app, emulator.add_user("bob")
     ids: dict[str, Any] = {"client_id": app.client_id, "tenant_id": emulator.tenant_id}
     async with emulator.session() as session:
@@ -244,7 +244,7 @@ async def test_one_persons_sign_in_is_not_anothers(emulator: Emulator) -> None:
 
 
 async def test_a_replaced_connection_goes_on_and_leaves_nothing(emulator: Emulator) -> None:
-    """Callers of a backend that share a name keep their own connections; what nobody holds is given up."""
+    """Callers of a backend that share a name keep their own connections; an unreferenced one is released."""
     async with emulator.session() as session:
         callers = [emulator.register_app() for _ in range(5)]
         held = [
@@ -278,7 +278,7 @@ async def test_what_is_let_go_in_another_thread_is_given_up(emulator: Emulator) 
         await anyio.wait_all_tasks_blocked()
 
         assert not session._accounts._accounts
-        assert session.token_stats.held == 0
+        assert session.token_stats.cached == 0
 
 
 async def test_no_flow_repeats_what_it_sent(emulator: Emulator) -> None:

@@ -1,4 +1,4 @@
-"""The developer's tools: asked as they want to be asked, ended when nobody waits, and never believed blindly."""
+"""The developer tools: each with its own command, ended when nobody waits, and their output checked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def tools(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 @every_tool
 async def test_whoever_is_signed_in_signs_in(name: str, emulator: Emulator, tools: DeveloperTools) -> None:
-    """Each tool gives the token of its own account, for the service asked for, and it is good there."""
+    """Each tool returns the token of its own account for the requested service, which accepts it."""
     async with emulator.session() as session:
         connection = await session.connect(PROVIDERS[name]())
         users = await connection.invoke("users", query={"$top": 1}, paging=False)
@@ -149,7 +149,7 @@ async def test_a_resource_that_is_unknown(name: str, emulator: Emulator, tools: 
 
 @every_tool
 async def test_an_expired_sign_in(name: str, emulator: Emulator, tools: DeveloperTools) -> None:
-    """When the tool's own sign-in has expired, a person must sign in to the tool again."""
+    """When the tool's own sign-in has expired, the user must sign in to the tool again."""
     said = "ERROR: AADSTS700082: The refresh token has expired due to inactivity.\r\nTrace ID: 0a\n"
     tools.result = ToolResult(stderr=said, exit_code=1)
     async with emulator.session() as session:
@@ -202,7 +202,7 @@ async def test_many_callers_start_one_process(name: str, emulator: Emulator, too
 
 @every_tool
 async def test_a_stuck_tool_is_ended(name: str, emulator: Emulator, tools: DeveloperTools) -> None:
-    """A tool that never answers is ended after timeout_s, together with what it started."""
+    """A tool that never returns is ended after timeout_s, together with what it started."""
     tools.stuck = True
     async with emulator.session() as session:
         started = time.monotonic()
@@ -255,7 +255,7 @@ async def test_closing_the_session_ends_the_tool(emulator: Emulator, tools: Deve
 
 @pytest.mark.parametrize("name", ["az", "pwsh"])
 async def test_claims_need_a_new_sign_in(name: str, emulator: Emulator, tools: DeveloperTools) -> None:
-    """A tool that cannot pass claims on is not asked; the error says that a person must sign in, and carries them."""
+    """A tool that cannot pass claims on is not run; the error says that the user must sign in, and carries them."""
     claims = '{"access_token":{"acrs":{"essential":true,"value":"p1"}}}'
     async with emulator.session() as session:
         connection = await session.connect(PROVIDERS[name]())

@@ -58,7 +58,7 @@ NONSENSE = {
     ("name", "output"), [(name, output) for name, outputs in NONSENSE.items() for output in outputs]
 )
 async def test_output_that_is_no_token(name: str, output: str, emulator: Emulator, tools: DeveloperTools) -> None:
-    """What is not exactly an answer is an error that repeats nothing of it, since a token may be in it."""
+    """Unexpected output is an error that repeats nothing of it, since a token may be in it."""
     tools.result = ToolResult(output)
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError, match="no token") as caught:
@@ -130,7 +130,7 @@ def test_malformed_values(provider: Any, values: dict[str, Any], field: str) -> 
 )
 @every_tool
 async def test_scopes_that_are_no_resource(name: str, scope: str, emulator: Emulator, tools: DeveloperTools) -> None:
-    """A scope that the tool could not be asked for, or that holds more than a name, never reaches it."""
+    """A scope that the tool cannot request, or that holds more than a name, never reaches it."""
     async with emulator.session() as session:
         connection = await session.connect(PROVIDERS[name]())
         with pytest.raises(ConfigurationError) as caught:

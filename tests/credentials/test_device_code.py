@@ -1,4 +1,4 @@
-"""Signing in with a device code: shown to the person, polled for at the pace that Entra ID allows."""
+"""Signing in with a device code: shown to the user, polled for at the interval of Entra ID."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def ignore(_: DeviceCodePrompt) -> None:
 
 
 async def test_sign_in(emulator: Emulator) -> None:
-    """The person enters the code that was shown, and the token is theirs."""
+    """The user enters the code that was shown, and the token is theirs."""
     person = Person(emulator)
     pace = Pace(emulator)
     before = emulator.clock.now()
@@ -141,7 +141,7 @@ async def test_slow_down_is_obeyed(emulator: Emulator) -> None:
 
 
 async def test_declining(emulator: Emulator) -> None:
-    """A person who declines ends the polling at once, with a typed error."""
+    """A user who declines ends the polling at once, with a typed error."""
     async with emulator.session(clock=Pace(emulator)) as session:
         with pytest.raises(AuthenticationError) as caught:
             await session.connect(device(emulator, prompt=Person(emulator, decline=True).enter))
@@ -187,7 +187,7 @@ async def test_a_poll_that_is_lost(emulator: Emulator, fault: dict[str, Any]) ->
 
 @pytest.mark.parametrize("interval", [0, -1, "5"])
 async def test_an_interval_that_makes_no_sense(emulator: Emulator, interval: Any) -> None:
-    """An answer without a usable interval means five seconds."""
+    """A response without a usable interval means five seconds."""
     body = {"device_code": "d", "user_code": "ABC", "verification_uri": "https://x.example", "expires_in": 900}
     emulator.faults.add("/*/oauth2/v2.0/devicecode", status=200, body={**body, "interval": interval})
     pace = Pace(emulator)
@@ -203,7 +203,7 @@ async def test_an_interval_that_makes_no_sense(emulator: Emulator, interval: Any
 
 @pytest.mark.parametrize("body", [{"hello": "world"}, {"user_code": 1}, "[1]", {"error": "invalid_client"}], ids=str)
 async def test_nonsense_instead_of_a_code(emulator: Emulator, body: Any) -> None:
-    """What is no device code is a typed error, before the person is bothered."""
+    """What is no device code is a typed error, before the prompt is called."""
     emulator.faults.add("/*/oauth2/v2.0/devicecode", status=200, body=body)
     shown: list[DeviceCodePrompt] = []
     async with emulator.session(clock=Pace(emulator)) as session:
@@ -272,7 +272,7 @@ async def test_the_loop_runs_on(emulator: Emulator) -> None:
 
 
 async def test_closing_the_session_ends_it(emulator: Emulator) -> None:
-    """Closing the Session while the person thinks ends the wait at once."""
+    """Closing the Session during the sign-in ends the wait at once."""
     shown = anyio.Event()
 
     async def prompt(_: DeviceCodePrompt) -> None:

@@ -42,7 +42,7 @@ def later() -> int:
 
 
 async def ask(credential: Any, **options: Any) -> Token:
-    """Return what a connection that signs in with the credential gives."""
+    """Return the token of a connection that signs in with the credential."""
     async with Session() as session:
         connection = await session.connect(ExternalCredential(credential=credential))
         return await connection.get_token(**options)
@@ -60,7 +60,7 @@ def azure_options(emulator: Emulator) -> dict[str, Any]:
 
 
 async def test_azure_identity_aio_signs_in(emulator: Emulator) -> None:
-    """A credential of azure-identity's aio is taken as it is, asked once for any number of calls, and not closed."""
+    """A credential of azure-identity's aio is used as it is, called once for any number of calls, and not closed."""
     options = {**azure_options(emulator), "transport": _transport(emulator)}
     del options["connection_verify"]
     async with azure.identity.aio.ClientSecretCredential(**options) as credential:
@@ -101,7 +101,7 @@ async def test_sync_azure_identity_runs_in_a_thread(emulator: Emulator) -> None:
 
 
 class Recorder:
-    """A credential of the older protocol that remembers how it was asked."""
+    """A credential of the older protocol that records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[tuple[str, ...], dict[str, Any]]] = []
@@ -134,7 +134,7 @@ async def test_the_newer_protocol_is_preferred() -> None:
 
 
 async def test_the_older_protocol_gets_what_was_asked_and_no_more() -> None:
-    """A credential hears that challenges are understood, and nothing else that the caller did not ask for."""
+    """A credential gets enable_cae, and nothing else that the caller did not request."""
     credential = Recorder()
     token = await ask(credential, enable_cae=True)
 
@@ -193,7 +193,7 @@ async def test_any_callable_signs_in(function: Callable[..., Any], start: str) -
 
 
 async def test_a_callable_is_given_the_options_it_names() -> None:
-    """`tenant_id` and `claims` reach a callable that names them; claims it cannot ask for are an error with them."""
+    """`tenant_id` and `claims` reach a callable that names them; claims it cannot request are an error with them."""
     assert (await ask(_many, tenant_id=TENANT)).token == f"{SCOPE}+{TENANT}"
     assert (await ask(_Callable(), claims="{}")).audience == SCOPE
     with pytest.raises(InteractionRequiredError, match="further claims") as caught:
@@ -201,8 +201,8 @@ async def test_a_callable_is_given_the_options_it_names() -> None:
     assert caught.value.claims == "{}"
 
 
-async def test_a_token_of_another_tenant_is_not_handed_out() -> None:
-    """Asked for one tenant, a token that names another is refused, whatever gave it."""
+async def test_a_token_of_another_tenant_is_not_returned() -> None:
+    """A token that names another tenant than the requested one is refused, whatever returned it."""
     with pytest.raises(AuthenticationError, match=TENANT):
         await ask(lambda: make_jwt(tid=TENANT), tenant_id=TENANT.replace("1", "2"))
     assert (await ask(lambda: make_jwt(tid=TENANT), tenant_id=TENANT)).tenant_id == TENANT
@@ -255,7 +255,7 @@ async def test_what_is_no_token_is_refused(result: Any, text: str) -> None:
     assert caught.value.hint
 
 
-async def test_an_error_answer_of_msal_is_explained() -> None:
+async def test_an_error_response_of_msal_is_explained() -> None:
     """A callable around MSAL may return MSAL's error dict: it becomes the error that its code means."""
     answer = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
     with pytest.raises(AuthenticationError) as caught:
@@ -307,7 +307,7 @@ async def test_cancelling_leaves_a_sync_credential_behind() -> None:
 
 
 async def test_a_time_limit_ends_the_wait() -> None:
-    """A credential that never answers ends at its limit, async or not."""
+    """A credential that never returns ends at its limit, async or not."""
     for credential in (anyio.sleep_forever, threading.Event().wait):
         async with Session() as session:
             with pytest.raises(AuthenticationError, match=r"no answer within 0\.05 s"):

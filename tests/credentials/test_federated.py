@@ -78,7 +78,7 @@ class Issuing:
 
 @pytest.mark.parametrize("kind", ["sync", "coroutine"])
 async def test_a_callable_is_asked_for_each_token(kind: str, emulator: Emulator, app: App) -> None:
-    """Each token request has an assertion of its own, each service too; renewal asks again."""
+    """Each token request has an assertion of its own, for each service and each renewal."""
     issuing = Issuing(emulator)
     async with emulator.session() as session:
         provider = federated(emulator, app, assertion=getattr(issuing, kind))
@@ -135,7 +135,7 @@ async def test_a_file_is_read_for_each_token(tmp_path: Path, emulator: Emulator,
 
 
 async def test_a_managed_identity_is_an_assertion(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider gives the assertion: a managed identity's token for the exchange signs another app in."""
+    """A provider issues the assertion: a managed identity's token for the exchange signs another app in."""
     async with emulator.managed_identity("app_service") as host:
         for name, value in host.environment.items():
             monkeypatch.setenv(name, value)
@@ -153,7 +153,7 @@ async def test_a_managed_identity_is_an_assertion(emulator: Emulator, monkeypatc
 
 
 async def test_a_credential_of_another_library_is_an_assertion(emulator: Emulator, app: App) -> None:
-    """What has `get_token` is asked for the exchange's audience, and its token is the assertion."""
+    """A token for the exchange's audience is requested from a credential, and is the assertion."""
 
     class Credential:
         async def get_token(self, *scopes: str, **_: Any) -> Any:
@@ -190,7 +190,7 @@ async def test_what_entra_id_does_not_trust(case: str, emulator: Emulator, app: 
     ("result", "text"), [("opaque", "no JWT"), ("", "no JWT"), (None, "a NoneType"), (b"a.b.c", "a bytes")]
 )
 async def test_what_is_no_assertion_is_not_sent(result: Any, text: str, emulator: Emulator, app: App) -> None:
-    """A callable that returns something else than a JWT is told so, before anything is sent."""
+    """A callable that returns something else than a JWT is an error, before anything is sent."""
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError, match=text):
             await session.connect(federated(emulator, app, assertion=lambda: result))

@@ -1,4 +1,4 @@
-"""Environments that vouch for the programs they run: how each is found and asked, and one's own."""
+"""Environments that issue assertions: how each is detected and requested from, and one's own."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def runner(emulator: Emulator, authority: trustme.CA) -> AsyncIterator[tup
 async def test_github_actions(
     runner: tuple[Runner, str, ssl.SSLContext], emulator: Emulator, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job's URL is asked with its token, for the cloud's audience; a passing failure is waited out."""
+    """A job's URL is requested with its token, for the cloud's audience; a transient failure is retried."""
     service, url, trust = runner
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{url}/token?api-version=2.0")
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", CANARY)
@@ -134,7 +134,7 @@ async def test_github_actions(
 async def test_azure_pipelines(
     runner: tuple[Runner, str, ssl.SSLContext], emulator: Emulator, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task's URL is asked for the service connection's assertion, and not to redirect to a sign-in page."""
+    """A task's URL is requested for the service connection's assertion, without a redirect to a sign-in page."""
     service, url, trust = runner
     service.field = "oidcToken"
     monkeypatch.setenv("SYSTEM_OIDCREQUESTURI", f"{url}/oidctoken")
@@ -156,9 +156,9 @@ async def test_azure_pipelines(
     [
         ({"status": 401}, "answered 401"),
         ({"status": 302, "headers": {"Location": "https://elsewhere.example"}}, "answered 302"),
-        ({"text": "<html>", "content_type": "text/html"}, "holds no 'value'"),
-        ({"text": '{"value": null}'}, "holds no 'value'"),
-        ({"text": "[]"}, "holds no 'value'"),
+        ({"text": "<html>", "content_type": "text/html"}, "has no 'value'"),
+        ({"text": '{"value": null}'}, "has no 'value'"),
+        ({"text": "[]"}, "has no 'value'"),
     ],
 )
 async def test_a_build_agent_that_gives_none(
@@ -210,7 +210,7 @@ async def test_workload_identity(tmp_path: Path, emulator: Emulator, app: App, m
 
 
 async def test_no_environment_is_found_at_once(emulator: Emulator, app: App) -> None:
-    """Where nothing vouches for the program, an error says so within seconds, and what each environment needs."""
+    """Where no environment is found, an error says so within seconds, and what each environment needs."""
     started = time.monotonic()
     async with emulator.session() as session:
         with pytest.raises(CredentialUnavailableError, match=r"github_actions, azure_pipelines.*id-token: write"):
@@ -223,7 +223,7 @@ async def test_no_environment_is_found_at_once(emulator: Emulator, app: App) -> 
 
 @pytest.fixture
 def own() -> Iterator[list[FederationRequest]]:
-    """Register an environment of one's own, first of all, for one test; yield what it was asked."""
+    """Register an environment of one's own, first of all, for one test; yield its requests."""
     asked: list[FederationRequest] = []
     yield asked
     unregister_federation_provider("own")
@@ -232,7 +232,7 @@ def own() -> Iterator[list[FederationRequest]]:
 async def test_an_environment_of_ones_own(
     own: list[FederationRequest], tmp_path: Path, emulator: Emulator, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A registered environment is asked by its priority, told what the assertion is for, and may pass."""
+    """A registered environment is called by its priority with the request, and may return None."""
     answers: list[str | None] = [emulator.external_issuer.mint(SUBJECT), None]
 
     def assertion(request: FederationRequest) -> str | None:
@@ -257,7 +257,7 @@ async def test_an_environment_of_ones_own(
 async def test_an_environment_that_fails_stops_the_search(
     own: list[FederationRequest], emulator: Emulator, app: App
 ) -> None:
-    """An environment that is there but fails is the error: no other one is asked in its place."""
+    """An environment that is detected but fails is the error: no other one is tried."""
 
     def assertion(_: FederationRequest) -> str:
         message = "the agent is down"
@@ -270,7 +270,7 @@ async def test_an_environment_that_fails_stops_the_search(
 
 
 async def test_each_cloud_has_its_own_audience(own: list[FederationRequest], emulator: Emulator, app: App) -> None:
-    """The assertion is asked for with the audience of the cloud that is signed in to."""
+    """The assertion is requested with the audience of the cloud that is signed in to."""
 
     async def assertion(request: FederationRequest) -> str:
         own.append(request)

@@ -47,7 +47,7 @@ def provider(emulator: Emulator, app: App, **values: Any) -> KeyVault:
 
 
 def asked(emulator: Emulator) -> list[str]:
-    """Return what the vault was asked for with a token, by the last part of each path."""
+    """Return the authorized requests to the vault, by the last part of each path."""
     answered = [request for request in emulator.requests if request.service == "key_vault" and request.status != 401]
     return ["/".join(request.path.split("/")[2:3] + request.path.split("/")[3:][:1]) for request in answered]
 
@@ -71,7 +71,7 @@ async def test_a_secret_of_the_vault_signs_in(emulator: Emulator, app: App) -> N
 @pytest.mark.parametrize("content_type", ["application/x-pkcs12", "application/x-pem-file"])
 @pytest.mark.parametrize("send_x5c", [False, True])
 async def test_a_certificate_of_the_vault_signs_in(content_type: str, emulator: Emulator, *, send_x5c: bool) -> None:
-    """A certificate kept in the vault, as PFX or PEM, signs in as a certificate."""
+    """A certificate of the vault, as PFX or PEM, signs in as a certificate."""
     pair = await anyio.to_thread.run_sync(make_key_pair, "vault")
     app = emulator.register_app(certificate_pem=pair.certificate.public_bytes(Encoding.PEM))
     emulator.vault.set_certificate("app", pair, content_type=content_type)
@@ -92,7 +92,7 @@ async def test_any_other_content_type_is_a_secret(content_type: str, emulator: E
 
 
 async def test_a_rotated_secret_is_taken_up(emulator: Emulator, app: App) -> None:
-    """Every renewal reads the vault again, so a new version needs no restart, and nothing of it is kept."""
+    """Every renewal reads the vault again, so a new version needs no restart, and nothing of it is cached."""
     async with emulator.session() as session:
         connection = await session.connect(provider(emulator, app))
         app.secrets.clear()
@@ -188,7 +188,7 @@ async def test_the_azure_cli_reads_it_else(emulator: Emulator, app: App, monkeyp
 
 
 async def test_a_callable_reads_it(emulator: Emulator, app: App) -> None:
-    """Any credential or callable reads the vault; it is asked for the vault's scope."""
+    """Any credential or callable reads the vault; it gets the vault's scope."""
     scopes = []
 
     async def reader(scope: str) -> Any:

@@ -165,7 +165,7 @@ async def test_an_unknown_vault(emulator: Emulator, app: App) -> None:
 
 
 async def test_a_vault_gets_a_token_for_vaults_and_no_other(emulator: Emulator, app: App) -> None:
-    """A host that asks, in its challenge, for another service's token gets none."""
+    """A host whose challenge names another service's scope gets no token."""
     challenge = (
         f'Bearer authorization="{emulator.authority}/{emulator.tenant_id}", resource="https://graph.microsoft.com"'
     )
@@ -178,7 +178,7 @@ async def test_a_vault_gets_a_token_for_vaults_and_no_other(emulator: Emulator, 
 
 
 async def test_a_time_limit_ends_the_reading(emulator: Emulator, app: App) -> None:
-    """A vault that never answers ends at the limit."""
+    """A vault that never responds ends at the limit."""
     emulator.faults.add(VAULT, times=None, delay_s=3600)
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError, match=r"within 0\.2 s"):

@@ -36,7 +36,7 @@ def api(emulator: Emulator) -> App:
 
 
 async def call(emulator: Emulator, api: App, user: User | None = None) -> str:
-    """Return the access token that a person's app calls the backend with."""
+    """Return the access token that a user's app calls the backend with."""
     person = user or emulator.user
     scope = f"{api.identifier_uri}/access_as_user"
     client = emulator.register_app(public_client=True, delegated=[scope], admin_consent=True)
@@ -124,7 +124,7 @@ async def test_one_caller_and_several_services(emulator: Emulator, api: App) -> 
 
 
 async def test_no_other_connection_gets_its_refresh_token(emulator: Emulator, api: App) -> None:
-    """A caller's refresh token is offered to nobody: neither to use_refresh_token nor to another Session."""
+    """A caller's refresh token is not shared: neither with use_refresh_token nor with another Session."""
     from entra_async.credentials.browser import Browser
     from entra_async.credentials.refresh_token import RefreshToken
 
@@ -143,7 +143,7 @@ async def test_no_other_connection_gets_its_refresh_token(emulator: Emulator, ap
 
 
 async def test_claims_of_a_policy_come_back(emulator: Emulator, api: App) -> None:
-    """What conditional access wants of the user is in the error, for the 401 that the backend answers with."""
+    """The claims that conditional access requires are in the error, for the backend's own 401."""
     assertion = await call(emulator, api)
     emulator.user.mfa_required = True
     before = len(emulator.token_requests)

@@ -1,4 +1,4 @@
-"""Refresh tokens: one sign-in of a person goes a long way, is renewed in silence, and ends where Entra ID says so."""
+"""Refresh tokens: one sign-in of a user serves every service, without interaction until Entra ID requires it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY_S = 86_400
 
 
 async def get_refresh_token(emulator: Emulator) -> RefreshToken:
-    """Return what a person's sign-in in another Session brought."""
+    """Return the refresh token of a user's sign-in in another Session."""
     async with emulator.session() as session:
         return RefreshToken.of(await session.connect(browser(emulator)))
 
@@ -40,7 +40,7 @@ def grants(emulator: Emulator) -> list[str]:
 
 
 async def test_sign_in_with_a_text(emulator: Emulator) -> None:
-    """A refresh token from elsewhere is all it takes, for every service that its person may use."""
+    """A refresh token from elsewhere is all it takes, for every service that its user may use."""
     held = await get_refresh_token(emulator)
     provider = RefreshToken(client_id=held.client_id, tenant_id=emulator.tenant_id, refresh_token=held.refresh_token)
     async with emulator.session() as session:
@@ -52,7 +52,7 @@ async def test_sign_in_with_a_text(emulator: Emulator) -> None:
 
 
 async def test_the_newest_one_is_used(emulator: Emulator) -> None:
-    """Each answer's refresh token replaces the one before, so that use every now and then keeps it alive for ever."""
+    """Each response's refresh token replaces the one before, so that regular use keeps the sign-in alive for ever."""
     provider = await get_refresh_token(emulator)
     async with emulator.session() as session:
         connection = await session.connect(provider)
@@ -64,7 +64,7 @@ async def test_the_newest_one_is_used(emulator: Emulator) -> None:
 
 
 async def test_one_that_was_not_used_for_too_long(emulator: Emulator) -> None:
-    """After 90 days without use a person is needed, and the error says so."""
+    """After 90 days without use the user has to sign in, and the error says so."""
     provider = await get_refresh_token(emulator)
     emulator.clock.move(91 * DAY_S)
     async with emulator.session() as session:
@@ -122,7 +122,7 @@ async def test_each_refusal_is_explained(case: str, emulator: Emulator) -> None:
 
 
 async def test_claims_reach_the_token_service(emulator: Emulator) -> None:
-    """What a service demands beyond a plain token is asked for, together with what this client can handle."""
+    """A service's claims challenge is part of the token request, together with the client's capabilities."""
     async with emulator.session() as session:
         connection = await session.connect(await get_refresh_token(emulator))
         await connection.get_token(claims='{"access_token":{"nbf":{"essential":true,"value":"1"}}}', enable_cae=True)
@@ -135,7 +135,7 @@ async def test_claims_reach_the_token_service(emulator: Emulator) -> None:
     assert caught.value.field == "claims"
 
 
-async def test_a_revoked_session_asks_the_person_again(emulator: Emulator) -> None:
+async def test_a_revoked_session_requires_a_new_sign_in(emulator: Emulator) -> None:
     """When the refresh token is refused, the browser opens again, and once for all services."""
     async with emulator.session() as session:
         graph, azure = await session.connect(browser(emulator), service=["Graph", "Azure"])
@@ -148,7 +148,7 @@ async def test_a_revoked_session_asks_the_person_again(emulator: Emulator) -> No
     assert sign_ins(emulator) == 2
 
 
-async def test_a_policy_asks_the_person_again(emulator: Emulator) -> None:
+async def test_a_policy_requires_a_new_sign_in(emulator: Emulator) -> None:
     """When conditional access wants more than the refresh token has, the browser opens with its claims."""
     links: list[str] = []
 
@@ -167,7 +167,7 @@ async def test_a_policy_asks_the_person_again(emulator: Emulator) -> None:
     assert "capolids" in links[1]
 
 
-async def test_a_passing_fault_does_not_bother_the_person(emulator: Emulator) -> None:
+async def test_a_transient_fault_requires_no_new_sign_in(emulator: Emulator) -> None:
     """A token service that is down is no reason to open a browser."""
     async with emulator.session(retry=RetryPolicy(base_delay_s=0.001)) as session:
         connection = await session.connect(browser(emulator))
@@ -180,7 +180,7 @@ async def test_a_passing_fault_does_not_bother_the_person(emulator: Emulator) ->
 
 
 async def test_a_refresh_token_can_be_reused(emulator: Emulator) -> None:
-    """use_refresh_token takes what another connection for the same client and tenant holds, and asks nobody."""
+    """use_refresh_token takes that of another connection for the same client and tenant, without interaction."""
     values: dict[str, Any] = {"client_id": emulator.public_app.client_id, "tenant_id": emulator.tenant_id}
     async with emulator.session() as session:
         await session.connect(browser(emulator))
@@ -203,7 +203,7 @@ async def test_a_refresh_token_goes_with_its_connection(emulator: Emulator) -> N
 
 
 async def test_a_dead_one_is_not_reused(emulator: Emulator) -> None:
-    """use_refresh_token opens a browser after all when Entra ID refuses what is held."""
+    """use_refresh_token opens a browser after all when Entra ID refuses the refresh token."""
     async with emulator.session() as session:
         await session.connect(browser(emulator))
         emulator.revoke_sessions(emulator.user)
@@ -213,7 +213,7 @@ async def test_a_dead_one_is_not_reused(emulator: Emulator) -> None:
 
 
 async def test_of_a_connection_without_one(emulator: Emulator) -> None:
-    """A connection that no person signed in to, and one that is closed, have no refresh token to give."""
+    """A connection that no user signed in to, and one that is closed, have no refresh token."""
     async with emulator.session() as session:
         app = await session.connect(emulator.client_secret)
         person = await session.connect(browser(emulator), service="Azure")

@@ -94,7 +94,7 @@ async def test_an_unknown_resource(emulator: Emulator) -> None:
 
 
 async def test_a_refusal_is_asked_again_not_remembered(emulator: Emulator) -> None:
-    """After a refusal the next attempt goes to Entra ID: nothing answers from a memory of failures."""
+    """After a refusal the next attempt goes to Entra ID: failures are not cached."""
     app = emulator.register_app(disabled=True)
     provider = secret(emulator, client_id=app.client_id, client_secret=app.secret)
     async with emulator.session() as session:
@@ -108,7 +108,7 @@ async def test_a_refusal_is_asked_again_not_remembered(emulator: Emulator) -> No
 
 
 async def test_one_users_throttling_is_not_anothers(emulator: Emulator) -> None:
-    """A 429 for one application's token does not keep another from asking."""
+    """A 429 for one application's token request does not delay another's."""
     emulator.faults.add("/*/oauth2/v2.0/token", throttle=3600)
     async with emulator.session() as session:
         with pytest.raises(AuthenticationError) as caught:
@@ -120,7 +120,7 @@ async def test_one_users_throttling_is_not_anothers(emulator: Emulator) -> None:
     assert len(emulator.token_requests) == 3
 
 
-async def test_a_token_answer_with_retry_after_is_not_replayed(emulator: Emulator) -> None:
+async def test_a_token_response_with_retry_after_is_not_replayed(emulator: Emulator) -> None:
     """A 200 that carries Retry-After is used once: the next token is a new one."""
     async with emulator.session() as session:
         connection = await session.connect(emulator.client_secret)
@@ -145,7 +145,7 @@ async def test_a_token_answer_with_retry_after_is_not_replayed(emulator: Emulato
     ids=str,
 )
 async def test_a_passing_fault_of_the_token_service_is_waited_out(emulator: Emulator, fault: dict[str, Any]) -> None:
-    """What may pass is asked again, within limits, and the sign-in succeeds."""
+    """A transient failure is retried, within limits, and the sign-in succeeds."""
     clock = VirtualClock()
     emulator.faults.add("/*/oauth2/v2.0/token", times=2, **fault)
     async with emulator.session(clock=clock) as session:
@@ -184,7 +184,7 @@ async def test_a_passing_fault_of_the_token_service_is_waited_out(emulator: Emul
 async def test_nonsense_from_the_token_service_is_a_typed_error(
     emulator: Emulator, fault: dict[str, Any], text: str
 ) -> None:
-    """A proxy's page, an empty answer, half of one: an AuthenticationError that says so; the pool works afterwards."""
+    """A proxy's page, an empty response, half of one: an AuthenticationError says so; the pool works afterwards."""
     rule = emulator.faults.add("/*/oauth2/v2.0/token", times=None, **fault)
     async with emulator.session(clock=VirtualClock()) as session:
         with pytest.raises(AuthenticationError, match=text):

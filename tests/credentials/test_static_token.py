@@ -44,7 +44,7 @@ async def emulator_token(emulator: Emulator) -> str:
 
 
 async def test_a_token_made_elsewhere_calls_graph(emulator: Emulator) -> None:
-    """A static token is used as it is: its expiry is read from it, and no token is asked for."""
+    """A static token is used as it is: its expiry is read from it, and no token is requested."""
     token = await emulator_token(emulator)
     emulator.requests.clear()
     async with emulator.session() as session:
@@ -73,7 +73,7 @@ async def test_it_is_never_renewed(emulator: Emulator) -> None:
     assert not emulator.requests
 
 
-async def test_what_it_cannot_give(emulator: Emulator) -> None:
+async def test_claims_and_tenants_it_cannot_meet(emulator: Emulator) -> None:
     """Further claims and another tenant's token are refused with what to do; its own tenant is fine."""
     tenant_id = "11111111-1111-1111-1111-111111111111"
     token = make_jwt(exp=int(time.time()) + 3600, tid=tenant_id)
@@ -129,7 +129,7 @@ def source(headers: Callable[[], Any], **options: Any) -> CustomHeadersSource:
     return CustomHeadersSource(CustomHeaders(headers=headers, **options))
 
 
-async def test_custom_headers_are_asked_for_each_attempt(emulator: Emulator) -> None:
+async def test_custom_headers_are_called_for_each_attempt(emulator: Emulator) -> None:
     """Headers from a callable take the place of the token, and are made anew for each attempt."""
     token = await emulator_token(emulator)
     made: list[str] = []
@@ -187,7 +187,7 @@ async def test_what_cannot_be_sent_as_headers(result: Any, text: str) -> None:
 
 
 async def test_a_callable_that_fails_or_hangs() -> None:
-    """A failure is an error with its cause; a callable that never answers ends at its time limit."""
+    """A failure is an error with its cause; a callable that never returns ends at its time limit."""
 
     def fail() -> dict[str, str]:
         message = "the vault is sealed"
@@ -204,7 +204,7 @@ async def test_a_callable_that_fails_or_hangs() -> None:
 
 
 async def test_custom_headers_are_no_credential() -> None:
-    """A connection with headers has no token to give to another SDK, and says so."""
+    """A connection with headers has no token for another SDK, and says so."""
     with pytest.raises(CredentialUnavailableError, match="no token"):
         await source(lambda: {"X-Key": "x"}).get_token("https://graph.microsoft.com/.default")
 

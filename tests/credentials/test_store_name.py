@@ -62,14 +62,14 @@ def test_each_telling_field_tells(provider: Any, data: st.DataObject) -> None:
     assert (stored_as(provider, AUTHORITY) == stored_as(changed, AUTHORITY)) is (provider == changed)
 
 
-def test_how_a_person_is_asked_tells_nothing() -> None:
-    """Ports, time-outs and functions that show something do not make another person."""
+def test_how_a_user_is_prompted_makes_no_difference() -> None:
+    """Ports, time-outs and prompts do not make another account."""
     plain = Browser(client_id=CLIENT, tenant_id="contoso.com")
     assert stored_as(plain, AUTHORITY) == stored_as(replace(plain, port=8400, timeout_s=5, opener=print), AUTHORITY)
 
 
 def test_what_is_not_shared() -> None:
-    """Others' caches, given tokens, code, and a person who wants to be asked."""
+    """Others' caches, static tokens, code, and a user who is to be prompted."""
     client: dict[str, Any] = {"client_id": CLIENT, "tenant_id": "contoso.com"}
     for provider in (
         AzureCli(),

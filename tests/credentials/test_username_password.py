@@ -128,7 +128,7 @@ async def test_each_refusal_is_explained(case: str, emulator: Emulator) -> None:
 
 
 async def test_claims_of_a_policy_are_handed_on(emulator: Emulator) -> None:
-    """What conditional access asks for is in the error, so that a browser can ask for it."""
+    """The claims that conditional access requires are in the error, so that a browser can request them."""
     claims = '{"access_token":{"capolids":{"essential":true,"values":["1"]}}}'
     refusal = {
         "error": "interaction_required",
@@ -145,7 +145,7 @@ async def test_claims_of_a_policy_are_handed_on(emulator: Emulator) -> None:
 
 
 async def test_a_federated_user_is_not_signed_in_elsewhere(emulator: Emulator) -> None:
-    """The password goes to no other server, whatever an answer says; the error says why."""
+    """The password goes to no other server, whatever a response says; the error says why."""
     realm = {
         "account_type": "Federated",
         "federation_metadata_url": "https://sts.fabrikam.example/mex",

@@ -48,14 +48,14 @@ async def test_five_hundred_refusals_cost_one_token(emulator: Emulator, *, chall
             emulator.access_evaluation.reject_tokens()
         emulator.requests.clear()
         results = await call_often(graph, 500)
-        numbers = session.token_stats
+        stats = session.token_stats
 
     assert all(isinstance(result, list) for result in results)
     assert len(emulator.token_requests) == 1
     statuses = Counter(each.status for each in emulator.requests.matching(service="graph"))
     assert statuses[200] == 500
     assert statuses[401] <= 500
-    assert numbers.refused == 1
+    assert stats.rejected == 1
     refusals = [event for event in heard if isinstance(event, TokenRejected)]
     assert [event.first for event in refusals].count(True) == 1
     assert all(event.claims is challenged for event in refusals)

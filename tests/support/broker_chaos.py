@@ -41,9 +41,9 @@ class Clock:
         self.true_s += seconds
 
 
-class Chaos:
+class BrokerChaos:
     """
-    Does things to a broker, and checks what comes of them.
+    Calls a broker at random, and checks every token it returns.
 
     Attributes:
         counts: What happened so far.
@@ -57,14 +57,14 @@ class Chaos:
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self._numbers = count()
-        self._flying: dict[TokenKey, asyncio.Future[str]] = {}
-        self._dies_at: dict[str, float] = {}
-        self._refused: set[str] = set()
+        self._in_flight: dict[TokenKey, asyncio.Future[str]] = {}
+        self._expires_at: dict[str, float] = {}
+        self._rejected: set[str] = set()
         self._demanded: dict[TokenKey, str] = {}
         self._callers: set[asyncio.Task[None]] = set()
 
     def key(self, number: int) -> TokenKey:
-        """Return one of the keys; some differ in one thing only, each of them."""
+        """Return one of the keys; some differ in one field only, each of the fields."""
         person, number = number % PEOPLE, number // PEOPLE
         resource, tenant = number % RESOURCES, number // RESOURCES % TENANTS
         return TokenKey(
@@ -80,9 +80,9 @@ class Chaos:
         """Begin a look-up."""
         self.counts["look-ups"] += 1
         key = self.key(number)
-        held = self.broker.find(key)  # as most callers do first
-        if held is not None:
-            self._check(key, held)
+        cached = self.broker.find(key)  # as most callers do first
+        if cached is not None:
+            self._check(key, cached)
             return
         task = asyncio.create_task(self._get(key))
         self._callers.add(task)
@@ -92,7 +92,7 @@ class Chaos:
         try:
             token = await self.broker.get(key, _Source(self, key))
         except AuthenticationError:
-            self.counts["failures told"] += 1
+            self.counts["failures"] += 1
         except ClosedError:
             self.counts["forgotten"] += 1
         else:
@@ -101,40 +101,40 @@ class Chaos:
     def _check(self, key: TokenKey, token: Token) -> None:
         secret, _, number = token.token.rpartition(" ")
         self.counts["tokens"] += 1
-        # One that was asked for with claims takes the place of the one without.
+        # One that was requested with claims replaces the one without.
         if secret not in (repr(tuple(key)), repr(tuple(key._replace(claims="{}")))):
             self.faults.append(f"a token of {secret} for {key}")
-        if self.clock.true_s >= self._dies_at[number]:
-            self.faults.append("a dead token")
-        if number in self._refused:
-            self.faults.append("a token that was refused")
+        if self.clock.true_s >= self._expires_at[number]:
+            self.faults.append("an expired token")
+        if number in self._rejected:
+            self.faults.append("a rejected token")
 
-    async def ask(self, key: TokenKey, claims: str | None) -> Token:
-        """Answer as a token service would, when it is let; there is never another question for the key."""
+    async def request(self, key: TokenKey, claims: str | None) -> Token:
+        """Respond as a token service would, on command; there is never another request for the key."""
         demanded = self._demanded.get(key)
         if not covers(claims, demanded):
-            self.faults.append(f"{claims} is asked for, though {demanded} was demanded")
-        if key in self._flying:
-            self.faults.append(f"two questions for {key}")
-        self.counts["questions"] += 1
-        answer = self._flying[key] = asyncio.get_running_loop().create_future()
-        asked_at = self.clock.now()
+            self.faults.append(f"{claims} is requested, though {demanded} was demanded")
+        if key in self._in_flight:
+            self.faults.append(f"two requests for {key}")
+        self.counts["token requests"] += 1
+        response = self._in_flight[key] = asyncio.get_running_loop().create_future()
+        requested_at = self.clock.now()
         try:
-            if await answer == "fail":
+            if await response == "fail":
                 message = "no"
                 raise AuthenticationError(message)
         finally:
-            self._flying.pop(key, None)
+            self._in_flight.pop(key, None)
         self._demanded.pop(key, None)
         life_s = self.random.choice(LIVES_S)
         number = str(next(self._numbers))
-        # It lives from now on; it is told as counted from when it was asked for, by the wall clock of then.
-        self._dies_at[number] = self.clock.true_s + life_s
-        return Token(f"{tuple(key)!r} {number}", int(asked_at + life_s))
+        # It lives from now on; its expiry is counted from when it was requested, by the wall clock of then.
+        self._expires_at[number] = self.clock.true_s + life_s
+        return Token(f"{tuple(key)!r} {number}", int(requested_at + life_s))
 
-    def answer(self, share: float, *, fail: bool) -> None:
-        """Let some of the questions have their answers."""
-        for future in list(self._flying.values()):
+    def respond(self, share: float, *, fail: bool) -> None:
+        """Respond to some of the token requests."""
+        for future in list(self._in_flight.values()):
             if self.random.random() < share and not future.done():
                 future.set_result("fail" if fail else "token")
 
@@ -145,17 +145,17 @@ class Chaos:
                 self.counts["cancelled"] += 1
                 task.cancel()
 
-    def refuse(self, number: int) -> None:
-        """A service answers 401 to what is held."""
+    def reject(self, number: int) -> None:
+        """A service answers 401 to a cached token."""
         key = self.key(number)
-        held = self.broker.peek(key)
-        if held is not None:
-            self.counts["refused"] += 1
-            self._refused.add(held.token.rpartition(" ")[2])
+        cached = self.broker.peek(key)
+        if cached is not None:
+            self.counts["rejected"] += 1
+            self._rejected.add(cached.token.rpartition(" ")[2])
             demand = self.random.choice(DEMANDS)
             if demand is not None:
                 self._demanded[key] = demand
-            assert self.broker.refused(key, held.token, demand)
+            assert self.broker.rejected(key, cached.token, demand)
             assert self.broker.peek(key) is None
 
     def forget(self, person: int) -> None:
@@ -179,24 +179,24 @@ class Chaos:
             await asyncio.sleep(0)
 
     async def settle(self) -> None:
-        """Answer everything; then nothing may be left."""
+        """Respond to every request; then nothing may be left."""
         for _ in range(100):
-            self.answer(2.0, fail=False)
+            self.respond(2.0, fail=False)
             await self.turn()
-            if not self._flying and not self._callers:
+            if not self._in_flight and not self._callers:
                 break
-        assert not self._flying, "questions without an end"
+        assert not self._in_flight, "requests that never finish"
         assert not self._callers, "callers that hang"
         assert not self.faults, self.faults[:3]
-        assert self.broker.numbers.held <= LIMIT
+        assert self.broker.stats.cached <= LIMIT
         await self.broker.aclose()
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "entra_async token"]
 
 
 class _Source:
-    """A token source that knows what it is for, so that a mix-up shows."""
+    """A token source for one key, so that a mix-up shows."""
 
-    def __init__(self, chaos: Chaos, key: TokenKey) -> None:
+    def __init__(self, chaos: BrokerChaos, key: TokenKey) -> None:
         self._chaos = chaos
         self._key = key
 
@@ -206,7 +206,7 @@ class _Source:
         key = self._key
         assert (scopes, tenant_id, enable_cae) == (key.scopes, key.tenant_id, key.enable_cae)
         assert key.claims is None or claims is not None
-        return await self._chaos.ask(key, claims)
+        return await self._chaos.request(key, claims)
 
     async def aclose(self) -> None:
         """Hold nothing."""
@@ -214,7 +214,7 @@ class _Source:
 
 async def run(look_ups: int, *, seed: int) -> Counter[str]:
     """Make so many look-ups, with everything else happening at random in between; return what happened."""
-    chaos = Chaos(seed=seed)
+    chaos = BrokerChaos(seed=seed)
     chance = chaos.random
     keys = TENANTS * PEOPLE * RESOURCES
     while chaos.counts["look-ups"] < look_ups:
@@ -225,18 +225,18 @@ async def run(look_ups: int, *, seed: int) -> Counter[str]:
             case 0:
                 chaos.cancel(0.2)
             case 1 | 2:
-                chaos.answer(0.5, fail=True)
+                chaos.respond(0.5, fail=True)
             case 3:
                 chaos.move(chance.choice((1, 30, 700, 4000)))
             case 4:
                 chaos.jump(chance.choice((-7200, -60, 60, 7200)))
             case 5:
-                chaos.refuse(chance.randrange(60))
+                chaos.reject(chance.randrange(60))
             case 6:
                 if not chance.randrange(20):
                     chaos.forget(chance.randrange(PEOPLE))
             case _:
-                chaos.answer(0.7, fail=False)
+                chaos.respond(0.7, fail=False)
         await chaos.turn()
     await chaos.settle()
     return chaos.counts

@@ -1,4 +1,4 @@
-"""A broker's surroundings that a test directs: two clocks, and a token source that answers when it is let."""
+"""What a test controls around a broker: two clocks, and a token source that responds on command."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Source:
-    """Answers when it is let go, with a token or an error."""
+    """A token source that responds once ``go`` is set, with a token or an error."""
 
     def __init__(self, clock: Clock, *, life_s: float = 3600, refresh_in_s: float | None = None) -> None:
         self.clock = clock
@@ -48,14 +48,14 @@ class Source:
         self.go.set()
 
     @property
-    def asked(self) -> int:
+    def requests(self) -> int:
         return len(self.claims)
 
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         self.claims.append(claims)
-        number = self.asked
+        number = self.requests
         await self.go.wait()
         if self.error is not None:
             raise self.error
@@ -70,14 +70,14 @@ class Source:
         """Hold nothing."""
 
 
-class PersonSource(Source):
-    """Can be told not to ask the person."""
+class InteractiveSource(Source):
+    """A token source that needs user interaction."""
 
-    async def renew(
+    async def get_token_silently(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         self.claims.append("silent")
-        message = "The refresh token is worth nothing any more."
+        message = "The refresh token has expired."
         raise InteractionRequiredError(message)
 
 

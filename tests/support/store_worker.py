@@ -16,8 +16,8 @@ KEY = bytes(range(32))
 LEASE_S = 2.0
 
 
-async def ask_service(port: int) -> Token:
-    """Ask the token service of the test, which counts: one connection, one line."""
+async def request_token(port: int) -> Token:
+    """Request a token from the test's token service, which counts: one connection, one line."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"{os.getpid()}\n".encode())
     await writer.drain()
@@ -31,8 +31,8 @@ async def ask_service(port: int) -> Token:
 async def fetch(path: str, port: int) -> str:
     """Return a token as a Session gets it through its store."""
     shared = SharedTokens(SQLiteStore(path, key=KEY), SystemClock(), lease_s=LEASE_S)
-    answer = await shared.fetch("one name", lambda: ask_service(port), is_enough=lambda _: True)
-    return f"{answer.token.token} {answer.origin}"
+    response = await shared.fetch("one name", lambda: request_token(port), is_acceptable=lambda _: True)
+    return f"{response.token.token} {response.origin}"
 
 
 async def write(path: str, worker: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""One question per token, however many ask; nobody suffers for another."""
+"""One token request per key, however many callers; no caller suffers for another."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ KEY = TokenKey("https://login.example", "contoso.com", "ClientSecret#1", ("https
 
 
 class Source:
-    """Answers when it is let go; counts what it was asked."""
+    """A token source that responds once ``go`` is set; records its requests."""
 
     def __init__(self, clock: VirtualClock, *, life_s: float = 3600) -> None:
         self.clock = clock
         self.life_s = life_s
-        self.asked: list[str | None] = []
+        self.requests: list[str | None] = []
         self.cancelled = 0
         self.error: Exception | None = None
         self.go = anyio.Event()
@@ -29,7 +29,7 @@ class Source:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        self.asked.append(tenant_id)
+        self.requests.append(tenant_id)
         try:
             await self.go.wait()
         except anyio.get_cancelled_exc_class():
@@ -37,7 +37,7 @@ class Source:
             raise
         if self.error is not None:
             raise self.error
-        return Token(f"token {len(self.asked)}", int(self.clock.now() + self.life_s))
+        return Token(f"token {len(self.requests)}", int(self.clock.now() + self.life_s))
 
     async def aclose(self) -> None:
         """Hold nothing."""
@@ -59,18 +59,18 @@ def broker(clock: VirtualClock) -> Broker:
 
 
 async def test_ten_thousand_callers_make_one_token_request(emulator: Emulator) -> None:
-    """10,000 tasks that all lack the token: Entra ID is asked once, and all get the same token."""
+    """10,000 tasks that all lack the token: one request to Entra ID, and all get the same token."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret, service="Endpoint")
         emulator.requests.clear()
         tokens: list[str] = []
 
-        async def ask() -> None:
+        async def get_token() -> None:
             tokens.append((await graph.get_token("https://graph.microsoft.com/.default")).token)
 
         async with anyio.create_task_group() as group:
             for _ in range(10_000):
-                group.start_soon(ask)
+                group.start_soon(get_token)
 
     assert len(emulator.token_requests) == 1
     assert len(tokens) == 10_000
@@ -78,23 +78,23 @@ async def test_ten_thousand_callers_make_one_token_request(emulator: Emulator) -
 
 
 async def test_the_first_caller_may_be_cancelled(emulator: Emulator) -> None:
-    """The task that caused the question is cancelled while Entra ID thinks: the others are served by that question."""
+    """The task that started the request is cancelled before Entra ID responds: the others get its token."""
     emulator.faults.add("/*/oauth2/v2.0/token", service="identity", after=1, delay_s=60)
     async with emulator.session() as session:
         endpoint = await session.connect(emulator.client_secret, service="Endpoint")
         emulator.requests.clear()
         tokens: list[Token] = []
 
-        async def ask(scope: anyio.CancelScope) -> None:
+        async def get_token(scope: anyio.CancelScope) -> None:
             with scope:
                 tokens.append(await endpoint.get_token("https://graph.microsoft.com/.default"))
 
         first = anyio.CancelScope()
         async with anyio.create_task_group() as group:
-            group.start_soon(ask, first)
+            group.start_soon(get_token, first)
             await anyio.wait_all_tasks_blocked()
             for _ in range(99):
-                group.start_soon(ask, anyio.CancelScope())
+                group.start_soon(get_token, anyio.CancelScope())
             while not emulator.requests:
                 await anyio.lowlevel.checkpoint()
             first.cancel()
@@ -106,12 +106,12 @@ async def test_the_first_caller_may_be_cancelled(emulator: Emulator) -> None:
     assert len(emulator.token_requests) == 1
 
 
-async def test_a_failure_reaches_every_waiter_and_is_forgotten(broker: Broker, source: Source) -> None:
-    """Each waiter gets an error of its own, with one cause; the next caller asks anew."""
+async def test_a_failure_reaches_every_waiter_and_is_not_cached(broker: Broker, source: Source) -> None:
+    """Each waiter gets an error of its own, with one cause; the next caller requests anew."""
     source.error = AuthenticationError("no", code="AADSTS7000215")
     errors: list[AuthenticationError] = []
 
-    async def ask() -> None:
+    async def get_token() -> None:
         try:
             await broker.get(KEY, source)
         except AuthenticationError as error:
@@ -119,7 +119,7 @@ async def test_a_failure_reaches_every_waiter_and_is_forgotten(broker: Broker, s
 
     async with anyio.create_task_group() as group:
         for _ in range(100):
-            group.start_soon(ask)
+            group.start_soon(get_token)
         await anyio.wait_all_tasks_blocked()
         source.go.set()
     source.error = None
@@ -151,12 +151,12 @@ async def test_different_keys_do_not_wait_for_each_other(broker: Broker, source:
             await broker.get(key, quick)
         source.go.set()
 
-    assert len(quick.asked) == len(keys)
-    assert len(source.asked) == 1
+    assert len(quick.requests) == len(keys)
+    assert len(source.requests) == 1
 
 
-async def test_a_question_nobody_waits_for_is_cancelled(broker: Broker, source: Source) -> None:
-    """When the last waiter is cancelled, so is the question, and the next caller starts a new one."""
+async def test_a_request_nobody_waits_for_is_cancelled(broker: Broker, source: Source) -> None:
+    """When the last waiter is cancelled, so is the request, and the next caller starts a new one."""
     async with anyio.create_task_group() as group:
         for _ in range(3):
             group.start_soon(broker.get, KEY, source)
@@ -166,25 +166,25 @@ async def test_a_question_nobody_waits_for_is_cancelled(broker: Broker, source: 
     token = await broker.get(KEY, source)
 
     assert source.cancelled == 1
-    assert len(source.asked) == 2
+    assert len(source.requests) == 2
     assert token.token == "token 2"
 
 
 async def test_closing_ends_every_wait(broker: Broker, source: Source) -> None:
-    """Whoever waits when the broker is closed is told so, and so is whoever comes later."""
+    """Callers that wait when the broker is closed get an error, and so do later ones."""
     errors: list[ClosedError] = []
 
-    async def ask() -> None:
+    async def get_token() -> None:
         try:
             await broker.get(KEY, source)
         except ClosedError as error:
             errors.append(error)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(ask)
+        group.start_soon(get_token)
         await anyio.wait_all_tasks_blocked()
         await broker.aclose()
-    await ask()
+    await get_token()
 
     assert source.cancelled == 1
     assert len(errors) == 2

@@ -1,4 +1,4 @@
-"""Whatever happens around it, the broker gives no wrong token, asks no question twice, and lets nobody hang."""
+"""Whatever happens around it, the broker returns no wrong token, sends no request twice, and leaves nobody waiting."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.support.broker_chaos import LIMIT, PEOPLE, RESOURCES, TENANTS, Chaos, run
+from tests.support.broker_chaos import LIMIT, PEOPLE, RESOURCES, TENANTS, BrokerChaos, run
 
 KEYS = st.one_of(st.integers(0, 20), st.integers(0, TENANTS * PEOPLE * RESOURCES - 1))
 SHARES = st.floats(0, 1)
 
 
 class BrokerMachine(RuleBasedStateMachine):
-    """Hypothesis chooses what happens next, and finds the shortest story of a fault."""
+    """Hypothesis chooses what happens next, and finds the shortest sequence that fails."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.chaos: Chaos
+        self.chaos: BrokerChaos
 
     @initialize(seed=st.integers(0, 1000))
     def begin(self, seed: int) -> None:
-        async def make() -> Chaos:
-            return Chaos(seed=seed)
+        async def make() -> BrokerChaos:
+            return BrokerChaos(seed=seed)
 
         self.chaos = self.runner.run(make())
 
@@ -40,12 +40,12 @@ class BrokerMachine(RuleBasedStateMachine):
         self.runner.run(begin())
 
     @rule(share=SHARES, fail=st.booleans())
-    def answer(self, share: float, *, fail: bool) -> None:
-        async def let() -> None:
-            self.chaos.answer(share, fail=fail)
+    def respond(self, share: float, *, fail: bool) -> None:
+        async def respond() -> None:
+            self.chaos.respond(share, fail=fail)
             await self.chaos.turn()
 
-        self.runner.run(let())
+        self.runner.run(respond())
 
     @rule(share=SHARES)
     def cancel(self, share: float) -> None:
@@ -56,12 +56,12 @@ class BrokerMachine(RuleBasedStateMachine):
         self.runner.run(cancel())
 
     @rule(number=KEYS)
-    def refuse(self, number: int) -> None:
-        async def refuse() -> None:
-            self.chaos.refuse(number)
+    def reject(self, number: int) -> None:
+        async def reject() -> None:
+            self.chaos.reject(number)
             await self.chaos.turn()
 
-        self.runner.run(refuse())
+        self.runner.run(reject())
 
     @rule(person=st.integers(0, PEOPLE - 1))
     def forget(self, person: int) -> None:
@@ -91,10 +91,10 @@ TestBroker.settings = settings(max_examples=60, stateful_step_count=30, deadline
 
 @pytest.mark.timeout(90)  # ten seconds of computing, which a busy machine takes long for
 async def test_fifty_thousand_look_ups_at_random() -> None:
-    """A long story by chance, at more tenants, people and services than tokens may be held."""
+    """A long random sequence, with more tenants, people and services than tokens may be cached."""
     counts = await run(50_000, seed=3)
 
     assert TENANTS * PEOPLE * RESOURCES > LIMIT
     assert counts["tokens"] > 30_000
-    for what in ("cancelled", "failures told", "refused", "forgotten", "jumps"):
+    for what in ("cancelled", "failures", "rejected", "forgotten", "jumps"):
         assert counts[what] > 0

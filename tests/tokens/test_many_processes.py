@@ -1,4 +1,4 @@
-"""Many processes on one token store: one asks, all have it, and nothing breaks when one is killed."""
+"""Many processes on one token store: one requests, all have the token, and nothing breaks when one is killed."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ WRITERS = 4
 
 
 class TokenService:
-    """Answers each question with another token; counts them."""
+    """Responds to each request with another token; records the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.requests: list[int] = []
         self.strike: Callable[[int], None] | None = None
         self.port = 0
 
-    async def answer(self, stream: anyio.abc.SocketStream) -> None:
+    async def respond(self, stream: anyio.abc.SocketStream) -> None:
         async with stream:
             process = int(await stream.receive())
-            self.asked.append(process)
+            self.requests.append(process)
             if self.strike is not None:
                 strike, self.strike = self.strike, None
                 strike(process)
                 return
             await anyio.sleep(0.05)  # as long as Entra ID may take, so that the others do come meanwhile
-            await stream.send(f"token-{len(self.asked)}\n".encode())
+            await stream.send(f"token-{len(self.requests)}\n".encode())
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ async def running() -> AsyncIterator[TokenService]:
     service = TokenService()
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
         service.port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        group.start_soon(listener.serve, service.answer)
+        group.start_soon(listener.serve, service.respond)
         yield service
         group.cancel_scope.cancel()
 
@@ -68,17 +68,17 @@ async def work(count: int, kind: str, path: Path, argument: int) -> tuple[int, l
 
 
 async def test_sixty_cold_processes_make_one_token_request(tmp_path: Path) -> None:
-    """All start at one moment without a token; one asks, the others find what it got."""
+    """All start at one moment without a token; one requests it, the others find it in the store."""
     async with running() as service:
         failed, said = await work(PROCESSES, "fetch", tmp_path / "tokens.db", service.port)
 
     assert failed == 0
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
     assert Counter(said) == {"token-1 service": 1, "token-1 store": PROCESSES - 1}
 
 
-async def test_a_killed_asker_holds_up_the_others_for_its_lease_only(tmp_path: Path) -> None:
-    """The process that asks is killed in the middle (kill -9): when its lease has ended another one asks."""
+async def test_a_killed_lease_holder_delays_the_others_for_its_lease_only(tmp_path: Path) -> None:
+    """The process that requests is killed in the middle (kill -9): when its lease has expired another one requests."""
     async with running() as service:
         service.strike = lambda process: os.kill(process, signal.SIGKILL)
         started = anyio.current_time()
@@ -86,7 +86,7 @@ async def test_a_killed_asker_holds_up_the_others_for_its_lease_only(tmp_path: P
         took_s = anyio.current_time() - started
 
     assert failed == 1  # the killed one
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
     assert Counter(said) == {"token-2 service": 1, "token-2 store": 18}
     # The lease, and as much again for starting twenty processes on a busy machine.
     assert took_s < LEASE_S + 10

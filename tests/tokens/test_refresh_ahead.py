@@ -1,4 +1,4 @@
-"""A token that is still good is handed out at once, while a new one is asked for."""
+"""A cached token that is still fresh is returned at once, while a new one is requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from entra_async.errors import AuthenticationError
 from entra_async.telemetry.events import Event, TokenRequested
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.token import Token
-from tests.support.scripted_source import KEY, Clock, PersonSource, Source, settle
+from tests.support.scripted_source import KEY, Clock, InteractiveSource, Source, settle
 
 
 @pytest.fixture
@@ -25,40 +25,40 @@ def source(clock: Clock) -> Source:
 
 
 @pytest.fixture
-def heard() -> list[Event]:
+def events() -> list[Event]:
     return []
 
 
 @pytest.fixture
-def broker(clock: Clock, heard: list[Event]) -> Broker:
-    return Broker(clock=clock, chance=lambda: 0.5, listener=heard.append)
+def broker(clock: Clock, events: list[Event]) -> Broker:
+    return Broker(clock=clock, chance=lambda: 0.5, listener=events.append)
 
 
-async def test_callers_get_the_old_token_while_the_new_one_is_asked_for(
+async def test_callers_get_the_old_token_while_the_new_one_is_requested(
     broker: Broker, source: Source, clock: Clock
 ) -> None:
-    """From the time the service wishes on, one question is put, and nobody waits for it."""
+    """From refresh_on, one request is sent, and nobody waits for it."""
     source.refresh_in_s = 1800
     first = await broker.get(KEY, source)
     source.go = anyio.Event()
     clock.move(1799)
     assert broker.find(KEY) is first
-    assert source.asked == 1
+    assert source.requests == 1
     clock.move(2)
     for _ in range(100):
         assert await broker.get(KEY, source) is first
     await settle()
-    assert source.asked == 2
+    assert source.requests == 2
 
     source.go.set()
     await settle()
 
     assert (await broker.get(KEY, source)).token == "token 2"
-    assert broker.numbers.renewed == 1
-    assert broker.numbers.misses == 1
+    assert broker.stats.renewed == 1
+    assert broker.stats.misses == 1
 
 
-async def test_without_a_wish_it_is_renewed_at_three_quarters_of_its_life(
+async def test_without_refresh_on_it_is_renewed_at_three_quarters_of_its_life(
     broker: Broker, source: Source, clock: Clock
 ) -> None:
     """A token of an hour is renewed between 39 and 48 minutes, not five minutes before its end."""
@@ -66,18 +66,18 @@ async def test_without_a_wish_it_is_renewed_at_three_quarters_of_its_life(
     clock.move(3600 * 0.65 - 1)
     broker.find(KEY)
     await settle()
-    assert source.asked == 1
+    assert source.requests == 1
     clock.move(3600 * 0.15 + 2)
     broker.find(KEY)
     await settle()
 
-    assert source.asked == 2
+    assert source.requests == 2
 
 
 async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
-    broker: Broker, source: Source, clock: Clock, heard: list[Event]
+    broker: Broker, source: Source, clock: Clock, events: list[Event]
 ) -> None:
-    """The token service is away from minute 40 to the last minute: nobody waits or fails, few questions are put."""
+    """The token service is down from minute 40 to the last minute: nobody waits or fails, few requests are sent."""
     await broker.get(KEY, source)
     clock.move(2400)
     source.error = AuthenticationError("away", code="AADSTS90033")
@@ -85,22 +85,22 @@ async def test_an_outage_shorter_than_the_tokens_life_is_not_noticed(
         assert (await broker.get(KEY, source)).token == "token 1"
         await settle()
         clock.move(1)
-    asked_during_outage = source.asked - 1
+    requests_during_outage = source.requests - 1
     source.error = None
-    clock.move(20)  # within the last half minute: it is asked once more, and nobody waits for who has just failed
+    clock.move(20)  # within the last half minute: one more request, and nobody waits for a service that just failed
     assert (await broker.get(KEY, source)).token == "token 1"
     await settle()
 
-    assert (await broker.get(KEY, source)).token == f"token {source.asked}"
-    assert 3 <= asked_during_outage <= 10
-    failed = [event for event in heard if isinstance(event, TokenRequested) and event.error is not None]
+    assert (await broker.get(KEY, source)).token == f"token {source.requests}"
+    assert 3 <= requests_during_outage <= 10
+    failed = [event for event in events if isinstance(event, TokenRequested) and event.error is not None]
     assert {event.error for event in failed} == {"AuthenticationError AADSTS90033"}
     assert all(event.reason == "ahead" and event.retry_in_s is not None for event in failed)
     assert failed[0].retry_in_s == 30
 
 
-async def test_an_error_is_fatal_only_when_the_token_is_gone(broker: Broker, source: Source, clock: Clock) -> None:
-    """In its last seconds a token still serves whoever could not get another; after them the error is raised."""
+async def test_an_error_is_raised_only_when_the_token_has_expired(broker: Broker, source: Source, clock: Clock) -> None:
+    """In its last seconds a token is still returned if no other can be had; after them the error is raised."""
     await broker.get(KEY, source)
     source.error = AuthenticationError("away")
     clock.move(3590)
@@ -111,8 +111,8 @@ async def test_an_error_is_fatal_only_when_the_token_is_gone(broker: Broker, sou
         await broker.get(KEY, source)
 
 
-async def test_a_failing_service_is_not_asked_by_each_caller(broker: Broker, source: Source, clock: Clock) -> None:
-    """A secret has expired and the last seconds of its token run: a thousand calls get the token, and ask once."""
+async def test_a_failing_service_gets_no_request_from_each_caller(broker: Broker, source: Source, clock: Clock) -> None:
+    """A secret has expired and its token is about to: a thousand calls get the token, and make one request."""
     await broker.get(KEY, source)
     source.error = AuthenticationError("expired", code="AADSTS7000222")
     clock.move(3575)
@@ -120,11 +120,11 @@ async def test_a_failing_service_is_not_asked_by_each_caller(broker: Broker, sou
         assert (await broker.get(KEY, source)).token == "token 1"
     await settle()
 
-    assert source.asked == 2
+    assert source.requests == 2
 
 
 async def test_a_hanging_service_is_waited_for_once(broker: Broker, source: Source, clock: Clock) -> None:
-    """The first callers of the last half minute wait five seconds for an answer; those who come later do not wait."""
+    """The first callers of the last half minute wait five seconds for a response; later ones do not wait."""
     await broker.get(KEY, source)
     source.go = anyio.Event()
     clock.move(3575)
@@ -144,13 +144,13 @@ async def test_a_hanging_service_is_waited_for_once(broker: Broker, source: Sour
         source.go.set()
 
     assert waiting[0].token == "token 2"
-    assert source.asked == 2
+    assert source.requests == 2
 
 
-async def test_a_cancelled_caller_of_the_last_moments_leaves_the_question(
+async def test_a_cancelled_caller_of_the_last_moments_leaves_the_request(
     broker: Broker, source: Source, clock: Clock
 ) -> None:
-    """Who waits for a token in the last half minute and is cancelled does not cancel what others will need."""
+    """A caller that waits in the last half minute and is cancelled does not cancel the request others will need."""
     await broker.get(KEY, source)
     source.go = anyio.Event()
     clock.move(3575)
@@ -162,11 +162,11 @@ async def test_a_cancelled_caller_of_the_last_moments_leaves_the_question(
     await settle()
 
     assert (await broker.get(KEY, source)).token == "token 2"
-    assert source.asked == 2
+    assert source.requests == 2
 
 
 async def test_a_clock_that_is_set_back_revives_no_token(broker: Broker, source: Source, clock: Clock) -> None:
-    """The wall clock goes back an hour: the token still dies after the hour that it has."""
+    """The wall clock goes back an hour: the token still expires after its hour."""
     await broker.get(KEY, source)
     clock.wall_s -= 3600
     clock.move(3601)
@@ -175,8 +175,8 @@ async def test_a_clock_that_is_set_back_revives_no_token(broker: Broker, source:
     assert token.token == "token 2"
 
 
-async def test_a_machine_that_slept_holds_no_living_token(broker: Broker, source: Source, clock: Clock) -> None:
-    """The monotonic clock stood still for two hours: the token is known to be dead all the same."""
+async def test_a_token_expires_while_the_machine_sleeps(broker: Broker, source: Source, clock: Clock) -> None:
+    """The monotonic clock stood still for two hours: the token has expired all the same."""
     await broker.get(KEY, source)
     clock.wall_s += 7200
 
@@ -184,9 +184,9 @@ async def test_a_machine_that_slept_holds_no_living_token(broker: Broker, source
     assert (await broker.get(KEY, source)).token == "token 2"
 
 
-async def test_nobody_is_asked_in_the_background(broker: Broker, clock: Clock) -> None:
-    """A refresh ahead that only a person could help goes on without him; whoever has no token left asks him."""
-    source = PersonSource(clock)
+async def test_a_background_renewal_causes_no_user_interaction(broker: Broker, clock: Clock) -> None:
+    """A renewal ahead of expiry fails without it; a caller that has no valid token left causes it."""
+    source = InteractiveSource(clock)
     await broker.get(KEY, source)
     clock.move(3500)
     assert (await broker.get(KEY, source)).token == "token 1"
@@ -199,10 +199,8 @@ async def test_nobody_is_asked_in_the_background(broker: Broker, clock: Clock) -
     assert token.token == "token 3"
 
 
-async def test_what_was_begun_for_nobody_goes_on_when_a_caller_gives_up(
-    broker: Broker, source: Source, clock: Clock
-) -> None:
-    """A caller that waits for a refresh ahead and is cancelled does not cancel the refresh."""
+async def test_a_background_renewal_outlives_a_cancelled_caller(broker: Broker, source: Source, clock: Clock) -> None:
+    """A caller that waits for a background renewal and is cancelled does not cancel it."""
     await broker.get(KEY, source)
     source.go = anyio.Event()
     clock.move(3400)
@@ -216,12 +214,12 @@ async def test_what_was_begun_for_nobody_goes_on_when_a_caller_gives_up(
     source.go.set()
     await settle()
 
-    assert source.asked == 2
+    assert source.requests == 2
     assert (await broker.get(KEY, source)).token == "token 2"
 
 
 async def test_one_account_is_forgotten(broker: Broker, source: Source) -> None:
-    """Of an account everything goes, or one resource; others keep what they have."""
+    """All tokens of an account are dropped, or those of one resource; other accounts keep theirs."""
     keys = [KEY._replace(account=account, scopes=(scope,)) for account in ("a", "b") for scope in ("one", "two")]
     for key in keys:
         await broker.get(key, source)
@@ -251,7 +249,7 @@ async def test_forgetting_one_of_many_accounts_costs_what_one_costs(clock: Clock
 
 
 async def test_never_more_tokens_than_the_limit(clock: Clock, source: Source) -> None:
-    """Room is made for new tokens: the expired go first, then those that were not used for longest."""
+    """Room is made for new tokens: expired ones are evicted first, then the least recently used."""
     broker = Broker(clock=clock, limit=10)
     short = Source(clock, life_s=60)
     keys = [KEY._replace(tenant_id=f"tenant {number}") for number in range(12)]
@@ -270,5 +268,5 @@ async def test_never_more_tokens_than_the_limit(clock: Clock, source: Source) ->
 
     assert broker.peek(keys[1]) is not None  # used a moment ago
     assert broker.peek(keys[2]) is None
-    assert broker.numbers.held <= 10
-    assert broker.numbers.evicted >= 2
+    assert broker.stats.cached <= 10
+    assert broker.stats.evicted >= 2

@@ -23,7 +23,7 @@ TOKEN_PATH = "/*/oauth2/v2.0/token"
 
 @pytest.mark.timeout(60)  # over a thousand calls over real sockets
 async def test_a_week_without_a_failed_call_that_a_valid_token_could_have_served(tmp_path: Path) -> None:
-    """Outages, rotated secrets and certificates: a call fails only when there is no token left that is good."""
+    """Outages, rotated secrets and certificates: a call fails only when there is no valid token left."""
     chance = random.Random(11)
     first, second = make(key=0), make(key=1)
     file = anyio.Path(tmp_path / "app.pem")
@@ -70,9 +70,9 @@ async def test_a_week_without_a_failed_call_that_a_valid_token_could_have_served
                 await file.write_bytes(pairs[0].pem)
             connection = connections[calls % 3]
             calls += 1
-            held = connection.token
-            # What a valid token is, the service tells: a second before its end it is none for a call on its way.
-            usable = held is not None and held.expires_on > now + 1
+            cached = connection.token
+            # The service decides what is valid: a second before its expiry a token is not, for a call in flight.
+            usable = cached is not None and cached.expires_on > now + 1
             with anyio.fail_after(10):
                 try:
                     await connection.invoke("users/ada@contoso.com")
@@ -80,15 +80,15 @@ async def test_a_week_without_a_failed_call_that_a_valid_token_could_have_served
                     failures += 1
                     if usable or now >= outage_ends:
                         wrong.append(f"after {elapsed_s:.0f} s: {error}")
-            # A question on its way is not to take minutes only since the clock is moved.
-            while questions := {task for task in asyncio.all_tasks() if task.get_name() == "entra_async token"}:
-                await asyncio.wait(questions)
-        numbers = session.token_stats
+            # A request in flight is not to take minutes only since the clock is moved.
+            while requests := {task for task in asyncio.all_tasks() if task.get_name() == "entra_async token"}:
+                await asyncio.wait(requests)
+        stats = session.token_stats
 
     assert not wrong, wrong[:3]
     assert calls > 1200
     assert outages > 30
     assert rotations > 10
     assert failures < 0.1 * calls  # outages that were longer than what the tokens had left
-    # At most one question in a quarter of an hour for each of four tokens: no storm in any outage.
-    assert numbers.asked < 4 * WEEK_S / (15 * 60)
+    # At most one request in a quarter of an hour for each of four tokens: no storm in any outage.
+    assert stats.requested < 4 * WEEK_S / (15 * 60)

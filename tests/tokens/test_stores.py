@@ -1,4 +1,4 @@
-"""Stores keep tokens beyond a process: sealed, private, one asker at a time, and never in the way."""
+"""Token stores: encrypted, private, one process at a time requests a token, and a failing store is optional."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def store(request: pytest.FixtureRequest, path: Path) -> TokenStore:
     return MemoryStore() if request.param == "memory" else SQLiteStore(path, key=KEY)
 
 
-async def test_a_value_is_kept_and_replaced_and_thrown_away(store: TokenStore) -> None:
+async def test_a_value_is_stored_and_replaced_and_deleted(store: TokenStore) -> None:
     """A store is a dict that outlives its user."""
     assert await store.read("a") is None
     await store.write("a", b"1", expires_on=FAR)
@@ -56,14 +56,14 @@ async def test_a_value_is_kept_and_replaced_and_thrown_away(store: TokenStore) -
     assert await store.read("b") is not None
 
 
-async def test_what_has_expired_is_gone(store: TokenStore) -> None:
-    """A value is not given out after its time."""
+async def test_an_expired_value_is_not_read(store: TokenStore) -> None:
+    """A value is not returned after its time."""
     await store.write("a", b"1", expires_on=1.0)
     assert await store.read("a") is None
 
 
 async def test_a_lease_has_one_holder(store: TokenStore) -> None:
-    """A lease is refused to others until it is given back or has ended; its holder may keep it."""
+    """A lease is refused to others until it is released or has expired; its holder may renew it."""
     assert await store.lease("a", "one", seconds=60)
     assert await store.lease("a", "one", seconds=60)
     assert not await store.lease("a", "two", seconds=60)
@@ -76,7 +76,7 @@ async def test_a_lease_has_one_holder(store: TokenStore) -> None:
 
 
 async def test_only_the_key_opens_the_file(path: Path) -> None:
-    """Neither values nor names can be found in the file; another key is recognised, and the file stays."""
+    """The file shows neither values nor names; another key is recognised, and the file stays."""
     await SQLiteStore(path, key=KEY).write("tenant contoso", b"a secret token", expires_on=FAR)
     content = await anyio.Path(path).read_bytes()
     other = SQLiteStore(path, key=bytes(32))
@@ -89,7 +89,7 @@ async def test_only_the_key_opens_the_file(path: Path) -> None:
 
 
 async def test_values_cannot_change_places(path: Path) -> None:
-    """A value that somebody moved to another row, or damaged, counts as none, and can be written again."""
+    """A value that was moved to another row, or damaged, counts as none, and can be written again."""
     store = SQLiteStore(path, key=KEY)
     for name in "abc":
         await store.write(name, name.encode(), expires_on=FAR)
@@ -184,13 +184,13 @@ class Ring(KeyringBackend):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # its author left the types out
-        self.held: dict[tuple[str, str], str] = {}
+        self.passwords: dict[tuple[str, str], str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:
-        return self.held.get((service, username))
+        return self.passwords.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        self.held[service, username] = password
+        self.passwords[service, username] = password
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ async def test_the_key_may_be_in_the_keyring(path: Path, ring: Ring) -> None:
     """It is made the first time, and found again."""
     await SQLiteStore(path, key=key_from_keyring()).write("a", b"1", expires_on=FAR)
     assert await SQLiteStore(path, key=key_from_keyring()).read("a") == b"1"
-    assert len(base64.b64decode(ring.held["entra_async", "token store"])) == 32
+    assert len(base64.b64decode(ring.passwords["entra_async", "token store"])) == 32
 
 
 def test_without_the_extra_the_keyring_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_store_that_holds_its_key_stays_here(path: Path) -> None:
 
 
 class BrokenStore:
-    """Raises, or hangs, whatever it is asked."""
+    """Raises, or hangs, at every operation."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.work = work
@@ -260,22 +260,22 @@ def fail() -> None:
 
 @pytest.mark.parametrize("work", [fail, lambda: None], ids=["raises", "holds rubbish"])
 async def test_a_broken_store_costs_nothing_but_itself(work: Callable[[], object]) -> None:
-    """The token is asked for as if there was no store, and a listener hears why."""
-    heard: list[Event] = []
-    shared = SharedTokens(BrokenStore(work), VirtualClock(), listener=heard.append)
+    """The token is requested as if there was no store, and the listener gets the error."""
+    events: list[Event] = []
+    shared = SharedTokens(BrokenStore(work), VirtualClock(), listener=events.append)
 
-    async def ask() -> Token:
+    async def request() -> Token:
         return Token("fresh", int(FAR))
 
-    answer = await shared.fetch("name", ask, is_enough=lambda _: True)
+    response = await shared.fetch("name", request, is_acceptable=lambda _: True)
 
-    assert (answer.token.token, answer.origin) == ("fresh", "service")
-    errors = {event.error for event in heard if isinstance(event, StoreUsed)}
+    assert (response.token.token, response.origin) == ("fresh", "service")
+    errors = {event.error for event in events if isinstance(event, StoreUsed)}
     assert errors == ({"OSError"} if work is fail else {None})
 
 
 async def test_the_sources_error_passes_and_frees_the_lease(store: TokenStore) -> None:
-    """What the token service says is raised as it is, and the next process may ask at once."""
+    """The token service's error is raised as it is, and the next process may send a request at once."""
     shared = SharedTokens(store, VirtualClock())
 
     async def refuse() -> Token:
@@ -284,29 +284,30 @@ async def test_the_sources_error_passes_and_frees_the_lease(store: TokenStore) -
 
     for _ in range(2):
         with pytest.raises(AuthenticationError, match="no"):
-            await shared.fetch("name", refuse, is_enough=lambda _: True)
+            await shared.fetch("name", refuse, is_acceptable=lambda _: True)
     assert await store.lease("name", "me", seconds=1)
 
 
-async def test_one_asks_and_all_have_it(store: TokenStore) -> None:
-    """However many want the token at once, one asks; a cancelled asker leaves the lease to the next."""
+async def test_one_requests_and_all_have_it(store: TokenStore) -> None:
+    """However many want the token at once, one requests it; if it is cancelled, the next one gets the lease."""
     clock = VirtualClock()
-    asked = 0
-    hold = anyio.Event()
+    requests = 0
+    never = anyio.Event()
 
-    async def ask() -> Token:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            await hold.wait()
-        return Token(f"token {asked}", int(FAR))
+    async def request() -> Token:
+        nonlocal requests
+        requests += 1
+        if requests == 1:
+            await never.wait()
+        return Token(f"token {requests}", int(FAR))
 
     results: list[tuple[str, str]] = []
-    heard: list[Event] = []
+    events: list[Event] = []
 
     async def fetch() -> None:
-        answer = await SharedTokens(store, clock, listener=heard.append).fetch("name", ask, is_enough=lambda _: True)
-        results.append((answer.token.token, answer.origin))
+        shared = SharedTokens(store, clock, listener=events.append)
+        response = await shared.fetch("name", request, is_acceptable=lambda _: True)
+        results.append((response.token.token, response.origin))
 
     async with anyio.create_task_group() as group:
         first = anyio.CancelScope()
@@ -316,14 +317,14 @@ async def test_one_asks_and_all_have_it(store: TokenStore) -> None:
                 await fetch()
 
         group.start_soon(be_cancelled)
-        while not asked:
+        while not requests:
             await anyio.lowlevel.checkpoint()
         for _ in range(10):
             group.start_soon(fetch)
         first.cancel()
 
-    assert [event for event in heard if isinstance(event, StoreUsed) and event.error] == []
-    assert asked == 2
+    assert [event for event in events if isinstance(event, StoreUsed) and event.error] == []
+    assert requests == 2
     assert {token for token, _ in results} == {"token 2"}
     assert sorted(origin for _, origin in results) == ["service"] + ["store"] * 9
 

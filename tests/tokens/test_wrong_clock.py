@@ -1,4 +1,4 @@
-"""The machine's clock is wrong: tokens are had and live as long as they do, all the same."""
+"""The machine's clock is wrong: tokens are issued and expire in time all the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WrongClock:
-    """The emulator's clock, as a machine shows it that is so many seconds ahead of it."""
+    """The emulator's clock, as seen by a machine that is so many seconds ahead of it."""
 
     def __init__(self, clock: Clock, ahead_s: float) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class WrongClock:
 
 @pytest.mark.parametrize("ahead_s", [-3600, -900, 900, 3600])
 async def test_an_assertion_is_dated_by_the_services_clock(emulator: Emulator, ahead_s: float) -> None:
-    """The first assertion is refused for its times, and tells the time: all after it are good."""
+    """The first assertion is refused for its times, and the response has the right time: all after it are valid."""
     async with emulator.session(clock=WrongClock(emulator.clock, ahead_s)) as session:
         await session.connect(emulator.certificate)
         assert [each.status for each in emulator.token_requests] == [401, 200]
@@ -55,7 +55,7 @@ async def test_a_right_clock_is_not_put_right(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("ahead_s", [-3600, 3600])
 async def test_a_token_lives_as_long_as_it_was_given(emulator: Emulator, ahead_s: float) -> None:
-    """Its life is counted from when it was asked for, not compared with the service's date."""
+    """Its life is counted from when it was requested, not compared with the service's date."""
     async with emulator.session(clock=WrongClock(emulator.clock, ahead_s)) as session:
         graph = await session.connect(emulator.client_secret)
         assert graph.token is not None
@@ -72,20 +72,20 @@ async def test_a_token_lives_as_long_as_it_was_given(emulator: Emulator, ahead_s
 
 @pytest.mark.parametrize("ahead_s", [-1200, 0, 1200])
 async def test_another_librarys_expiry_is_by_the_services_clock(emulator: Emulator, ahead_s: float) -> None:
-    """A credential hands on when a token ends as the service counts it: it is not used beyond that."""
-    asked: list[AccessToken] = []
+    """A credential passes on the token's expiry by the service's clock: the token is not used beyond that."""
+    issued: list[AccessToken] = []
 
     async with emulator.session() as right, emulator.session(clock=WrongClock(emulator.clock, ahead_s)) as session:
         source = (await right.connect(emulator.client_secret)).account.source
 
         async def credential() -> AccessToken:
             token = await source.get_token("https://graph.microsoft.com/.default")
-            asked.append(AccessToken(token.token, token.claims["exp"]))
-            return asked[-1]
+            issued.append(AccessToken(token.token, token.claims["exp"]))
+            return issued[-1]
 
         graph = await session.connect(credential)
-        emulator.clock.move(asked[0].expires_on - emulator.clock.now() + 5)
+        emulator.clock.move(issued[0].expires_on - emulator.clock.now() + 5)
         await graph.invoke("users/ada@contoso.com")
 
-    assert len(asked) == 2
+    assert len(issued) == 2
     assert emulator.requests.count(service="graph") == 1

@@ -54,7 +54,7 @@ class Access:
             message = f"{self._name!r} is disconnected."
             raise ClosedError(message, hint="Connect again, and use the new connection.")
         try:
-            return await self._broker.get(key, self._account.source, self._account.terms)
+            return await self._broker.get(key, self._account.source, self._account.policy)
         except BaseException as error:
             wipe_locals(error)
             raise

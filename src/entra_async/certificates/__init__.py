@@ -1,1 +1,1 @@
-"""Certificates to sign in with: read from a file, and made into the proof that the token service asks for."""
+"""Certificates: loaded from files and stores, and used to sign client assertions."""

@@ -1,5 +1,5 @@
 """
-The signed statement by which an application proves that it holds a certificate's key.
+Client assertions: JWTs signed with a certificate's key, by which an application authenticates.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials
@@ -35,9 +35,9 @@ async def sign_assertion(
 
     Args:
         signer: The certificate, whose key signs.
-        client_id: The application, issuer and subject of the statement.
-        audience: The token endpoint that will read it.
-        now: Seconds since the epoch. The statement holds for ten minutes.
+        client_id: The application, issuer and subject of the assertion.
+        audience: The token endpoint.
+        now: Seconds since the epoch. The assertion is valid for ten minutes.
         send_x5c: Whether to send the certificate and its chain along, as subject-name-and-issuer trust needs.
 
     Raises:

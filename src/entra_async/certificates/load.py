@@ -1,5 +1,5 @@
 """
-From a PFX or PEM file, or its bytes, to a certificate to sign in with. Blocking: run it in a worker thread.
+Load a certificate with its private key from a PFX or PEM file, or its bytes. Blocking: run it in a worker thread.
 
 No error shows a password or key. Errors of the library that may have seen one are neither cause nor context.
 """
@@ -136,10 +136,10 @@ def _assemble(
 ) -> SigningCertificate:
     if not keys:
         hint = "Export the certificate together with its private key; a key marked as not exportable cannot be."
-        raise source.refuse(problem="holds no private key.", hint=hint)
+        raise source.error(problem="holds no private key.", hint=hint)
     if not certificates:
         hint = "Add the certificate of the key: in PEM, one file may hold both, one after the other."
-        raise source.refuse(problem="holds no certificate.", hint=hint)
+        raise source.error(problem="holds no certificate.", hint=hint)
     # Without a pair, what is wrong with the first of each is the error.
     pairs = [(key, link) for key in keys for link in certificates if belongs_to(key, link)]
     private_key, leaf = max(

@@ -1,5 +1,5 @@
 """
-Keys and certificates out of PEM, in any order and with text around them.
+Parse keys and certificates from PEM, in any order and with text around them.
 
 Source:
     RFC 7468: https://www.rfc-editor.org/rfc/rfc7468 (``PRIVATE KEY``, ``ENCRYPTED PRIVATE KEY``, ``CERTIFICATE``)
@@ -36,7 +36,7 @@ def parse_pem(
     """
     blocks = [(match[1], match[0]) for match in _BLOCK.finditer(content)]
     if not blocks:
-        raise source.refuse(problem="is cut off: its PEM has no line -----END …-----.", hint=_COPY_AGAIN)
+        raise source.error(problem="is cut off: its PEM has no line -----END …-----.", hint=_COPY_AGAIN)
     certificates = [_load_certificate(block, source) for label, block in blocks if label in _CERTIFICATE_LABELS]
     keys = [_load_key(block, password, source) for label, block in blocks if label.endswith(b"PRIVATE KEY")]
     return keys, certificates
@@ -46,18 +46,18 @@ def _load_certificate(block: bytes, source: CertificateBytes) -> x509.Certificat
     try:
         return x509.load_pem_x509_certificate(block)
     except ValueError as error:
-        raise source.refuse(problem="holds a damaged certificate.", hint=_COPY_AGAIN) from error
+        raise source.error(problem="holds a damaged certificate.", hint=_COPY_AGAIN) from error
 
 
 def _load_key(block: bytes, password: bytes | None, source: CertificateBytes) -> PrivateKeyTypes:
     if block.startswith(b"-----BEGIN OPENSSH"):
         hint = "Convert it with: ssh-keygen -p -m PKCS8 -f KEYFILE"
-        raise source.refuse(problem="holds a private key in a format of OpenSSH's own.", hint=hint)
+        raise source.error(problem="holds a private key in a format of OpenSSH's own.", hint=hint)
     # The word stands in the label of PKCS#8 and in a header of the older format.
     encrypted = b"ENCRYPTED" in block
     if encrypted and not password:
         hint = "Give the password of the key as password=."
-        raise source.refuse(
+        raise source.error(
             problem="holds an encrypted private key, and no password is given.", hint=hint, field="password"
         )
     unsupported = False
@@ -70,10 +70,8 @@ def _load_key(block: bytes, password: bytes | None, source: CertificateBytes) ->
     # Raised out here, since what was caught may have seen the key.
     if unsupported:
         hint = "Convert it with: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEYFILE"
-        raise source.refuse(problem="holds a private key of a kind or cipher that is not supported.", hint=hint)
+        raise source.error(problem="holds a private key of a kind or cipher that is not supported.", hint=hint)
     if encrypted:
         hint = "Correct password=; if it is right, the file is damaged or has a cipher that is not supported."
-        raise source.refuse(
-            problem="holds a private key that this password does not open.", hint=hint, field="password"
-        )
-    raise source.refuse(problem="holds a damaged private key.", hint=_COPY_AGAIN)
+        raise source.error(problem="holds a private key that this password does not open.", hint=hint, field="password")
+    raise source.error(problem="holds a damaged private key.", hint=_COPY_AGAIN)

@@ -1,5 +1,5 @@
 """
-Key and certificates out of a PFX file (PKCS#12), or what the bytes are instead.
+Parse key and certificates from a PFX file (PKCS#12), or recognise what the bytes are instead.
 
 Source:
     RFC 7292, section 4 (the outermost SEQUENCE begins with version 3); appendix B.1 (passwords)
@@ -37,14 +37,14 @@ def parse_pkcs12(
         raise _not_pkcs12(content, source)
     if length > len(content):
         hint = "Copy it again, as binary."
-        raise source.refuse(problem=f"is cut off: it has {len(content)} bytes of {length}.", hint=hint)
+        raise source.error(problem=f"is cut off: it has {len(content)} bytes of {length}.", hint=hint)
     bundle = _open(content[:length], password)
     if bundle is None and password:
         hint = "Correct password=; if it is right, the file is damaged or has a cipher that is not supported."
-        raise source.refuse(problem="is a PFX file that this password does not open.", hint=hint, field="password")
+        raise source.error(problem="is a PFX file that this password does not open.", hint=hint, field="password")
     if bundle is None:
         hint = "Give its password as password=; if it has none, the file is damaged."
-        raise source.refuse(problem="is a PFX file with a password, and none is given.", hint=hint, field="password")
+        raise source.error(problem="is a PFX file with a password, and none is given.", hint=hint, field="password")
     certificates = [entry.certificate for entry in (bundle.cert, *bundle.additional_certs) if entry]
     return [bundle.key] if bundle.key else [], certificates
 
@@ -75,13 +75,13 @@ def _declared_length(content: bytes) -> int | None:
 def _not_pkcs12(content: bytes, source: CertificateBytes) -> ConfigurationError:
     if _is_certificate(content):
         hint = "Give the PFX or PEM file that also holds its private key; a .cer or .crt file never does."
-        return source.refuse(problem="is a certificate without its private key.", hint=hint)
+        return source.error(problem="is a certificate without its private key.", hint=hint)
     if _is_private_key(content):
         hint = "Put key and certificate in one PFX file: openssl pkcs12 -export -inkey KEY -in CERTIFICATE -out PFX"
-        return source.refuse(problem="is a private key without its certificate.", hint=hint)
+        return source.error(problem="is a private key without its certificate.", hint=hint)
     if _is_base64(content):
-        return source.refuse(problem="is base64 text.", hint="Decode it first, with base64.b64decode().")
-    return source.refuse(
+        return source.error(problem="is base64 text.", hint="Decode it first, with base64.b64decode().")
+    return source.error(
         problem="is neither PEM nor PFX.", hint="Give a PFX or PEM file with certificate and private key."
     )
 

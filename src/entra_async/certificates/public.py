@@ -1,4 +1,4 @@
-"""A certificate without its key, as the caller has it: an object, or PEM."""
+"""Load a certificate without its key: an object of the ``cryptography`` library, or PEM."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-A certificate that signs, wherever its key is: in memory, in a key store, in a device that never gives it away.
+Certificate signers, wherever the private key is: in memory, in a key store, in a device that never exports it.
 
-What is signed is a digest, so nothing else leaves the process, and the key never enters it.
+They sign a digest, so nothing else leaves the process, and an external key never enters it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ("CertificateSigner", "ExternalSigner", "signs_for")
 
 
 class CertificateSigner(Protocol):
-    """A certificate whose key can be made to sign."""
+    """A certificate, and a way to sign with its key."""
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -34,7 +34,7 @@ class CertificateSigner(Protocol):
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
-        """What is sent along with it to those who trust its issuer."""
+        """The certificates sent along with it, for subject-name-and-issuer trust."""
         ...
 
     async def sign(self, digest: bytes) -> bytes:
@@ -56,7 +56,7 @@ class CertificateSigner(Protocol):
 @dataclass(frozen=True, slots=True)
 class ExternalSigner:
     """
-    A certificate whose key signs by a function of the caller's.
+    A certificate whose key signs through a function of the caller's.
 
     Attributes:
         certificate: The certificate of the key.
@@ -70,7 +70,7 @@ class ExternalSigner:
     function: Callable[[bytes], bytes | Awaitable[bytes]] = field(repr=False)
 
     async def sign(self, digest: bytes) -> bytes:
-        """Return the function's signature, once it is seen to be one, as ``CertificateSigner`` demands."""
+        """Return the function's signature after verifying it; see :class:`CertificateSigner`."""
         try:
             signature = await self._call(digest)
         except EntraError:

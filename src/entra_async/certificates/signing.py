@@ -1,7 +1,7 @@
 """
-A certificate with its private key, fit to sign in with.
+A certificate with its private key, checked for signing client assertions.
 
-It is checked before anything is sent, since the token service refuses every flaw of it in much the same words.
+It is checked before anything is sent, since the token service has much the same error for every flaw.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials
@@ -34,7 +34,7 @@ _MIN_KEY_BITS: Final = 2048
 @dataclass(frozen=True, slots=True, repr=False)
 class SigningCertificate:
     """
-    A certificate, its private key, and what was found along with it.
+    A certificate, its private key and its chain.
 
     Attributes:
         private_key: The key. Two of these are equal when certificate and chain are.
@@ -62,7 +62,7 @@ class SigningCertificate:
         return self.certificate.not_valid_after_utc
 
     async def sign(self, digest: bytes) -> bytes:
-        """Return the PS256 signature of a SHA-256 digest, as ``CertificateSigner`` demands."""
+        """Return the PS256 signature of a SHA-256 digest; see ``CertificateSigner``."""
         padding = PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH)
         return await run_abandonable(lambda: self.private_key.sign(digest, padding, Prehashed(SHA256())))
 

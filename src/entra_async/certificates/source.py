@@ -1,4 +1,4 @@
-"""Where the bytes of a certificate come from, and how an error speaks of them. Blocking."""
+"""The bytes of a certificate, from a file or the caller, and their name in errors. Blocking."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _MAX_BYTES: Final = 1 << 20
 @dataclass(frozen=True, slots=True)
 class CertificateBytes:
     """
-    What the caller gave.
+    The source of a certificate's bytes.
 
     Attributes:
-        name: What an error calls it: the path, or "The data".
+        name: Its name in errors: the path, or "The data".
         field: The parameter: ``"path"`` or ``"data"``.
     """
 
     name: str
     field: str
 
-    def refuse(self, *, problem: str, hint: str, field: str | None = None) -> ConfigurationError:
-        """Return an error that says what is wrong with it."""
+    def error(self, *, problem: str, hint: str, field: str | None = None) -> ConfigurationError:
+        """Return a ``ConfigurationError`` about it."""
         return ConfigurationError(f"{self.name} {problem}", field=field or self.field, hint=hint)
 
 
 def read_source(path: str | os.PathLike[str] | None, data: bytes | None) -> tuple[CertificateBytes, bytes]:
     """
-    Return what was given and the bytes it holds. Blocks while it reads.
+    Return the source and its bytes. Blocks while it reads.
 
     Raises:
         ConfigurationError: If not exactly one of *path* and *data* is given, or it cannot be read, or is empty.
@@ -47,15 +47,13 @@ def read_source(path: str | os.PathLike[str] | None, data: bytes | None) -> tupl
         source = CertificateBytes("The data", "data")
         if not isinstance(data, bytes | bytearray | memoryview):
             hint = "Encode PEM text with .encode(); decode base64 text with base64.b64decode()."
-            raise source.refuse(problem=f"is a {type(data).__name__}, not bytes.", hint=hint)
+            raise source.error(problem=f"is a {type(data).__name__}, not bytes.", hint=hint)
         content = bytes(data)
     else:
         message = "A certificate file comes from exactly one of path and data."
         raise ConfigurationError(message, field="path", hint="Give one of them.")
     if not content.strip():
-        raise source.refuse(
-            problem="is empty.", hint="Check that what writes it has finished, and wrote to this place."
-        )
+        raise source.error(problem="is empty.", hint="Check that what writes it has finished, and wrote to this place.")
     return source, content
 
 
@@ -66,19 +64,19 @@ def _read(path: str | os.PathLike[str], source: CertificateBytes) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         # A relative path is not always relative to what one thinks.
         hint = f"Check the path: it means {Path(path).absolute()}."
-        raise source.refuse(problem="does not exist.", hint=hint) from error
+        raise source.error(problem="does not exist.", hint=hint) from error
     except PermissionError as error:
         hint = "Let the user that this process runs as read the file and enter its directories."
-        raise source.refuse(problem="may not be read by this process.", hint=hint) from error
+        raise source.error(problem="may not be read by this process.", hint=hint) from error
     except OSError as error:
-        raise source.refuse(problem=f"cannot be read: {error.strerror}.", hint="Check the path.") from error
+        raise source.error(problem=f"cannot be read: {error.strerror}.", hint="Check the path.") from error
     except (TypeError, ValueError) as error:
         message = f"path cannot be the path of a file: {path!r}."
         raise ConfigurationError(message, field="path", hint="Give a str or os.PathLike.") from error
     if content is None:
-        raise source.refuse(problem="is a directory.", hint="Give the path of the certificate file in it.")
+        raise source.error(problem="is a directory.", hint="Give the path of the certificate file in it.")
     if len(content) > _MAX_BYTES:
-        raise source.refuse(
+        raise source.error(
             problem="is too large for a certificate file.", hint="Check the path: a PFX or PEM file is meant."
         )
     return content

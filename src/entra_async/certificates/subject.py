@@ -1,5 +1,5 @@
 """
-Whether a certificate has the subject that somebody wrote down.
+Match a certificate's subject with a name.
 
 The same distinguished name is written in many ways: ``CN=app, O=Contoso`` by .NET, ``CN=app,O=Contoso`` by RFC 4514,
 ``O = Contoso, CN = app`` by OpenSSL. They are compared part by part.

@@ -1,5 +1,5 @@
 """
-The thumbprint of a certificate as people have it: copied from the portal, PowerShell or a dialog of Windows.
+Parse the thumbprint of a certificate, as copied from the portal, PowerShell or a dialog of Windows.
 
 Source:
     https://learn.microsoft.com/en-us/troubleshoot/windows-server/certificates-and-public-key-infrastructure-pki/invisible-unicode-character-certificate-thumbprint

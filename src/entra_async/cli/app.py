@@ -1,4 +1,4 @@
-"""What the command understands."""
+"""The command-line interface of ``entra-async``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def demo(
     users: Annotated[int, Parameter(help="How many users the local tenant has.", validator=Number(gte=1))] = 20_000,
 ) -> None:
     """
-    Crawl two services at once and show what happened.
+    Crawl two services at once and show the statistics.
 
     Without options it starts a strict local tenant and signs in to it with a secret and with a certificate. With
     --tenant-id, --client-id and --client-secret the same job runs on a real tenant; the application needs
@@ -49,7 +49,7 @@ def demo(
                 if not value
             ]
             if missing:
-                view.refuse(f"A real tenant needs --{', --'.join(missing)} too.")
+                view.show_error(f"A real tenant needs --{', --'.join(missing)} too.")
                 sys.exit(2)
             provider = ClientSecret(
                 tenant_id=tenant_id or "", client_id=client_id or "", client_secret=client_secret or ""
@@ -58,7 +58,7 @@ def demo(
         else:
             job = anyio.run(run_on_emulator, users, view)
     except EntraError as error:
-        view.refuse(str(error))
+        view.show_error(str(error))
         sys.exit(1)
     sys.exit(_finish(job, view))
 

@@ -31,31 +31,31 @@ _PATHS: Final[dict[str, tuple[str, dict[str, object]]]] = {
 
 
 class Progress(Protocol):
-    """Who is told how it goes, on the event loop."""
+    """The output of the job's progress; called on the event loop."""
 
-    def say(self, text: str) -> None:
-        """Take a line about what happens next."""
+    def log(self, text: str) -> None:
+        """Print a line about the next step."""
         ...
 
     def show(self, job: Job) -> None:
-        """Take a look at the numbers so far."""
+        """Show the statistics so far."""
         ...
 
 
 @dataclass(slots=True)
 class Job:
     """
-    What was done, by whom, and what it took.
+    The statistics of the job.
 
     Attributes:
-        items: Service to how many items it gave.
-        audiences: Audience to how many tokens were asked for it.
-        failures: Service to what went wrong.
+        items: Items by service.
+        audiences: The audience of each connection's token.
+        failures: The error by service.
         calls: HTTP requests to the services.
         token_requests: HTTP requests for tokens.
-        throttled: How many requests were answered 429; each was sent again after the wait it asked for.
+        throttled: How many requests were answered 429; each was sent again after its Retry-After.
         elapsed_s: Seconds the crawl took.
-        longest_stall_s: The longest time the event loop was kept from its work while crawling.
+        longest_stall_s: The longest time the event loop was blocked while crawling.
     """
 
     items: Counter[str] = field(default_factory=Counter)
@@ -67,7 +67,7 @@ class Job:
     elapsed_s: float = 0.0
     longest_stall_s: float = 0.0
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Count one attempt of one request."""
         if not isinstance(event, RequestFinished):
             return
@@ -84,13 +84,13 @@ async def run_on_emulator(users: int, progress: Progress) -> Job:
 
     Args:
         users: How many users the tenant has.
-        progress: Who is told.
+        progress: Shows the progress.
     """
-    progress.say("Starting a tenant on this machine: Entra ID, Graph and Defender, with their own TLS.")
+    progress.log("Starting a tenant on this machine: Entra ID, Graph and Defender, with their own TLS.")
     job = Job()
     async with Emulator(users=users, machines=500) as emulator:
         emulator.throttle.limit(20, per_s=1.0, service="graph")
-        async with emulator.session(listener=job.hear) as session:
+        async with emulator.session(listener=job.on_event) as session:
             await _crawl(session, {"Graph": emulator.client_secret, "Endpoint": emulator.certificate}, job, progress)
     return job
 
@@ -101,10 +101,10 @@ async def run_on_tenant(provider: ClientSecret, progress: Progress) -> Job:
 
     Args:
         provider: The application to sign in as.
-        progress: Who is told.
+        progress: Shows the progress.
     """
     job = Job()
-    async with Session(listener=job.hear) as session:
+    async with Session(listener=job.on_event) as session:
         await _crawl(session, {"Graph": provider, "Endpoint": provider}, job, progress)
     return job
 
@@ -119,7 +119,7 @@ async def _crawl(session: Session, providers: dict[str, Provider], job: Job, pro
             continue
         connections.append(connection)
         job.audiences.append(_audience(connection))
-        progress.say(f"Signed in to {service} with {type(provider).__name__}.")
+        progress.log(f"Signed in to {service} with {type(provider).__name__}.")
 
     async def fetch(connection: Connection) -> None:
         path, query = _PATHS[connection.name]

@@ -1,4 +1,4 @@
-"""How ``entra-async demo`` looks: progress while it runs, a table at the end."""
+"""The output of ``entra-async demo``: progress while it runs, a table at the end."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ _NAMES: Final = {"Graph": "Users from Graph", "Endpoint": "Machines from Defende
 
 
 class DemoView:
-    """Writes to the terminal; where there is none, only whole lines."""
+    """Prints to the terminal; where there is none, only whole lines."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
         self._status = self._console.status("Starting…")
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line."""
         self._console.print(f"[green]•[/] {escape(text)}", soft_wrap=True)
 
     def show(self, job: Job) -> None:
-        """Show the numbers so far in one line that moves."""
+        """Show the statistics so far in one status line."""
         self._status.start()
         items = "  ".join(f"{name}: [bold]{job.items[service]:,}[/]" for service, name in _NAMES.items())
         self._status.update(f"{items}  in {job.calls:,} requests, {job.throttled} throttled, {job.elapsed_s:.1f} s")
 
-    def refuse(self, text: str) -> None:
-        """Say why it did not work."""
+    def show_error(self, text: str) -> None:
+        """Print an error."""
         self._status.stop()
         self._console.print(f"[red]✗[/] {escape(text)}", soft_wrap=True)
 
     def summarize(self, job: Job) -> None:
-        """Print what happened."""
+        """Print the statistics."""
         self._status.stop()
         items = job.items.total()
-        table = Table(title="What happened", title_justify="left", show_header=False, title_style="bold")
+        table = Table(title="Statistics", title_justify="left", show_header=False, title_style="bold")
         table.add_column(style="cyan")
         table.add_column(justify="right")
         for service, name in _NAMES.items():
@@ -56,4 +56,4 @@ class DemoView:
         table.add_row("Longest event-loop stall", f"{job.longest_stall_s * 1000:.1f} ms")
         self._console.print(table)
         for service, text in job.failures.items():
-            self.refuse(f"{service}: {text}")
+            self.show_error(f"{service}: {text}")

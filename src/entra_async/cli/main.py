@@ -8,7 +8,7 @@ __all__ = ("main",)
 
 
 def main() -> None:
-    """Run the command; without its libraries, say how to get them."""
+    """Run the command; without its libraries, print how to install them."""
     try:
         from entra_async.cli.app import app
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""How long the event loop was kept from its work."""
+"""Measure how long the event loop was blocked."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import anyio
 
 __all__ = ("StallMeter",)
 
-_BEAT_S: Final = 0.005
+_INTERVAL_S: Final = 0.005
 
 
 class StallMeter:
-    """A task that wants to run every few milliseconds, and notes the longest time it could not."""
+    """A task that is due every few milliseconds, and measures its longest delay."""
 
     def __init__(self) -> None:
         self.longest_s = 0.0
@@ -21,6 +21,6 @@ class StallMeter:
     async def run(self) -> None:
         """Measure until cancelled."""
         while True:
-            due = time.perf_counter() + _BEAT_S
-            await anyio.sleep(_BEAT_S)
+            due = time.perf_counter() + _INTERVAL_S
+            await anyio.sleep(_INTERVAL_S)
             self.longest_s = max(self.longest_s, time.perf_counter() - due)

@@ -1,4 +1,4 @@
-"""Sign in as a person, in a browser on this machine."""
+"""Sign in as a user, in a browser on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, final
 
 import anyio
 
-from entra_async.credentials.interactive.background_tasks import run_with
+from entra_async.credentials.interactive.background_tasks import run_with_background
 from entra_async.credentials.interactive.callback import call
 from entra_async.credentials.interactive.pages import failed_page, not_found_page, refused_page, signed_in_page
 from entra_async.credentials.provider import SignInContext
@@ -40,24 +40,24 @@ _MAX_PORT: Final = 65535
 _GUID_LENGTH: Final = 36
 _LAST_PAGE_S: Final = 2.0
 # The rest of what comes along is of no use, and MSAL need not parse it.
-_ANSWER: Final = ("code", "state", "error", "error_description", "error_uri")
+_PARAMETERS: Final = ("code", "state", "error", "error_description", "error_uri")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
     """
-    A person who signs in on Microsoft's page, in a browser on this machine.
+    A user who signs in on Microsoft's page, in a browser on this machine.
 
-    The authorization code flow with PKCE. The answer comes to a listener on this machine's loopback address, which is
+    The authorization code flow with PKCE. The redirect goes to a listener on this machine's loopback address, which is
     open before the browser is, and closed as soon as the sign-in has ended. One sign-in serves every service that is
-    connected with it, and it is repeated only when Entra ID asks for a person again.
+    connected with it, and it is repeated only when Entra ID requires interaction again.
 
     Register ``http://localhost`` as a redirect URI of *Mobile and desktop applications*.
 
     Attributes:
         client_id: GUID of the application.
         tenant_id: GUID of the tenant, one of its domains, or ``organizations``, ``common`` or ``consumers``.
-        scopes: Delegated permissions to ask for; everything granted if empty.
+        scopes: Delegated permissions to request; everything granted if empty.
         mode: ``"auto"`` opens the default browser; ``"print_link"`` prints the link to stderr, to be opened in any
             browser on this machine.
         opener: Called with the link instead; a coroutine function or a plain one, which runs in a worker thread.
@@ -66,8 +66,8 @@ class Browser:
         redirect_uri: Where the browser is sent afterwards, if it is not ``http://localhost`` with the port listened
             on: with a port it is sent as it is, so that something may stand between, such as a container's port.
         port: Where to listen; by default the port of *redirect_uri*, or else any free one.
-        timeout_s: Seconds the person has.
-        use_refresh_token: Take the refresh token that another connection of the Session holds for the same client and
+        timeout_s: Seconds the user has.
+        use_refresh_token: Take the refresh token that another connection of the Session has for the same client and
             tenant, and open a browser only if there is none or it is refused.
 
     Raises:
@@ -119,10 +119,10 @@ class Browser:
             raise ConfigurationError(message, field="port", hint=f"Give a number up to {_MAX_PORT}; 0 for any.")
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
 
-        async def sign_in(question: UserTokenRequest) -> Grant:
-            return await _sign_in(self, context, question)
+        async def sign_in(request: UserTokenRequest) -> Grant:
+            return await _sign_in(self, context, request)
 
         return UserTokenSource(
             context,
@@ -135,61 +135,61 @@ class Browser:
         )
 
 
-async def _sign_in(provider: Browser, context: SignInContext, question: UserTokenRequest) -> Grant:
+async def _sign_in(provider: Browser, context: SignInContext, request: UserTokenRequest) -> Grant:
     async with listen(choose_port(provider.redirect_uri, port=provider.port)) as loopback:
         redirect = redirect_to(provider.redirect_uri, port=loopback.port)
         flow = await context.msal.run(
-            question.application,
+            request.application,
             lambda app: app.initiate_auth_code_flow(
-                list(question.scopes),
+                list(request.scopes),
                 redirect_uri=redirect.uri,
                 prompt=provider.prompt,
                 login_hint=provider.login_hint,
-                claims_challenge=question.claims,
+                claims_challenge=request.claims,
                 response_mode="form_post",
             ),
         )
-        returning = _Returning(redirect, state=flow["state"])
+        response = _AuthorizationResponse(redirect, state=flow["state"])
 
         async def redeem() -> Grant:
-            answer = await returning.wait()
-            asked_at = context.clock.now()
+            parameters = await response.wait()
+            requested_at = context.clock.now()
             try:
                 result = await context.msal.run(
-                    question.application, lambda app: app.acquire_token_by_auth_code_flow(flow, answer), once=True
+                    request.application, lambda app: app.acquire_token_by_auth_code_flow(flow, parameters), once=True
                 )
-                _check_identity(result, question.application.authority)
+                _check_identity(result, request.application.authority)
             except EntraError as error:
-                returning.show(failed_page(error))
+                response.show(failed_page(error))
                 raise
             else:
-                returning.show(signed_in_page())
+                response.show(signed_in_page())
             finally:
                 await loopback.finish(within_s=_LAST_PAGE_S)
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
-        async def give_up() -> None:
+        async def time_out() -> None:
             await context.clock.sleep(provider.timeout_s)
             message = f"Nobody finished the sign-in in the browser within {provider.timeout_s:g} s."
             raise InteractionRequiredError(message, hint="Sign in again, or allow more time with timeout_s=.")
 
-        return await run_with(
+        return await run_with_background(
             redeem,
-            lambda: loopback.serve(returning.visit, hosts=redirect.hosts),
+            lambda: loopback.serve(response.visit, hosts=redirect.hosts),
             lambda: _show(provider, flow["auth_uri"]),
-            give_up,
+            time_out,
         )
 
 
 def _check_identity(result: Mapping[str, Any], authority: str) -> None:
-    # The nonce, which ties the answer to this sign-in, is in the id token: without one there is no telling.
+    # The nonce, which ties the token response to this sign-in, is in the ID token, so there must be one.
     claims = result.get("id_token_claims")
     if not isinstance(claims, Mapping):
-        message = "The token service's answer does not say who signed in."
+        message = "The token response does not say who signed in."
         raise AuthenticationError(message, hint="Check authority=: this may not be a token service of Entra ID.")
     tenant, issued = authority.rpartition("/")[2].lower(), str(claims.get("tid", "")).lower()
     if len(tenant) == _GUID_LENGTH and "." not in tenant and issued != tenant:
-        message = f"Somebody of tenant {issued!r} signed in, where tenant {tenant!r} was asked for."
+        message = f"A user of tenant {issued!r} signed in, where tenant {tenant!r} was requested."
         raise AuthenticationError(message, hint="Sign in with an account of that tenant.")
 
 
@@ -211,36 +211,36 @@ def _print_link(link: str) -> None:
 
 
 @final
-class _Returning:
-    """Waits for the answer that belongs to one sign-in, and shows how that ended to whoever brings it."""
+class _AuthorizationResponse:
+    """Waits for the authorization response of one sign-in, and shows the browser how that ended."""
 
     def __init__(self, redirect: Redirect, *, state: str) -> None:
         self._redirect = redirect
         self._state = state
-        self._answer: dict[str, str] = {}
-        self._answered = anyio.Event()
+        self._parameters: dict[str, str] = {}
+        self._received = anyio.Event()
         self._page: ReplyPage | None = None
         self._ended = anyio.Event()
 
     async def visit(self, visit: BrowserRequest) -> ReplyPage:
         if visit.path != self._redirect.path:
             return not_found_page()
-        answer = {name: visit.fields[name] for name in _ANSWER if name in visit.fields}
+        parameters = {name: visit.fields[name] for name in _PARAMETERS if name in visit.fields}
         # Compared in constant time: this port is open to every program on the machine.
-        if not hmac.compare_digest(answer.get("state", "").encode(), self._state.encode()) or not (
-            answer.get("code") or answer.get("error")
+        if not hmac.compare_digest(parameters.get("state", "").encode(), self._state.encode()) or not (
+            parameters.get("code") or parameters.get("error")
         ):
             return refused_page()
-        if not self._answered.is_set():
-            self._answer = answer
-            self._answered.set()
+        if not self._received.is_set():
+            self._parameters = parameters
+            self._received.set()
         await self._ended.wait()
         assert self._page is not None
         return self._page
 
     async def wait(self) -> dict[str, str]:
-        await self._answered.wait()
-        return self._answer
+        await self._received.wait()
+        return self._parameters
 
     def show(self, page: ReplyPage) -> None:
         self._page = page

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Certificate",)
 
-# What each further parameter goes with.
-_GOES_WITH: Final = {
+# The parameters that each further one requires.
+_REQUIRES: Final = {
     "password": ("path", "data", "folder"),
     "folder": ("thumbprint", "name", "folder"),
     "private_key": ("certificate",),
@@ -37,7 +37,7 @@ _GOES_WITH: Final = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     r"""
-    An application that proves itself with a certificate and its private key.
+    An application that authenticates with a certificate and its private key.
 
     Give exactly one of *path*, *data*, *thumbprint*, *name*, *folder* (alone, or saying where *thumbprint* or *name* is
     looked for), or *certificate* with *private_key* or *signer*. A file is read and a store is searched again for every
@@ -101,7 +101,7 @@ class Certificate:
             )
             raise ConfigurationError(message, field=given[1] if given else "path", hint="Keep one of them.")
         present = {*given, "folder"} if self.folder is not None else {*given}
-        for name, others in _GOES_WITH.items():
+        for name, others in _REQUIRES.items():
             beside = {*given} if name == "folder" else present
             if getattr(self, name) is not None and not beside & {*others}:
                 message = f"{name} does not go with {given[0]}."
@@ -132,7 +132,7 @@ class Certificate:
             raise ConfigurationError(message, field="timeout_s", hint="Give a number of seconds greater than zero.")
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return _CertificateSource(self, context)
 
 
@@ -147,13 +147,13 @@ class _CertificateSource:
         tenant = check_app_tenant_id(tenant_id or self._provider.tenant_id)
         application = Application(f"{self._context.authority}/{tenant}", self._provider.client_id)
 
-        async def ask() -> Token:
+        async def request() -> Token:
             # Made here and not in MSAL's thread: an external signer runs on the event loop.
             assertion = await self._assertions.make(application.token_endpoint)
             source = AppTokenSource(self._context, self._provider.client_id, tenant, lambda _: assertion)
             return await source.get_token(*scopes, **options)
 
-        return await self._assertions.retry(ask)
+        return await self._assertions.retry(request)
 
     async def aclose(self) -> None:
         pass

@@ -17,7 +17,7 @@ __all__ = ("ClientSecret",)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSecret:
     """
-    An application that proves itself with a secret.
+    An application that authenticates with a secret.
 
     Attributes:
         client_id: GUID of the application.
@@ -47,5 +47,5 @@ class ClientSecret:
         check_secret(self.client_secret, field="client_secret")
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return AppTokenSource(context, self.client_id, self.tenant_id, lambda _: self.client_secret)

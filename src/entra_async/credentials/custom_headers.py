@@ -1,4 +1,4 @@
-"""Headers instead of a token, for services that are signed in to in a way of their own."""
+"""Headers instead of a token, for services with an authentication of their own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomHeaders:
     """
-    A callable that gives the headers to send instead of a token. It is asked before each attempt of each request.
+    A callable that returns the headers to send instead of a token. It is called before each attempt of each request.
 
     Attributes:
         headers: Returns name to value; a plain function or a coroutine function. A plain one runs in a thread.
@@ -58,13 +58,13 @@ class CustomHeaders:
             raise ConfigurationError(message, field="timeout_s", hint="Give a number greater than zero.")
 
     def open(self, context: SignInContext) -> TokenSource:  # noqa: ARG002 - the protocol's; headers need nothing of it
-        """Return a live source, of headers in place of tokens; the Session calls this."""
+        """Return a source of headers in place of tokens; the Session calls this."""
         return CustomHeadersSource(self)
 
 
 @dataclass(frozen=True, slots=True)
 class CustomHeadersSource:
-    """Gives headers, and no token: it is itself what a pipeline attaches to each attempt of a request."""
+    """A source of headers, not of tokens: it is itself the authorization of the pipeline."""
 
     provider: CustomHeaders
 
@@ -85,14 +85,14 @@ class CustomHeadersSource:
         """
         limit_s = self.provider.timeout_s
         with anyio.move_on_after(within_s):
-            made = await call(self.provider.headers, what="The callable of CustomHeaders", within_s=limit_s)
-            headers.update(_check(made))
-            return max(made.values(), key=len, default="")
+            added = await call(self.provider.headers, what="The callable of CustomHeaders", within_s=limit_s)
+            headers.update(_check(added))
+            return max(added.values(), key=len, default="")
         message = f"The callable of CustomHeaders gave no answer within {within_s:g} s."
         raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
 
     def refused(self, secret: str, claims: str | None) -> None:
-        """Do nothing: the callable is asked again in any case."""
+        """Do nothing: the callable is called again in any case."""
 
     async def get_token(self, *_: str, **__: Any) -> Token:
         """
@@ -101,11 +101,11 @@ class CustomHeadersSource:
         Raises:
             CredentialUnavailableError: Always.
         """
-        message = "This connection is signed in with headers of its own, so it has no token."
+        message = "This connection is authorized by headers of its own, so it has no token."
         raise CredentialUnavailableError(message, hint="Use its request methods; it is no credential for other SDKs.")
 
     async def aclose(self) -> None:
-        """Give up nothing: it holds nothing."""
+        """Do nothing: it holds no resources."""
 
 
 def _check(headers: object) -> Mapping[str, str]:

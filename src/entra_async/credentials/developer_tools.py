@@ -1,9 +1,9 @@
 """
-Sign in as whoever is signed in to a developer's tool: Azure CLI, Azure Developer CLI, Azure PowerShell.
+Sign in with the account of a developer tool: Azure CLI, Azure Developer CLI, Azure PowerShell.
 
-The tool is asked anew for every token; it keeps its own sign-in and renews it. azure-identity has such credentials,
-too, but they leave the tool running when they are cancelled, read azd's UTC times as local ones, and give PowerShell
-ten seconds whatever one says.
+The tool runs anew for every token; it stores its own sign-in and renews it. azure-identity has such credentials, too,
+but they leave the tool running when they are cancelled, read azd's UTC times as local ones, and allow PowerShell ten
+seconds whatever the parameter says.
 
 Sources:
     https://learn.microsoft.com/en-us/cli/azure/account#az-account-get-access-token
@@ -39,7 +39,7 @@ def _check(tenant_id: str | None, timeout_s: float) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureCli:
     """
-    Whoever is signed in to the Azure CLI (``az login``).
+    The account signed in to the Azure CLI (``az login``).
 
     Attributes:
         tenant_id: Another tenant than that of the current subscription.
@@ -67,14 +67,14 @@ class AzureCli:
             raise ConfigurationError(message, field="subscription", hint=hint)
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return ToolSource(context, AZURE_CLI, self.tenant_id, self.timeout_s, subscription=self.subscription)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureDeveloperCli:
     """
-    Whoever is signed in to the Azure Developer CLI (``azd auth login``).
+    The account signed in to the Azure Developer CLI (``azd auth login``).
 
     Attributes:
         tenant_id: Another tenant than the one signed in to.
@@ -91,14 +91,14 @@ class AzureDeveloperCli:
         _check(self.tenant_id, self.timeout_s)
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return ToolSource(context, AZD, self.tenant_id, self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzurePowerShell:
     """
-    Whoever is signed in to Azure PowerShell (``Connect-AzAccount``), module ``Az.Accounts`` 2.2.0 or newer.
+    The account signed in to Azure PowerShell (``Connect-AzAccount``), module ``Az.Accounts`` 2.2.0 or newer.
 
     Attributes:
         tenant_id: Another tenant than that of the current context.
@@ -115,5 +115,5 @@ class AzurePowerShell:
         _check(self.tenant_id, self.timeout_s)
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return ToolSource(context, AZURE_POWERSHELL, self.tenant_id, self.timeout_s)

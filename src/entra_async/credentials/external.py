@@ -1,4 +1,4 @@
-"""Sign in with a credential of another library, or with any callable that gives tokens."""
+"""Sign in with a credential of another library, or with any callable that returns tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from entra_async.transport.per_loop import PerLoop
 
 __all__ = ("ExternalCredential",)
 
-# One thread for each service that is asked for at the same time; more wait.
+# Token requests that run at the same time; more wait.
 _THREADS: Final = 8
 _HINT: Final = (
     "It may return an AccessToken of azure-core, a JWT as str, or a dict with 'access_token' and 'expires_in' "
@@ -45,8 +45,8 @@ class ExternalCredential:
               ``claims``, ``tenant_id`` and ``enable_cae``.
 
             What is not async runs in a worker thread. Results: azure-core's ``AccessToken`` and ``AccessTokenInfo``,
-            a JWT as ``str``, a :class:`Token`, or a dict as token services and MSAL answer.
-        timeout_s: Seconds it may take. By default somewhat more than Azure's own credentials give a person to sign in.
+            a JWT as ``str``, a :class:`Token`, or a token response as a dict, such as MSAL's.
+        timeout_s: Seconds it may take. By default somewhat more than Azure's own credentials allow a user to sign in.
 
     Raises:
         ConfigurationError: If it is neither, or the callable has parameters of other kinds.
@@ -84,7 +84,7 @@ class ExternalCredential:
         return hash((id(self.credential), self.timeout_s))
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return _ExternalSource(self.credential, self.timeout_s, context.clock)
 
 
@@ -104,7 +104,7 @@ class _Parameters:
     def of(cls, function: Callable[..., Any]) -> _Parameters:
         try:
             parameters = inspect.signature(function).parameters.values()
-        except (TypeError, ValueError):  # written in C, and does not tell
+        except (TypeError, ValueError):  # written in C, without a signature
             return cls(0, frozenset())
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         known = frozenset({"claims", "tenant_id", "enable_cae"})
@@ -128,7 +128,7 @@ class _Parameters:
 
 
 class _ExternalSource:
-    """Asks what was handed over."""
+    """The token source of an external credential."""
 
     def __init__(self, credential: Any, timeout_s: float, clock: Clock) -> None:
         self._credential = credential
@@ -140,22 +140,22 @@ class _ExternalSource:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token; see :class:`entra_async.tokens.source.TokenSource`."""
-        wishes: dict[str, Any] = {"claims": claims, "tenant_id": tenant_id, "enable_cae": enable_cae}
-        options = {name: value for name, value in wishes.items() if value}
-        result = await self._ask(scopes, options)
+        """Request a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        keywords: dict[str, Any] = {"claims": claims, "tenant_id": tenant_id, "enable_cae": enable_cae}
+        options = {name: value for name, value in keywords.items() if value}
+        result = await self._request(scopes, options)
         token = self._read(result)
         if token.expires_on <= self._clock.now():
-            message = f"{self._what} gave a token that has expired."
-            raise AuthenticationError(message, hint="It must give a new one each time it is asked.")
+            message = f"{self._what} returned a token that has expired."
+            raise AuthenticationError(message, hint="It must return a new one each time it is called.")
         own = token.tenant_id
         # A token names its tenant by GUID, so a domain cannot be compared with it.
         if tenant_id is not None and own is not None and "." not in tenant_id and own.lower() != tenant_id.lower():
-            message = f"{self._what} gave a token of the tenant {own}, not of {tenant_id}."
+            message = f"{self._what} returned a token of the tenant {own}, not of {tenant_id}."
             raise AuthenticationError(message, hint="Allow it to sign in to that tenant, or leave tenant_id out.")
         return token
 
-    async def _ask(self, scopes: tuple[str, ...], options: dict[str, Any]) -> object:
+    async def _request(self, scopes: tuple[str, ...], options: dict[str, Any]) -> object:
         method = _method(self._credential)
         if method == "get_token_info":
             return await self._call(self._credential.get_token_info, *scopes, options=options)
@@ -163,7 +163,7 @@ class _ExternalSource:
             return await self._call(self._credential.get_token, *scopes, **options)
         parameters = _Parameters.of(self._credential)
         if "claims" in options and "claims" not in parameters.keywords:
-            message = f"The service demands a token with further claims, which {self._what} cannot ask for."
+            message = f"The service demands a token with further claims, which {self._what} cannot request."
             hint = "Give the callable a keyword parameter claims, or use a credential."
             raise InteractionRequiredError(message, claims=options["claims"], hint=hint)
         taken = {name: value for name, value in options.items() if name in parameters.keywords}
@@ -189,7 +189,7 @@ class _ExternalSource:
             raise AuthenticationError(message, hint=_HINT) from None
 
     async def aclose(self) -> None:
-        """Give up nothing: the credential is the caller's."""
+        """Do nothing: the credential is the caller's."""
 
 
 def _token_of(result: object, *, now: float) -> Token:

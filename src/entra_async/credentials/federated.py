@@ -1,4 +1,4 @@
-"""Sign in as an application, with what another issuer says about it (workload identity federation)."""
+"""Sign in as an application, with an assertion of another issuer (workload identity federation)."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _AUTO: Final = "auto"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federated:
     """
-    An application that proves itself with an assertion of another issuer, which its registration trusts.
+    An application that authenticates with an assertion of another issuer, which its registration trusts.
 
     Attributes:
         client_id: GUID of the application.
         tenant_id: GUID of the tenant, or one of its domains.
-        assertion: Where the assertion comes from, asked anew for every token request:
+        assertion: Where the assertion comes from, anew for every token request:
 
             - a callable without parameters, plain (it runs in a thread) or a coroutine function;
             - the path of a file, as :class:`pathlib.Path`;
             - a provider such as ``ManagedIdentity(…)``, or a credential of azure-identity: its token is the assertion;
             - the assertion itself, as text: good until it expires, which is a matter of minutes.
-        provider: Without *assertion*: the environment that gives it (``github_actions``, ``azure_pipelines``,
-            ``workload_identity``, ``managed_identity``, or one that was registered); ``"auto"`` finds out.
+        provider: Without *assertion*: the environment that issues it (``github_actions``, ``azure_pipelines``,
+            ``workload_identity``, ``managed_identity``, or one that was registered); ``"auto"`` detects it.
 
     Raises:
         ConfigurationError: If a value is missing or malformed, or both *assertion* and *provider* are given.
@@ -80,12 +80,12 @@ class Federated:
             raise ConfigurationError(message, field="assertion", hint=hint)
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return _FederatedSource(self, context)
 
 
 class _FederatedSource:
-    """Gets an assertion and signs in with it."""
+    """The token source of a federated application: it gets an assertion and signs in with it."""
 
     def __init__(self, provider: Federated, context: SignInContext) -> None:
         self._provider = provider
@@ -100,17 +100,17 @@ class _FederatedSource:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token; see :class:`entra_async.tokens.source.TokenSource`."""
         tenant = check_app_tenant_id(tenant_id or self._provider.tenant_id)
-        assertion = self._check(await self._ask(tenant))
+        assertion = self._check(await self._request(tenant))
         source = AppTokenSource(
             self._context, self._provider.client_id, tenant, lambda _: {"client_assertion": lambda: assertion}
         )
         return await source.get_token(*scopes, claims=claims, enable_cae=enable_cae)
 
-    async def _ask(self, tenant_id: str) -> object:
-        given = self._provider.assertion
-        if given is None:
+    async def _request(self, tenant_id: str) -> object:
+        source = self._provider.assertion
+        if source is None:
             request = FederationRequest(
                 audience=self._audience,
                 client_id=self._provider.client_id,
@@ -121,11 +121,11 @@ class _FederatedSource:
             return await request_assertion(self._provider.provider, request)
         if self._issuer is not None:
             return (await self._issuer.get_token(default_scope(self._audience))).token
-        if isinstance(given, str):
-            return given
-        if isinstance(given, os.PathLike):
-            return await read_assertion_file(given)
-        return await call(given, what="The callable of assertion", within_s=_WITHIN_S)
+        if isinstance(source, str):
+            return source
+        if isinstance(source, os.PathLike):
+            return await read_assertion_file(source)
+        return await call(source, what="The callable of assertion", within_s=_WITHIN_S)
 
     def _check(self, assertion: object) -> str:
         hint = (
@@ -142,6 +142,6 @@ class _FederatedSource:
         return assertion.strip()
 
     async def aclose(self) -> None:
-        """Close what gives the assertions, if it is a provider."""
+        """Close the assertions' token source, if there is one."""
         if self._issuer is not None:
             await self._issuer.aclose()

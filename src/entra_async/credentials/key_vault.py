@@ -1,4 +1,4 @@
-"""Sign in as an application whose secret or certificate is kept in an Azure Key Vault."""
+"""Sign in as an application whose secret or certificate is in an Azure Key Vault."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _PEM: Final = "application/x-pem-file"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyVault:
     """
-    An application that proves itself with what a Key Vault holds, read anew for every token.
+    An application that authenticates with a secret or certificate of a Key Vault, read anew for every token.
 
-    A secret of the content type ``application/x-pkcs12`` or ``application/x-pem-file``, which the vault gives to its
+    A secret of the content type ``application/x-pkcs12`` or ``application/x-pem-file``, which the vault sets for its
     certificates, is a certificate with its key; every other one is a client secret. Of several versions the newest is
     read that is enabled and valid.
 
     The vault is read with the Session's connection to ``AzureKeyVault``; if there is none, with *credential*; without
-    one, as whoever is signed in to the Azure CLI.
+    one, with the account signed in to the Azure CLI.
 
     Attributes:
         client_id: GUID of the application.
@@ -103,7 +103,7 @@ class KeyVault:
         return self.secret_name if isinstance(self.secret_name, tuple) else (self.secret_name,)
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return _KeyVaultSource(self, context)
 
 
@@ -112,7 +112,7 @@ def _is_provider(credential: object) -> bool:
 
 
 class _KeyVaultSource:
-    """Reads the vault, and signs in with what it holds."""
+    """The token source of an application whose credential is in a vault."""
 
     def __init__(self, provider: KeyVault, context: SignInContext) -> None:
         self._provider = provider
@@ -122,7 +122,7 @@ class _KeyVaultSource:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token; see :class:`entra_async.tokens.source.TokenSource`."""
         refusals: list[AuthenticationError] = []
         async with await self._open_vault() as vault:
             for name in self._provider.secret_names:
@@ -151,16 +151,16 @@ class _KeyVaultSource:
         reader: VaultReader = module.VaultReader(
             url=expand(cloud.key_vault.url, parameters),
             audience=cloud.key_vault.audience,
-            get_token=self._token_giver(),
+            get_token=self._find_get_token(),
             pool=self._context.pool,
             clock=self._context.clock,
             timeout_s=self._provider.timeout_s,
         )
         return reader
 
-    def _token_giver(self) -> Callable[..., Awaitable[Token]]:
+    def _find_get_token(self) -> Callable[..., Awaitable[Token]]:
         connected = self._context.connected(_SERVICE)
-        if connected is not None and not self._is_my_own(connected):
+        if connected is not None and not self._is_own(connected):
             return connected
         if self._reader is None:
             from entra_async.credentials.developer_tools import AzureCli
@@ -168,7 +168,7 @@ class _KeyVaultSource:
             self._reader = AzureCli().open(self._context)
         return self._reader.get_token
 
-    def _is_my_own(self, get_token: Callable[..., Awaitable[Token]]) -> bool:
+    def _is_own(self, get_token: Callable[..., Awaitable[Token]]) -> bool:
         # A connection to AzureKeyVault may itself be signed in from the vault: it would wait for itself for ever.
         account = getattr(getattr(get_token, "__self__", None), "account", None)
         return getattr(account, "source", None) is self
@@ -197,6 +197,6 @@ class _KeyVaultSource:
         return AuthenticationError(message, hint=hint)
 
     async def aclose(self) -> None:
-        """Close what reads the vault, if it is not a connection."""
+        """Close the vault's token source, if it is not a connection."""
         if self._reader is not None:
             await self._reader.aclose()

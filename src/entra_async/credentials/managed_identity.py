@@ -44,19 +44,19 @@ _RESOURCE_ID: Final = re.compile(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedIdentity:
     """
-    The identity that Azure gives to a virtual machine, an app, a container, a pod or an Arc machine.
+    The identity that Azure assigns to a virtual machine, an app, a container, a pod or an Arc machine.
 
-    Which kind of host it is, the environment variables tell when the provider is first used: Service Fabric, App
-    Service (also Functions, Container Apps, Automation), Azure Arc, Azure Machine Learning, Cloud Shell, workload
-    identity, and else a virtual machine.
+    The kind of host is detected by environment variables when the provider is first used: Service Fabric, App Service
+    (also Functions, Container Apps, Automation), Azure Arc, Azure Machine Learning, Cloud Shell, workload identity, and
+    else a virtual machine.
 
     Attributes:
         identity_id: A user-assigned identity; ``None`` for the host's own.
         identity_type: What *identity_id* is: ``client_id``, ``resource_id`` or ``principal_id`` (its object id).
             ``ClientID``, ``ResourceID`` and ``PrincipalID`` mean the same.
         fall_back_to_azure_cli: Where there is no managed identity, use the Azure CLI's sign-in; for programs that run
-            in Azure and on the developer's own machine. Whichever of the two gives the first token stays.
-        timeout_s: Seconds that asking for one token may take in all. A host that is being updated needs up to 70.
+            in Azure and on the developer's own machine. Whichever of the two issues the first token stays.
+        timeout_s: Seconds that one token request may take in all. A host that is being updated needs up to 70.
 
     Raises:
         ConfigurationError: If a value is malformed; or, when connecting, if the host cannot choose an identity by it.
@@ -84,7 +84,7 @@ class ManagedIdentity:
             raise ConfigurationError(message, field="timeout_s", hint="Give a number greater than zero.")
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         fall_back = AzureCli().open(context) if self.fall_back_to_azure_cli else None
         try:
             source = self._open(context)
@@ -143,7 +143,7 @@ def _check_identity_id(identity_id: object, kind: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _WorkloadSource:
-    """A workload's token source: what the platform wrote for it is read for every token anew."""
+    """The token source of a workload identity: its assertion is read from the file anew for every token."""
 
     context: SignInContext
     client_id: str
@@ -154,7 +154,7 @@ class _WorkloadSource:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token; see :class:`entra_async.tokens.source.TokenSource`."""
         with anyio.move_on_after(self.timeout_s):
             assertion = await read_assertion_file(self.token_file, hint=_TOKEN_FILE_HINT)
             source = AppTokenSource(
@@ -165,11 +165,11 @@ class _WorkloadSource:
         raise CredentialUnavailableError(message, hint="Check the pod's label and service account, or raise timeout_s.")
 
     async def aclose(self) -> None:
-        """Give up nothing: it holds nothing."""
+        """Do nothing: it holds no resources."""
 
 
 class _FirstAvailable:
-    """Two sources, of which the first that gives a token stays: an account must not change under a running program."""
+    """Two token sources, of which the first that returns a token stays: the account of a program must not change."""
 
     def __init__(self, first: TokenSource, second: TokenSource) -> None:
         self._all = (first, second)
@@ -178,7 +178,7 @@ class _FirstAvailable:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token; see :class:`entra_async.tokens.source.TokenSource`."""
         missing: list[CredentialUnavailableError] = []
         for source in self._sources:
             try:
@@ -194,6 +194,6 @@ class _FirstAvailable:
         raise CredentialUnavailableError(message, hint=missing[-1].hint) from missing[0]
 
     async def aclose(self) -> None:
-        """Close them."""
+        """Close both."""
         for source in self._all:
             await source.aclose()

@@ -1,4 +1,4 @@
-"""Call a service as the user who calls us: the on-behalf-of flow of web backends."""
+"""Sign in on behalf of the user who called a web backend (the on-behalf-of flow)."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class OnBehalfOf:
     Make one for each caller's token; each has tokens of its own, and none is ever handed to another caller. Disconnect
     when the request is answered, or give the connections names of their own.
 
-    If conditional access wants something of the user, that is an :exc:`~entra_async.errors.InteractionRequiredError`.
-    Answer the caller with 401 and its ``claims``, Base64-encoded, in ``WWW-Authenticate: Bearer
-    error="insufficient_claims", claims="…"``, so that it can ask the user.
+    If conditional access requires user interaction, that is an :exc:`~entra_async.errors.InteractionRequiredError`.
+    Respond to the caller with 401 and its ``claims``, Base64-encoded, in ``WWW-Authenticate: Bearer
+    error="insufficient_claims", claims="…"``, so that it can sign the user in again.
 
     Attributes:
-        client_id: GUID of the backend's application: what the caller's token is made for.
+        client_id: GUID of the backend's application, the audience of the caller's token.
         tenant_id: GUID of the user's tenant, or one of its domains.
         user_assertion: The access token that the caller sent, without ``Bearer``.
         client_secret: The backend's secret. Give this or *certificate*.
         certificate: The backend's certificate: a :class:`Certificate` of the same application.
-        scopes: Delegated permissions to ask for; everything granted if empty.
+        scopes: Delegated permissions to request; everything granted if empty.
 
     Raises:
         ConfigurationError: If a value is missing or malformed, or the mix is wrong. Nothing is sent.
@@ -63,7 +63,7 @@ class OnBehalfOf:
             raise ConfigurationError(message, field="user_assertion", hint="Give what follows 'Bearer ' in the header.")
         if (self.client_secret is None) == (self.certificate is None):
             what = "neither" if self.client_secret is None else "both"
-            message = f"The backend proves itself with client_secret or certificate; given: {what}."
+            message = f"The backend authenticates with client_secret or certificate; given: {what}."
             raise ConfigurationError(message, field="client_secret", hint="Give one of them.")
         if self.certificate is None:
             check_secret(self.client_secret, field="client_secret")
@@ -75,27 +75,27 @@ class OnBehalfOf:
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         assertions = None if self.certificate is None else CertificateAssertions(self.certificate, context.msal.time)
 
         async def credential(token_endpoint: str) -> str | dict[str, Any]:
             return self.client_secret or "" if assertions is None else await assertions.make(token_endpoint)
 
-        async def sign_in(question: UserTokenRequest) -> Grant:
-            asked_at = context.clock.now()
+        async def sign_in(request: UserTokenRequest) -> Grant:
+            requested_at = context.clock.now()
             result = await context.msal.run(
-                question.application,
+                request.application,
                 lambda app: app.acquire_token_on_behalf_of(
-                    self.user_assertion, list(question.scopes), claims_challenge=question.claims
+                    self.user_assertion, list(request.scopes), claims_challenge=request.claims
                 ),
             )
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
         return UserTokenSource(
             context,
             client_id=self.client_id,
             tenant_id=self.tenant_id,
-            disturbs=False,
+            interactive=False,
             sign_in=sign_in,
             credential=credential,
             is_public=False,

@@ -1,4 +1,4 @@
-"""What every way to sign in has in common."""
+"""The protocol of providers, and what a Session provides to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ("Provider", "SignInContext")
 @dataclass(frozen=True, slots=True)
 class SignInContext:
     """
-    What a Session lends to a provider.
+    What a Session provides to a provider.
 
     Attributes:
         authority: Root of the sign-in service, without a tenant.
@@ -29,9 +29,9 @@ class SignInContext:
         pool: Where every request goes.
         msal: Runs MSAL's flows on the pool.
         clock: Where time comes from.
-        connected: Gives ``get_token`` of the Session's connection to a service, or ``None`` while there is none.
-        refresh_tokens: Those that the Session's people brought.
-        shared: What the Session has in common with other processes, if anything.
+        connected: Returns ``get_token`` of the Session's connection to a service, or ``None`` while there is none.
+        refresh_tokens: Those of the Session's users.
+        shared: The token store that other processes use as well, if any.
     """
 
     authority: str
@@ -46,8 +46,8 @@ class SignInContext:
 
 @runtime_checkable
 class Provider(Protocol):
-    """Says what to sign in with: a frozen, hashable value without sockets or tokens, fit to be pickled."""
+    """What to sign in with: a frozen, hashable value without sockets or tokens, which can be pickled."""
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens. It belongs to the Session and sends nothing yet."""
+        """Return a token source. It belongs to the Session and sends nothing yet."""
         ...

@@ -1,4 +1,4 @@
-"""Sign in as a person who has signed in before, elsewhere."""
+"""Sign in as a user, with a refresh token of an earlier sign-in."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ("RefreshToken", "SignedIn")
 
 
 class SignedIn(Protocol):
-    """What is signed in: a :class:`entra_async.connection.Connection`."""
+    """A signed-in connection: a :class:`entra_async.connection.Connection`."""
 
     @property
     def account(self) -> OpenProvider:
-        """Who is."""
+        """The account that it is signed in with."""
         ...
 
 
@@ -32,16 +32,16 @@ class SignedIn(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshToken:
     """
-    A refresh token of a public client. It is good for every service that the person and the application may use.
+    A refresh token of a public client. It is valid for every service that the user and the application may use.
 
-    Entra ID answers with a newer one each time, which replaces it. When it is refused, because it was revoked, expired
-    or a policy wants the person, that is an :exc:`~entra_async.errors.InteractionRequiredError`.
+    Entra ID returns a newer one each time, which replaces it. When it is refused, because it was revoked, expired or a
+    policy requires user interaction, that is an :exc:`~entra_async.errors.InteractionRequiredError`.
 
     Attributes:
         client_id: GUID of the application that got it: no other one can use it.
         tenant_id: GUID of the tenant, one of its domains, or ``organizations``, ``common`` or ``consumers``.
         refresh_token: The refresh token.
-        scopes: Delegated permissions to ask for; everything granted if empty.
+        scopes: Delegated permissions to request; everything granted if empty.
 
     Raises:
         ConfigurationError: If a value is missing or malformed. Nothing is sent.
@@ -65,28 +65,33 @@ class RefreshToken:
     @classmethod
     def of(cls, connection: SignedIn, *, scopes: Iterable[str] = ()) -> Self:
         """
-        Return a provider with the refresh token that *connection* holds now, for use in another Session.
+        Return a provider with the current refresh token of *connection*, for use in another Session.
 
         In the same Session it is not needed: there one sign-in serves every service.
 
         Args:
             connection: Signed in with :class:`Browser`, :class:`DeviceCode`, :class:`UsernamePassword` or
                 :class:`RefreshToken`.
-            scopes: Delegated permissions to ask for; everything granted if empty.
+            scopes: Delegated permissions to request; everything granted if empty.
 
         Raises:
             ConfigurationError: If it holds no refresh token of a public client.
         """
         source = connection.account.source
-        held = source.shareable if isinstance(source, UserTokenSource) else None
-        if not isinstance(source, UserTokenSource) or held is None:
+        refresh_token = source.shareable if isinstance(source, UserTokenSource) else None
+        if not isinstance(source, UserTokenSource) or refresh_token is None:
             message = f"{connection!r} holds no refresh token that could be used elsewhere."
-            hint = "Give a connection that a person signed in to with Browser or DeviceCode, and that is still open."
+            hint = "Give a connection that a user signed in to with Browser or DeviceCode, and that is still open."
             raise ConfigurationError(message, field="connection", hint=hint)
-        return cls(client_id=source.client_id, tenant_id=source.tenant_id, refresh_token=held, scopes=tuple(scopes))
+        return cls(
+            client_id=source.client_id,
+            tenant_id=source.tenant_id,
+            refresh_token=refresh_token,
+            scopes=tuple(scopes),
+        )
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         return UserTokenSource(
             context,
             client_id=self.client_id,

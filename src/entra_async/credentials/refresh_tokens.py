@@ -1,4 +1,4 @@
-"""The refresh tokens that a Session holds, so that one sign-in of a person can serve another connection."""
+"""The refresh tokens of a Session, so that one sign-in of a user can serve another connection."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ("RefreshTokenOwner", "RefreshTokens")
 
 class RefreshTokenOwner(NamedTuple):
     """
-    What a refresh token is good for: it is bound to a client, and lives in one sign-in service.
+    Who can redeem a refresh token: it is bound to a client and a sign-in service.
 
     Attributes:
         authority: Root of the sign-in service.
         client_id: The application.
-        tenant_id: Where the person signed in.
+        tenant_id: Where the user signed in.
     """
 
     authority: str
@@ -24,28 +24,28 @@ class RefreshTokenOwner(NamedTuple):
 
 @final
 class RefreshTokens:
-    """Every refresh token that some token source of a Session holds now, and whose it is."""
+    """The current refresh token of each token source of a Session, by owner."""
 
     def __init__(self) -> None:
-        self._held: dict[RefreshTokenOwner, dict[object, tuple[str, str | None]]] = {}
+        self._tokens: dict[RefreshTokenOwner, dict[object, tuple[str, str | None]]] = {}
 
-    def keep(self, holder: RefreshTokenOwner, source: object, refresh_token: str, *, user_name: str | None) -> None:
-        """Note what *source* holds now; it replaces what it held before."""
-        tokens = self._held.setdefault(holder, {})
+    def put(self, owner: RefreshTokenOwner, source: object, refresh_token: str, *, user_name: str | None) -> None:
+        """Set the refresh token of *source*, in place of an earlier one."""
+        tokens = self._tokens.setdefault(owner, {})
         tokens.pop(source, None)
         tokens[source] = refresh_token, user_name
 
-    def newest(self, holder: RefreshTokenOwner, *, user_name: str | None) -> str | None:
-        """Return the refresh token that came last, of that person if one is named; or ``None``."""
-        tokens = self._held.get(holder, {})
-        for refresh_token, whose in reversed(tokens.values()):
-            if user_name is None or (whose is not None and whose.lower() == user_name.lower()):
+    def newest(self, owner: RefreshTokenOwner, *, user_name: str | None) -> str | None:
+        """Return the newest refresh token, of that user if one is named; or ``None``."""
+        tokens = self._tokens.get(owner, {})
+        for refresh_token, signed_in in reversed(tokens.values()):
+            if user_name is None or (signed_in is not None and signed_in.lower() == user_name.lower()):
                 return refresh_token
         return None
 
-    def drop(self, holder: RefreshTokenOwner, source: object) -> None:
-        """Forget what *source* held."""
-        tokens = self._held.get(holder, {})
+    def remove(self, owner: RefreshTokenOwner, source: object) -> None:
+        """Remove the refresh token of *source*."""
+        tokens = self._tokens.get(owner, {})
         tokens.pop(source, None)
         if not tokens:
-            self._held.pop(holder, None)
+            self._tokens.pop(owner, None)

@@ -1,4 +1,4 @@
-"""The providers in use: each is opened once, however many connections sign in with it."""
+"""The provider registry: each provider is opened once, however many connections sign in with it."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ from entra_async.clouds import Cloud
 from entra_async.credentials.provider import Provider, SignInContext
 from entra_async.credentials.sources.store_name import stored_as
 from entra_async.errors import ConfigurationError
-from entra_async.tokens.key import NO_TERMS, AccountPolicy
-from entra_async.tokens.source import SigningOutSource, TokenSource
+from entra_async.tokens.key import NO_POLICY, AccountPolicy
+from entra_async.tokens.source import SupportsSignOut, TokenSource
 
 __all__ = ("OpenProvider", "ProviderRegistry")
 
-# The last tells those who signed out from the one who can be joined, for whom it is empty.
+# The last is empty, except for accounts that signed out, which nobody can acquire any more.
 _Key: TypeAlias = tuple[Provider, str, Cloud, str]
 
 
 @dataclass(slots=True, eq=False)
 class OpenProvider:
     """
-    One provider, signed in against one authority.
+    An opened provider: an account of one sign-in service.
 
     Attributes:
-        name: Unique in a Session; stands for client and credential in the key of a token.
+        name: Unique in a Session; identifies client and credential in the key of a token.
         provider: How it signs in: the provider's class.
         authority: Root of the sign-in service.
-        source: Gives the tokens.
-        terms: What is known of it beside that.
-        users: How many connections hold it.
+        source: Its token source.
+        policy: What its tokens have to be, and how they are stored.
+        references: How many connections have acquired it.
     """
 
     name: str
     provider: str
     authority: str
     source: TokenSource
-    terms: AccountPolicy = NO_TERMS
-    users: int = 0
+    policy: AccountPolicy = NO_POLICY
+    references: int = 0
 
-    def is_at_home(self, tenant_id: str) -> bool:
+    def is_home_tenant(self, tenant_id: str) -> bool:
         """Return whether that is the tenant it signs in to."""
-        home = self.terms.tenant_id
+        home = self.policy.tenant_id
         return home is not None and tenant_id.lower() == home.lower()
 
 
 @final
 class ProviderRegistry:
-    """Every account of a Session."""
+    """The opened providers of a Session, counted by reference."""
 
     def __init__(self) -> None:
         self._accounts: dict[_Key, OpenProvider] = {}
         self._keys: dict[str, _Key] = {}
         self._numbers = count(1)
 
-    def hold(self, provider: Provider, context: SignInContext) -> OpenProvider:
+    def acquire(self, provider: Provider, context: SignInContext) -> OpenProvider:
         """
         Return the account of a provider, opened if it is new; :meth:`release` it as often.
 
         Raises:
-            ConfigurationError: If the provider holds something that cannot be compared.
+            ConfigurationError: If the provider holds something that is not hashable.
         """
         key: _Key = provider, context.authority, context.cloud, ""
         try:
@@ -77,40 +77,39 @@ class ProviderRegistry:
         if account is None:
             kind = type(provider).__name__
             name = f"{kind}#{next(self._numbers)}"
-            terms = AccountPolicy(
+            policy = AccountPolicy(
                 tenant_id=getattr(provider, "tenant_id", None),
                 client_id=getattr(provider, "client_id", None),
                 stored_as=stored_as(provider, context.authority),
             )
-            account = self._accounts[key] = OpenProvider(name, kind, context.authority, provider.open(context), terms)
+            account = self._accounts[key] = OpenProvider(name, kind, context.authority, provider.open(context), policy)
             self._keys[name] = key
-        account.users += 1
+        account.references += 1
         return account
 
     async def release(self, account: OpenProvider) -> bool:
-        """Return whether that was its last user; if so, its source is closed."""
-        if not self.let_go(account):
+        """Release an account; close its source and return ``True`` if that was the last reference."""
+        if not self._drop_reference(account):
             return False
         await account.source.aclose()
         return True
 
     async def sign_out(self, account: OpenProvider) -> None:
         """
-        Have the next one who connects with its provider sign in anew, here and at the next start.
+        Make the next connection of its provider sign in anew, here and at the next start.
 
-        Whoever holds it still goes on until it is released; that may be a connection which another one has replaced.
+        Connections that have acquired it go on until they release it; one may have been replaced by another.
         """
         key = self._keys.get(account.name)
         if key is not None:
-            left = self._keys[account.name] = (*key[:3], account.name)
-            self._accounts[left] = self._accounts.pop(key)
-        if isinstance(account.source, SigningOutSource):
+            signed_out = self._keys[account.name] = (*key[:3], account.name)
+            self._accounts[signed_out] = self._accounts.pop(key)
+        if isinstance(account.source, SupportsSignOut):
             await account.source.sign_out()
 
-    def let_go(self, account: OpenProvider) -> bool:
-        """Return whether that was its last user; if so, it is forgotten, and its source is the caller's to close."""
-        account.users -= 1
-        if account.users > 0:
+    def _drop_reference(self, account: OpenProvider) -> bool:
+        account.references -= 1
+        if account.references > 0:
             return False
         key = self._keys.pop(account.name, None)
         if key is not None:  # it is not closed
@@ -119,26 +118,26 @@ class ProviderRegistry:
 
     def watch(
         self,
-        holder: object,
+        owner: object,
         account: OpenProvider,
         forget: Callable[[str], None],
         start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> weakref.finalize[Any, Any]:
         """
-        Let an account go when nobody holds its holder any more.
+        Release an account when its owner is garbage-collected.
 
         Args:
-            holder: Who uses the account.
-            account: What it uses.
+            owner: The object that uses the account.
+            account: The account.
             forget: Drops the tokens of an account.
-            start_soon: Starts a task, from wherever it is called.
+            start_soon: Starts a task, from any thread.
 
         Returns:
-            What to detach when the account is released by hand.
+            The finalizer, to be detached when the account is released by hand.
         """
 
-        async def end() -> None:
-            if self.let_go(account):
+        async def release() -> None:
+            if self._drop_reference(account):
                 forget(account.name)
                 await account.source.aclose()
 
@@ -147,14 +146,14 @@ class ProviderRegistry:
         def collected() -> None:
             # Objects are collected in whatever thread; tokens are touched in the loop's only.
             if threading.get_ident() != thread or asyncio._get_running_loop() is None:  # noqa: SLF001 - the public one raises
-                start_soon(end)
-            elif self.let_go(account):
+                start_soon(release)
+            elif self._drop_reference(account):
                 forget(account.name)
                 start_soon(account.source.aclose)
 
-        watching = weakref.finalize(holder, collected)
-        watching.atexit = False
-        return watching
+        finalizer = weakref.finalize(owner, collected)
+        finalizer.atexit = False
+        return finalizer
 
     async def aclose(self) -> None:
         """Close every source; one that cannot be closed does not keep the others open."""

@@ -1,4 +1,4 @@
-"""Sign in with an access token that was made elsewhere."""
+"""Sign in with an access token that was issued elsewhere."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def check_expires_on(value: object, *, field: str) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticToken:
     """
-    An access token that was made elsewhere. It is used until it expires and never renewed.
+    An access token that was issued elsewhere. It is used until it expires and never renewed.
 
-    It is handed out for whatever it is asked for: whether it fits is for the service to judge.
+    It is returned for any scope: whether it fits is for the service to judge.
 
     Attributes:
         token: The access token.
@@ -88,7 +88,7 @@ class StaticToken:
         object.__setattr__(self, "expires_on", check_expires_on(expires_on, field="expires_on"))
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
         assert self.expires_on is not None  # since __post_init__
         return _StaticTokenSource(Token(self.token, self.expires_on), context.clock)
 
@@ -99,20 +99,20 @@ class _StaticTokenSource:
     clock: Clock
 
     async def get_token(self, *_: str, claims: str | None = None, tenant_id: str | None = None, **__: Any) -> Token:
-        """Hand the token out; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Return the token; see :class:`entra_async.tokens.source.TokenSource`."""
         if self.clock.now() >= self.token.expires_on:
-            message = f"The token that was given expired at {datetime.fromtimestamp(self.token.expires_on, UTC)}."
+            message = f"The static token expired at {datetime.fromtimestamp(self.token.expires_on, UTC)}."
             hint = "Connect again with a new StaticToken, or with a provider that renews by itself."
             raise AuthenticationError(message, hint=hint)
         if claims is not None:
-            message = "The service demands a token with further claims, and the one that was given is never renewed."
+            message = "The service demands a token with further claims, and a static token is never renewed."
             raise InteractionRequiredError(message, claims=claims, hint="Get a token with these claims.")
         own = self.token.tenant_id
         # A token names its tenant by GUID, so a domain cannot be compared with it.
         if tenant_id is not None and own is not None and "." not in tenant_id and own.lower() != tenant_id.lower():
-            message = f"A token of the tenant {tenant_id} is asked for; the one that was given is of {own}."
+            message = f"A token of the tenant {tenant_id} is requested; the static token is of {own}."
             raise AuthenticationError(message, hint="Leave tenant_id out, or give a token of that tenant.")
         return self.token
 
     async def aclose(self) -> None:
-        """Give up nothing: the token is the provider's."""
+        """Do nothing: the token is the provider's."""

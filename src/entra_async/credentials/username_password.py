@@ -1,4 +1,4 @@
-"""Sign in as a person whose password the program knows."""
+"""Sign in as a user, with the user's name and password."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from entra_async.tokens.source import TokenSource
 
 __all__ = ("UsernamePassword",)
 
-_NOT_HERE: Final = ("common", "consumers")
+_UNSUPPORTED_TENANTS: Final = ("common", "consumers")
 
 
 @keeps_arguments_secret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsernamePassword:
     """
-    A person's user name and password (the resource owner password credentials grant).
+    A user's name and password (the resource owner password credentials grant).
 
     Deprecated by Microsoft, and left out of OAuth 2.1: the program sees the password, multifactor authentication and
     conditional access cannot be satisfied, and accounts that are federated, personal or without a password cannot sign
-    in. Use :class:`Browser` or :class:`DeviceCode`; for a job without a person, an application's own identity.
+    in. Use :class:`Browser` or :class:`DeviceCode`; for a job without a user, an application's own identity.
 
-    The password is sent for the first service, and again when the refresh token that it brought is refused.
+    The password is sent for the first service, and again when its refresh token is refused.
 
     Attributes:
         client_id: GUID of the application, which has to allow public client flows.
         tenant_id: GUID of the tenant, one of its domains, or ``organizations``.
         username: The user principal name.
         password: The password.
-        scopes: Delegated permissions to ask for; everything granted if empty.
+        scopes: Delegated permissions to request; everything granted if empty.
 
     Raises:
         ConfigurationError: If a value is missing or malformed. Nothing is sent.
@@ -61,24 +61,24 @@ class UsernamePassword:
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
 
     def open(self, context: SignInContext) -> TokenSource:
-        """Return a live source of tokens; the Session calls this."""
+        """Return the token source; the Session calls this."""
 
-        async def sign_in(question: UserTokenRequest) -> Grant:
-            _check_tenant_id(question.application.authority.rpartition("/")[2])
-            asked_at = context.clock.now()
+        async def sign_in(request: UserTokenRequest) -> Grant:
+            _check_tenant_id(request.application.authority.rpartition("/")[2])
+            requested_at = context.clock.now()
             result = await context.msal.run(
-                question.application,
+                request.application,
                 lambda app: app.acquire_token_by_username_password(
-                    self.username, self.password, list(question.scopes), claims_challenge=question.claims
+                    self.username, self.password, list(request.scopes), claims_challenge=request.claims
                 ),
             )
-            return Grant(result, asked_at)
+            return Grant(result, requested_at)
 
         return UserTokenSource(
             context,
             client_id=self.client_id,
             tenant_id=self.tenant_id,
-            disturbs=False,
+            interactive=False,
             sign_in=sign_in,
             credential=_no_credential,
         )
@@ -91,7 +91,7 @@ async def _no_credential(_: str) -> str:
 
 
 def _check_tenant_id(tenant_id: object) -> None:
-    if check_tenant_id(tenant_id) in _NOT_HERE:
-        message = f"tenant_id is {tenant_id!r}, but a password is good for work and school accounts only."
+    if check_tenant_id(tenant_id) in _UNSUPPORTED_TENANTS:
+        message = f"tenant_id is {tenant_id!r}, but a password is valid for work and school accounts only."
         hint = "Use the tenant's GUID, one of its domains, or 'organizations'."
         raise ConfigurationError(message, field="tenant_id", hint=hint)

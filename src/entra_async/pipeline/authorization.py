@@ -9,7 +9,7 @@ import anyio
 
 from entra_async.errors import RequestTimeoutError
 from entra_async.tokens.broker import Broker
-from entra_async.tokens.key import NO_TERMS, AccountPolicy, TokenKey
+from entra_async.tokens.key import NO_POLICY, AccountPolicy, TokenKey
 from entra_async.tokens.source import TokenSource
 from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
 
@@ -73,7 +73,7 @@ class BearerToken:
         policy: What is known of its account.
     """
 
-    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, policy: AccountPolicy = NO_TERMS) -> None:
+    def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, policy: AccountPolicy = NO_POLICY) -> None:
         self._broker = broker
         self._key = key
         self._source = source
@@ -94,7 +94,7 @@ class BearerToken:
 
     def refused(self, secret: str, claims: str | None) -> None:
         """Forget exactly this token, unless another took its place already: the next attempt requests a new one."""
-        self._broker.refused(self._key, secret, claims)
+        self._broker.rejected(self._key, secret, claims)
 
 
 @final

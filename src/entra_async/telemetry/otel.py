@@ -29,7 +29,7 @@ __all__ = ("HasTokenStats", "OpenTelemetryListener")
 
 _NAME: Final = "entra_async"
 _ERROR: Final = 400
-_STATS: Final = ("hits", "misses", "coalesced", "asked", "renewed", "failures", "refused", "evicted")
+_STATS: Final = ("hits", "misses", "coalesced", "requested", "renewed", "failures", "rejected", "evicted")
 
 
 class HasTokenStats(Protocol):

@@ -1,9 +1,9 @@
 """
-The only cache of access tokens, and the only place that asks for one.
+The only cache of access tokens, and the only place that requests them.
 
-However many tasks want a token, each key is asked for once at a time. A caller that is cancelled leaves the
-others alone; when nobody is left waiting, the question itself is cancelled. A token that is still good is handed
-out at once while a new one is asked for.
+However many tasks want a token, each key has one token request at a time. A caller that is cancelled leaves the others
+alone; when nobody is left waiting, the request itself is cancelled. A token that is still fresh is returned at once
+while its successor is requested.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from entra_async.rules.tokens.expiry import plan, retry_delay_s, service_time
 from entra_async.rules.tokens.token_check import ExpectedToken, audience_of, check_token
 from entra_async.telemetry.events import Listener, TokenRejected, TokenRequested, notify
 from entra_async.tokens.cache import CacheEntry, TokenCache
-from entra_async.tokens.in_flight import InFlightRequest, Reason, Refusal
+from entra_async.tokens.in_flight import InFlightRequest, Reason, Rejection
 from entra_async.tokens.index import Index
-from entra_async.tokens.key import NO_TERMS, AccountPolicy, TokenKey
+from entra_async.tokens.key import NO_POLICY, AccountPolicy, TokenKey
 from entra_async.tokens.shared import SharedTokens, TokenResponse
-from entra_async.tokens.source import RenewingSource, TokenSource
+from entra_async.tokens.source import SupportsSilentRequest, TokenSource
 from entra_async.tokens.stats import TokenStats
 from entra_async.tokens.token import Token
 from entra_async.tokens.token_request import TokenRequest, find_name
 
 __all__ = ("Broker",)
 
-# From when it is asked for, callers whose token is about to expire wait that long for the next one, before they make do
-# with what there is.
-_PATIENCE_S: Final = 5.0
+# From the start of a request, callers whose token is about to expire wait that long for the next one, before they make
+# do with the cached one.
+_MAX_WAIT_S: Final = 5.0
 # A token that another process left in the store is taken if it lives that much longer.
-_WORTHWHILE_S: Final = 60.0
+_MIN_GAIN_S: Final = 60.0
 
 
 @final
 class Broker:
     """
-    Hands out tokens; belongs to one Session and knows no provider.
+    Requests, caches and renews access tokens; belongs to one Session and knows no provider.
 
     Args:
         clock: Where time comes from.
-        limit: The most tokens it holds.
-        chance: Gives random numbers from 0 up to 1.
-        listener: Hears of every question that has ended, and of every token that was refused.
-        shared: What it has in common with other processes, if anything.
+        limit: The most tokens it caches.
+        chance: Returns random numbers from 0 up to 1.
+        listener: Called when a token request has finished, and when a service has rejected a token.
+        shared: The token store that other processes use as well, if any.
     """
 
     def __init__(
@@ -68,52 +68,52 @@ class Broker:
         self._chance = chance
         self._listener = listener
         self._shared = shared
-        self._shelf = TokenCache(limit)
+        self._cache = TokenCache(limit)
         self._limit = limit
-        self._flights: Index[InFlightRequest] = Index()
-        self._refusals: Index[Refusal] = Index()
+        self._in_flight: Index[InFlightRequest] = Index()
+        self._rejections: Index[Rejection] = Index()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._numbers = TokenStats()
+        self._stats = TokenStats()
         self._closed = False
 
     @property
-    def numbers(self) -> TokenStats:
+    def stats(self) -> TokenStats:
         """What was counted so far: a copy."""
-        return replace(self._numbers, held=len(self._shelf))
+        return replace(self._stats, cached=len(self._cache))
 
     def peek(self, key: TokenKey) -> Token | None:
-        """Return the token held for *key*, expired or not, without asking for one."""
-        held = self._shelf.get(key)
-        return None if held is None else held.token
+        """Return the cached token of *key*, expired or not, without requesting one."""
+        entry = self._cache.get(key)
+        return None if entry is None else entry.token
 
     def find(self, key: TokenKey) -> Token | None:
-        """Return the token held for *key* if it is good, and have it renewed if it is time for that."""
-        held = self._shelf.get(key)
-        if held is None:
+        """Return the cached token of *key* if it is fresh, and start its renewal if that is due."""
+        entry = self._cache.get(key)
+        if entry is None:
             return None
         now, monotonic = self._now(), self._monotonic()
-        if now >= held.calm_until or monotonic >= held.calm_until_monotonic:
+        if now >= entry.refresh_at or monotonic >= entry.refresh_at_monotonic:
             # In its last moments callers wait for the next one, but not for a service that has just failed.
-            if not held.is_good(now, monotonic) and not (held.failures and held.is_alive(now, monotonic)):
+            if not entry.is_fresh(now, monotonic) and not (entry.failures and entry.is_valid(now, monotonic)):
                 return None
-            if monotonic >= held.retry_at and not self._closed and self._flight(key) is None:
-                self._take_off(key, held.source, held.terms, "ahead")
-        held.used_at = monotonic
-        self._numbers.hits += 1
-        return held.token
+            if monotonic >= entry.retry_at and not self._closed and self._find_in_flight(key) is None:
+                self._start(key, entry.source, entry.policy, "ahead")
+        entry.used_at = monotonic
+        self._stats.hits += 1
+        return entry.token
 
-    async def get(self, key: TokenKey, source: TokenSource, terms: AccountPolicy = NO_TERMS) -> Token:
+    async def get(self, key: TokenKey, source: TokenSource, policy: AccountPolicy = NO_POLICY) -> Token:
         """
         Return a token for *key*.
 
         Args:
             key: What is wanted.
-            source: Who is asked when none is held; it must always be the same for a key's account.
-            terms: What is known of that account.
+            source: Where it is requested if none is cached; it must always be the same for a key's account.
+            policy: What is known of that account.
 
         Raises:
-            AuthenticationError: If none can be had. Every caller that waits gets its own copy; nothing is remembered.
-            TokenMismatchError: If the token is not for what was asked.
+            AuthenticationError: If none can be had. Each waiting caller gets its own copy; errors are not cached.
+            TokenMismatchError: If the token is not for what was requested.
             ClosedError: If the broker is closed.
         """
         token = self.find(key)
@@ -122,248 +122,253 @@ class Broker:
         if self._closed:
             message = "The Session is closed."
             raise ClosedError(message, hint="Open a new one.")
-        self._numbers.misses += 1
-        flight = self._flight(key)
-        if flight is not None:
-            self._numbers.coalesced += 1
+        self._stats.misses += 1
+        in_flight = self._find_in_flight(key)
+        if in_flight is not None:
+            self._stats.coalesced += 1
         while True:
-            flight = flight or self._take_off(key, source, terms, self._reason(key))
-            within_s = flight.started + _PATIENCE_S - self._monotonic() if self._living(key) is not None else None
-            await self._wait(key, flight, within_s=within_s)
-            if flight.token is None:
-                old = self._living(key)
+            in_flight = in_flight or self._start(key, source, policy, self._reason(key))
+            within_s = (
+                in_flight.started + _MAX_WAIT_S - self._monotonic() if self._valid_token(key) is not None else None
+            )
+            await self._wait(key, in_flight, within_s=within_s)
+            if in_flight.token is None:
+                old = self._valid_token(key)
                 if old is not None:
                     return old
-                if not self._closed and (flight.diverted or (flight.silent and flight.error is not None)):
-                    # Another question took its place; or it failed since it might not ask a person, which this may.
-                    flight = self._flight(key)
+                failed_silently = not in_flight.interactive and in_flight.error is not None
+                if not self._closed and (in_flight.superseded or failed_silently):
+                    # Another request took its place; or it failed without user interaction, which this one allows.
+                    in_flight = self._find_in_flight(key)
                     continue
-            return flight.result()
+            return in_flight.result()
 
-    def refused(self, key: TokenKey, secret: str, claims: str | None = None) -> bool:
+    def rejected(self, key: TokenKey, secret: str, claims: str | None = None) -> bool:
         """
-        Forget exactly this token, unless another took its place already: the next caller asks for a new one.
+        Drop exactly this token from the cache, unless it was replaced already: the next caller requests a new one.
 
         Args:
             key: What it was for.
             secret: The token that a service answered 401 to.
-            claims: What the service demands of the next one, a JSON text.
+            claims: The claims challenge that the next one has to meet, a JSON text.
 
         Returns:
-            Whether this was the first to say so.
+            Whether this was the first to report it.
         """
-        held = self._shelf.get(key)
-        first = held is not None and held.token.token == secret
+        entry = self._cache.get(key)
+        first = entry is not None and entry.token.token == secret
         if first:
-            self._numbers.refused += 1
-            for other in self._shelf.of(key.account, key.scopes):  # it may be held with claims and without
-                if self._shelf[other].token.token == secret:
-                    self._refuse(other, secret, claims)
+            self._stats.rejected += 1
+            for other in self._cache.of(key.account, key.scopes):  # it may be cached with claims and without
+                if self._cache[other].token.token == secret:
+                    self._reject(other, secret, claims)
         if self._listener is not None:
             notify(self._listener, TokenRejected(key.account, key.scopes, claims is not None, first))
         return first
 
     def forget(self, account: str, scopes: tuple[str, ...] | None = None) -> None:
-        """Forget every token of an account, or those of one resource, also those that are on their way."""
-        for key in self._flights.of(account, scopes):
-            self._abandon(key, self._flights[key])
-        for known in (self._shelf, self._refusals):
-            for key in known.of(account, scopes):
-                del known[key]
+        """Drop every token of an account, or those of one resource, and cancel their requests."""
+        for key in self._in_flight.of(account, scopes):
+            self._cancel(key, self._in_flight[key])
+        for index in (self._cache, self._rejections):
+            for key in index.of(account, scopes):
+                del index[key]
 
-    async def unshare(self, account: str, scopes: tuple[str, ...]) -> None:
-        """Throw away what the store holds of an account's tokens of one resource."""
-        for key in self._shelf.of(account, scopes):
-            held = self._shelf.get(key)  # which may go meanwhile
-            if self._shared is not None and held is not None and held.terms.stored_as is not None:
-                name = await find_name(key, held.source, held.terms.stored_as)
+    async def delete_stored(self, account: str, scopes: tuple[str, ...]) -> None:
+        """Delete an account's tokens of one resource from the store."""
+        for key in self._cache.of(account, scopes):
+            entry = self._cache.get(key)  # which may go meanwhile
+            if self._shared is not None and entry is not None and entry.policy.stored_as is not None:
+                name = await find_name(key, entry.source, entry.policy.stored_as)
                 if name is not None:
                     await self._shared.delete(name)
 
     async def aclose(self) -> None:
-        """Drop every token, cancel every question, and wait until none is left."""
+        """Drop every token, cancel every request, and wait until none is left."""
         self._closed = True
-        self._shelf.clear()
-        self._refusals.clear()
-        for key, flight in list(self._flights.items()):
-            self._abandon(key, flight)
+        self._cache.clear()
+        self._rejections.clear()
+        for key, in_flight in list(self._in_flight.items()):
+            self._cancel(key, in_flight)
         loop = asyncio.get_running_loop()
         tasks = {task for task in self._tasks if task.get_loop() is loop}
         if tasks:
             await asyncio.wait(tasks)
 
-    def _refuse(self, key: TokenKey, secret: str, claims: str | None) -> None:
-        self._refusals[key] = Refusal(secret, claims, self._shelf[key].demanded)
-        del self._shelf[key]
-        if len(self._refusals) > self._limit:  # nobody asked again for what was refused long ago
-            del self._refusals[self._refusals.oldest()]
-        flight = self._flight(key)
-        if flight is not None:  # it was asked before this was known
-            flight.diverted = True
-            self._abandon(key, flight)
+    def _reject(self, key: TokenKey, secret: str, claims: str | None) -> None:
+        self._rejections[key] = Rejection(secret, claims, self._cache[key].lasting_claims)
+        del self._cache[key]
+        if len(self._rejections) > self._limit:  # no new token was requested since the oldest one
+            del self._rejections[self._rejections.oldest()]
+        in_flight = self._find_in_flight(key)
+        if in_flight is not None:  # it was sent before this was known
+            in_flight.superseded = True
+            self._cancel(key, in_flight)
 
     def _reason(self, key: TokenKey) -> Reason:
-        if key in self._refusals:
+        if key in self._rejections:
             return "rejected"
-        return "missing" if key not in self._shelf else "expiring"
+        return "missing" if key not in self._cache else "expiring"
 
-    def _living(self, key: TokenKey) -> Token | None:
-        held = self._shelf.get(key)
-        return held.token if held is not None and held.is_alive(self._now(), self._monotonic()) else None
+    def _valid_token(self, key: TokenKey) -> Token | None:
+        entry = self._cache.get(key)
+        return entry.token if entry is not None and entry.is_valid(self._now(), self._monotonic()) else None
 
-    def _flight(self, key: TokenKey) -> InFlightRequest | None:
-        flight = self._flights.get(key)
-        if flight is not None and not flight.is_of(asyncio.get_running_loop()):
-            del self._flights[key]
+    def _find_in_flight(self, key: TokenKey) -> InFlightRequest | None:
+        in_flight = self._in_flight.get(key)
+        if in_flight is not None and not in_flight.is_of(asyncio.get_running_loop()):
+            del self._in_flight[key]
             return None
-        return flight
+        return in_flight
 
-    def _take_off(self, key: TokenKey, source: TokenSource, terms: AccountPolicy, reason: Reason) -> InFlightRequest:
-        silent = reason == "ahead" and isinstance(source, RenewingSource)
-        flight = self._flights[key] = InFlightRequest(reason, started=self._monotonic(), silent=silent)
-        self._numbers.asked += 1
-        self._numbers.renewed += reason == "ahead"
+    def _start(self, key: TokenKey, source: TokenSource, policy: AccountPolicy, reason: Reason) -> InFlightRequest:
+        interactive = reason != "ahead" or not isinstance(source, SupportsSilentRequest)
+        in_flight = InFlightRequest(reason, started=self._monotonic(), interactive=interactive)
+        self._in_flight[key] = in_flight
+        self._stats.requested += 1
+        self._stats.renewed += reason == "ahead"
         # A task of its own, not the first caller's: that one may be cancelled.
-        flight.task = task = asyncio.create_task(self._fly(key, source, terms, flight), name="entra_async token")
+        in_flight.task = task = asyncio.create_task(self._run(key, source, policy, in_flight), name="entra_async token")
         self._tasks.add(task)
 
-        def land(task: asyncio.Task[None]) -> None:
+        def finish(task: asyncio.Task[None]) -> None:
             # Here and not in the task, which an ending loop may cancel before it has begun.
             self._tasks.discard(task)
-            self._drop(key, flight)
-            flight.landed.set()
+            self._remove(key, in_flight)
+            in_flight.finished.set()
 
-        task.add_done_callback(land)
-        return flight
+        task.add_done_callback(finish)
+        return in_flight
 
-    async def _wait(self, key: TokenKey, flight: InFlightRequest, *, within_s: float | None) -> None:
+    async def _wait(self, key: TokenKey, in_flight: InFlightRequest, *, within_s: float | None) -> None:
         if within_s is not None and within_s <= 0:
             return
-        flight.waiters += 1
+        in_flight.waiters += 1
         try:
             with anyio.move_on_after(within_s):
-                await flight.landed.wait()
+                await in_flight.finished.wait()
         finally:
-            flight.waiters -= 1
-            # What keeps a token fresh goes on without anybody waiting; what a caller began does not.
-            if not flight.waiters and not flight.landed.is_set() and within_s is None and flight.reason != "ahead":
-                self._abandon(key, flight)
+            in_flight.waiters -= 1
+            # A renewal in the background goes on without anybody waiting; a request that a caller started does not.
+            unwanted = not in_flight.waiters and not in_flight.finished.is_set()
+            if unwanted and within_s is None and in_flight.reason != "ahead":
+                self._cancel(key, in_flight)
 
-    async def _fly(self, key: TokenKey, source: TokenSource, terms: AccountPolicy, flight: InFlightRequest) -> None:
+    async def _run(self, key: TokenKey, source: TokenSource, policy: AccountPolicy, in_flight: InFlightRequest) -> None:
         started_at = self._now()
-        answer: TokenResponse | None = None
+        response: TokenResponse | None = None
         try:
-            with flight.scope:
-                answer = await self._ask(key, source, terms, flight)
-                self._put(key, answer, source, terms, asked_at=started_at, asked_monotonic=flight.started)
-                flight.token = answer.token
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-            if not flight.scope.cancel_called:
-                flight.error = error
-        if flight.token is None and flight.error is None:
+            with in_flight.scope:
+                response = await self._request(key, source, policy, in_flight)
+                self._add(key, response, source, policy, requested_at=started_at, requested_monotonic=in_flight.started)
+                in_flight.token = response.token
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must get it
+            if not in_flight.scope.cancel_called:
+                in_flight.error = error
+        if in_flight.token is None and in_flight.error is None:
             return  # cancelled: nobody wants to know
-        retry_in_s = self._note_failure(key, flight.error) if flight.error is not None else None
+        retry_in_s = self._note_failure(key, in_flight.error) if in_flight.error is not None else None
         if self._listener is not None:
-            asked = TokenRequested(
+            event = TokenRequested(
                 account=key.account,
-                tenant_id=key.tenant_id or terms.tenant_id,
+                tenant_id=key.tenant_id or policy.tenant_id,
                 scopes=key.scopes,
-                reason=flight.reason,
-                duration_s=self._monotonic() - flight.started,
-                waiters=flight.waiters,
-                origin="service" if answer is None else answer.origin,
-                error=None if flight.error is None else _name(flight.error),
+                reason=in_flight.reason,
+                duration_s=self._monotonic() - in_flight.started,
+                waiters=in_flight.waiters,
+                origin="service" if response is None else response.origin,
+                error=None if in_flight.error is None else _name(in_flight.error),
                 retry_in_s=retry_in_s,
             )
-            notify(self._listener, asked)
+            notify(self._listener, event)
 
-    async def _ask(
-        self, key: TokenKey, source: TokenSource, terms: AccountPolicy, flight: InFlightRequest
+    async def _request(
+        self, key: TokenKey, source: TokenSource, policy: AccountPolicy, in_flight: InFlightRequest
     ) -> TokenResponse:
-        held, refusal = self._shelf.get(key), self._refusals.get(key)
-        remembered = held.demanded if held is not None else None
+        entry, rejection = self._cache.get(key), self._rejections.get(key)
+        lasting_claims = entry.lasting_claims if entry is not None else None
 
-        def is_worthwhile(token: Token) -> bool:
-            held = self._shelf.get(key)
-            return token.expires_on > _WORTHWHILE_S + (self._now() if held is None else held.token.expires_on)
+        def lives_long_enough(token: Token) -> bool:
+            entry = self._cache.get(key)
+            return token.expires_on > _MIN_GAIN_S + (self._now() if entry is None else entry.token.expires_on)
 
-        question = TokenRequest(
+        request = TokenRequest(
             key=key,
             source=source,
-            terms=terms,
-            refusal=refusal,
-            remembered=remembered if refusal is None else refusal.remembered,
-            is_worthwhile=is_worthwhile,
-            silent=flight.silent,
+            policy=policy,
+            rejection=rejection,
+            lasting_claims=lasting_claims if rejection is None else rejection.lasting_claims,
+            lives_long_enough=lives_long_enough,
+            interactive=in_flight.interactive,
         )
-        answer = await question.put(self._shared)
-        expected = ExpectedToken(key.tenant_id or terms.tenant_id, terms.client_id, audience_of(key.scopes))
-        check_token(answer.token.claims, expected)
-        return answer
+        response = await request.send(self._shared)
+        expected = ExpectedToken(key.tenant_id or policy.tenant_id, policy.client_id, audience_of(key.scopes))
+        check_token(response.token.claims, expected)
+        return response
 
-    def _put(
+    def _add(
         self,
         key: TokenKey,
-        answer: TokenResponse,
+        response: TokenResponse,
         source: TokenSource,
-        terms: AccountPolicy,
+        policy: AccountPolicy,
         *,
-        asked_at: float,
-        asked_monotonic: float,
+        requested_at: float,
+        requested_monotonic: float,
     ) -> None:
-        token, now, monotonic = answer.token, self._now(), self._monotonic()
-        # Its end was counted by the wall clock of when it was asked for: set back meanwhile, it would live too long.
-        then = max(now, asked_at + monotonic - asked_monotonic)
+        token, now, monotonic = response.token, self._now(), self._monotonic()
+        # Its expiry was counted by the wall clock of when it was requested: set back meanwhile, it would live too long.
+        then = max(now, requested_at + monotonic - requested_monotonic)
         then = service_time(token.claims, expires_on=token.expires_on, now=then)
         schedule = plan(expires_on=token.expires_on, refresh_on=token.refresh_on, now=then, chance=self._chance())
 
-        def put(key: TokenKey, demanded: str | None, source: TokenSource) -> None:
-            held = self._shelf.get(key)
-            if held is not None and held.asked_at > asked_monotonic:
-                return  # a question with claims was put later, and answered earlier
-            self._shelf[key] = CacheEntry(
+        def add(key: TokenKey, claims: str | None, source: TokenSource) -> None:
+            entry = self._cache.get(key)
+            if entry is not None and entry.requested_at > requested_monotonic:
+                return  # a request with claims was sent later, and answered earlier
+            self._cache[key] = CacheEntry(
                 token,
                 source,
-                terms,
+                policy,
                 schedule,
                 now=now,
                 monotonic=monotonic,
-                asked_at=asked_monotonic,
-                demanded=lasting(demanded),
+                requested_at=requested_monotonic,
+                lasting_claims=lasting(claims),
             )
 
-        put(key, answer.claims, source)
-        self._refusals.discard(key)
+        add(key, response.claims, source)
+        self._rejections.discard(key)
         if key.claims is not None:
-            # Who asks with claims was refused what is handed out without them.
+            # Whoever requests with claims had the token without them rejected.
             plain = key._replace(claims=None)
-            refused = self._shelf.get(plain)
-            if refused is not None:
-                put(plain, merge_claims(refused.demanded, key.claims, answer.claims), refused.source)
-        self._numbers.evicted += self._shelf.make_room(now, monotonic)
+            rejected = self._cache.get(plain)
+            if rejected is not None:
+                add(plain, merge_claims(rejected.lasting_claims, key.claims, response.claims), rejected.source)
+        self._stats.evicted += self._cache.make_room(now, monotonic)
 
     def _note_failure(self, key: TokenKey, error: BaseException) -> float | None:
-        self._numbers.failures += 1
-        held = self._shelf.get(key)
-        if held is None:
+        self._stats.failures += 1
+        entry = self._cache.get(key)
+        if entry is None:
             return None
-        held.failures += 1
+        entry.failures += 1
         retry_after_s = getattr(error, "retry_after_s", None)
-        delay_s = retry_delay_s(held.failures, retry_after_s=retry_after_s, chance=self._chance())
+        delay_s = retry_delay_s(entry.failures, retry_after_s=retry_after_s, chance=self._chance())
         monotonic = self._monotonic()
-        if retry_after_s is None and monotonic < held.good_until_monotonic:  # once more before its last moments
-            delay_s = min(delay_s, held.good_until_monotonic - monotonic)
-        held.retry_at = monotonic + delay_s
+        if retry_after_s is None and monotonic < entry.fresh_until_monotonic:  # once more before its last moments
+            delay_s = min(delay_s, entry.fresh_until_monotonic - monotonic)
+        entry.retry_at = monotonic + delay_s
         return delay_s
 
-    def _abandon(self, key: TokenKey, flight: InFlightRequest) -> None:
-        self._drop(key, flight)
-        if flight.is_of(asyncio.get_running_loop()):
-            flight.scope.cancel()
+    def _cancel(self, key: TokenKey, in_flight: InFlightRequest) -> None:
+        self._remove(key, in_flight)
+        if in_flight.is_of(asyncio.get_running_loop()):
+            in_flight.scope.cancel()
 
-    def _drop(self, key: TokenKey, flight: InFlightRequest) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+    def _remove(self, key: TokenKey, in_flight: InFlightRequest) -> None:
+        if self._in_flight.get(key) is in_flight:
+            del self._in_flight[key]
 
 
 def _name(error: BaseException) -> str:

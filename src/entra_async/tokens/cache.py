@@ -1,4 +1,4 @@
-"""The tokens that are held: found by key, and never more than a limit."""
+"""The token cache: entries by key, and never more than a limit."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ class CacheEntry:
     """
     A token and its times.
 
-    Each time is kept by two clocks, and passes when either says so: the one for people may be set back, and the
-    other one stands still while a machine sleeps.
+    Each time is kept by two clocks, and passes when either says so: the wall clock may be set back, and the monotonic
+    one stands still while a machine sleeps.
 
     Attributes:
         token: The token.
-        source: Who gave it.
-        terms: What is known of its account.
-        demanded: What services demanded of it that has to be asked for again, a JSON text, or ``None``.
-        asked_at: When it was asked for, on the clock that is never set back.
-        calm_until: Nothing is to be done before that; likewise the next two.
-        good_until: It is handed out at once until then.
-        alive_until: It is handed out until then if no other can be had.
-        retry_at: No new question is put ahead of its end before that, on the clock that is never set back.
-        failures: Questions in a row that did not renew it.
-        used_at: When it was last handed out, on the clock that is never set back.
+        source: Where it was requested.
+        policy: What is known of its account.
+        lasting_claims: What services demanded that each renewal has to request as well, a JSON text, or ``None``.
+        requested_at: When it was requested, by the monotonic clock.
+        refresh_at: From then on a renewal is due; likewise the next two.
+        fresh_until: Until then it is returned at once.
+        expires_at: Until then it is returned if no other can be had.
+        retry_at: No renewal is started before that, by the monotonic clock.
+        failures: Renewals in a row that failed.
+        used_at: When it was last returned, by the monotonic clock.
     """
 
     __slots__ = (
-        "alive_until",
-        "alive_until_monotonic",
-        "asked_at",
-        "calm_until",
-        "calm_until_monotonic",
-        "demanded",
+        "expires_at",
+        "expires_at_monotonic",
         "failures",
-        "good_until",
-        "good_until_monotonic",
+        "fresh_until",
+        "fresh_until_monotonic",
+        "lasting_claims",
+        "policy",
+        "refresh_at",
+        "refresh_at_monotonic",
+        "requested_at",
         "retry_at",
         "source",
-        "terms",
         "token",
         "used_at",
     )
@@ -58,42 +58,42 @@ class CacheEntry:
         self,
         token: Token,
         source: TokenSource,
-        terms: AccountPolicy,
+        policy: AccountPolicy,
         schedule: RefreshSchedule,
         *,
         now: float,
         monotonic: float,
-        asked_at: float,
-        demanded: str | None = None,
+        requested_at: float,
+        lasting_claims: str | None = None,
     ) -> None:
         self.token = token
         self.source = source
-        self.terms = terms
-        self.demanded = demanded
-        self.asked_at = asked_at
-        self.calm_until = now + schedule.refresh_s
-        self.calm_until_monotonic = monotonic + schedule.refresh_s
-        self.good_until = now + schedule.hand_out_s
-        self.good_until_monotonic = monotonic + schedule.hand_out_s
-        self.alive_until = now + schedule.life_s
-        self.alive_until_monotonic = monotonic + schedule.life_s
+        self.policy = policy
+        self.lasting_claims = lasting_claims
+        self.requested_at = requested_at
+        self.refresh_at = now + schedule.refresh_s
+        self.refresh_at_monotonic = monotonic + schedule.refresh_s
+        self.fresh_until = now + schedule.hand_out_s
+        self.fresh_until_monotonic = monotonic + schedule.hand_out_s
+        self.expires_at = now + schedule.life_s
+        self.expires_at_monotonic = monotonic + schedule.life_s
         self.retry_at = monotonic
         self.failures = 0
         self.used_at = monotonic
 
-    def is_good(self, now: float, monotonic: float) -> bool:
-        """Return whether it is handed out at once."""
-        return now < self.good_until and monotonic < self.good_until_monotonic
+    def is_fresh(self, now: float, monotonic: float) -> bool:
+        """Return whether it is returned at once."""
+        return now < self.fresh_until and monotonic < self.fresh_until_monotonic
 
-    def is_alive(self, now: float, monotonic: float) -> bool:
-        """Return whether a service may still take it."""
-        return now < self.alive_until and monotonic < self.alive_until_monotonic
+    def is_valid(self, now: float, monotonic: float) -> bool:
+        """Return whether it has not expired."""
+        return now < self.expires_at and monotonic < self.expires_at_monotonic
 
 
 @final
 class TokenCache(Index[CacheEntry]):
     """
-    Holds tokens by their keys.
+    Cached tokens by key.
 
     Args:
         limit: The most it holds.
@@ -104,11 +104,11 @@ class TokenCache(Index[CacheEntry]):
         self._limit = limit
 
     def make_room(self, now: float, monotonic: float) -> int:
-        """Give up what has expired, then what was not used for longest, if too many are held; return how many."""
+        """Evict expired entries, then the least recently used, if there are too many; return how many."""
         before = len(self)
         if before <= self._limit:
             return 0
-        for key in [key for key, held in self.items() if not held.is_alive(now, monotonic)]:
+        for key in [key for key, entry in self.items() if not entry.is_valid(now, monotonic)]:
             del self[key]
         if len(self) > self._limit:
             surplus = len(self) - self._limit + int(self._limit * _ROOM)

@@ -1,4 +1,4 @@
-"""Who a connection is signed in as."""
+"""The principal that a connection is signed in as."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ("Identity", "identity_of")
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
-    Who is signed in, as its token says: unverified, and ``None`` where an opaque token does not say.
+    The signed-in principal, by the claims of its token: unverified, and ``None`` where the token has none.
 
     Attributes:
         service: The connection.
         provider: How it signed in, such as ``"ClientSecret"``.
         tenant_id: The tenant.
         client_id: The application.
-        object_id: The person's or the service principal's id in the tenant.
-        user_name: The person's user principal name; ``None`` for an application.
-        name: The person's or application's display name.
-        audience: What the token is made for.
-        scopes: What it permits: roles of an application, or delegated permissions.
+        object_id: The user's or service principal's object id in the tenant.
+        user_name: The user principal name; ``None`` for an application.
+        name: The user's or application's display name.
+        audience: The token's audience.
+        scopes: Its permissions: the roles of an application, or delegated permissions.
         expires_on: When the token expires, in UTC.
     """
 
@@ -41,7 +41,7 @@ class Identity:
 
 
 def identity_of(token: Token, *, service: str, provider: str) -> Identity:
-    """Return what a token says of its holder."""
+    """Return the principal that a token was issued to."""
     claims = token.claims
     return Identity(
         service=service,

@@ -1,4 +1,4 @@
-"""A question on its way to a token service."""
+"""A token request that has not finished yet."""
 
 from __future__ import annotations
 
@@ -11,80 +11,80 @@ import anyio
 from entra_async.errors import ClosedError, EntraError
 from entra_async.tokens.token import Token
 
-__all__ = ("InFlightRequest", "Refusal")
+__all__ = ("InFlightRequest", "Rejection")
 
 Reason = Literal["missing", "ahead", "expiring", "rejected"]
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """
-    A service answered 401.
+    A service answered 401 to a token.
 
     Attributes:
-        secret: The token it did not take.
-        claims: What it demands of the next one, a JSON text, or ``None``.
-        remembered: What had been demanded before, and is still to be asked for.
+        secret: The token that it rejected.
+        claims: The claims challenge that the next one has to meet, a JSON text, or ``None``.
+        lasting_claims: What had been demanded before, and still has to be requested.
     """
 
     secret: str
     claims: str | None
-    remembered: str | None = None
+    lasting_claims: str | None = None
 
 
 @final
 class InFlightRequest:
     """
-    One question, and how many wait for its answer.
+    One token request, and how many callers wait for its response.
 
     Attributes:
-        reason: Why it is asked.
-        started: When, on the clock that is never set back.
-        silent: Whether a person may not be asked.
-        landed: Set at its end, however it ends.
-        token: The answer.
+        reason: Why the token is requested.
+        started: When, by the monotonic clock.
+        interactive: Whether user interaction is allowed.
+        finished: Set at its end, however it ends.
+        token: The token it brought.
         error: Or why there is none.
         waiters: How many callers wait.
-        diverted: Whether another question took its place.
+        superseded: Whether another request took its place.
     """
 
     __slots__ = (
         "_loop",
-        "diverted",
         "error",
-        "landed",
+        "finished",
+        "interactive",
         "reason",
         "scope",
-        "silent",
         "started",
+        "superseded",
         "task",
         "token",
         "waiters",
     )
 
-    def __init__(self, reason: Reason, *, started: float, silent: bool) -> None:
+    def __init__(self, reason: Reason, *, started: float, interactive: bool) -> None:
         self.reason: Final = reason
         self.started: Final = started
-        self.silent: Final = silent
-        self.landed: Final = anyio.Event()
+        self.interactive: Final = interactive
+        self.finished: Final = anyio.Event()
         self.scope: Final = anyio.CancelScope()
         self.task: asyncio.Task[None] | None = None
         self.token: Token | None = None
         self.error: BaseException | None = None
         self.waiters = 0
-        self.diverted = False
+        self.superseded = False
         self._loop: Final = asyncio.get_running_loop()
 
     def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Return whether it flies in that event loop; one of a loop that has ended never lands."""
+        """Return whether it runs in that event loop; one of a loop that has ended never finishes."""
         return self._loop is loop
 
     def result(self) -> Token:
         """
-        Return the answer.
+        Return the token.
 
         Raises:
             EntraError: A copy for each caller, since raising one in many tasks would grow its traceback with each.
-            ClosedError: If it was cancelled.
+            ClosedError: If the request was cancelled.
         """
         if self.token is not None:
             return self.token
@@ -92,5 +92,5 @@ class InFlightRequest:
             raise copy.copy(self.error) from self.error
         if self.error is not None:
             raise self.error.with_traceback(None)
-        message = "The Session was closed, or the service disconnected, while a token was asked for."
+        message = "The Session was closed, or the service disconnected, while a token was requested."
         raise ClosedError(message, hint="Close it after the last call has ended.")

@@ -1,4 +1,4 @@
-"""Values by the key of a token; those of one account are found without a look at the others."""
+"""Values by token key, with an index of the accounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 class Index(dict[TokenKey, V]):
-    """A dict, so that finding a value costs no more than that; it is changed by item only."""
+    """A dict, so that a lookup costs no more than that; it is changed by item only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,12 +30,12 @@ class Index(dict[TokenKey, V]):
             del self._of_account[key.account]
 
     def discard(self, key: TokenKey) -> None:
-        """Forget a value, if there is one."""
+        """Delete a value, if there is one."""
         if key in self:
             del self[key]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         super().clear()
         self._of_account.clear()
 
@@ -44,5 +44,5 @@ class Index(dict[TokenKey, V]):
         return [key for key in self._of_account.get(account, ()) if scopes in (None, key.scopes)]
 
     def oldest(self) -> TokenKey:
-        """Return the key that has been here for longest."""
+        """Return the key that was inserted first."""
         return next(iter(self))

@@ -1,22 +1,22 @@
-"""What tells one token from another."""
+"""The key of a token in the cache, and the policy of an account."""
 
 from __future__ import annotations
 
 import json
 from typing import NamedTuple
 
-__all__ = ("NO_TERMS", "AccountPolicy", "TokenKey")
+__all__ = ("NO_POLICY", "AccountPolicy", "TokenKey")
 
 
 class TokenKey(NamedTuple):
     """
-    What makes two requests for a token the same.
+    The key of a token: token requests with the same key are one.
 
     Attributes:
-        authority: Root of the sign-in service: it tells the cloud.
+        authority: Root of the sign-in service, which differs by cloud.
         tenant_id: Where to sign in; ``None`` for the provider's own tenant.
         account: Who signs in: one name for each provider in use, which stands for client and credential.
-        scopes: The scopes, as asked.
+        scopes: The scopes, as requested.
         claims: What a service demanded beyond that, or ``None``.
         enable_cae: Whether the token may be a long-lived one that is revoked early.
     """
@@ -30,11 +30,11 @@ class TokenKey(NamedTuple):
 
     def stored_under(self, stored_as: str, sign_in: str) -> str:
         """
-        Return the name of its token in a store.
+        Return the name of its token in the store.
 
         Args:
-            stored_as: Stands for the account in every process.
-            sign_in: Tells apart the people who sign in one after the other with the same account; empty if it is one.
+            stored_as: Identifies the account in every process.
+            sign_in: Identifies which user signed in, if the account does not say that; else empty.
         """
         return json.dumps(
             ["token", stored_as, sign_in, self.authority, self.tenant_id, self.scopes, self.claims, self.enable_cae]
@@ -43,12 +43,12 @@ class TokenKey(NamedTuple):
 
 class AccountPolicy(NamedTuple):
     """
-    What is known of an account.
+    What tokens of an account have to be, and how they are stored.
 
     Attributes:
-        tenant_id: Where it signs in, unless a key names another tenant; ``None`` if it does not say.
-        client_id: The application; ``None`` if it does not say.
-        stored_as: Stands for it in every process; ``None`` if its tokens are not shared.
+        tenant_id: The tenant, unless a key names another one; ``None`` if the provider does not say.
+        client_id: The application; ``None`` if the provider does not say.
+        stored_as: Identifies the account in every process; ``None`` if its tokens are not shared.
     """
 
     tenant_id: str | None = None
@@ -56,4 +56,4 @@ class AccountPolicy(NamedTuple):
     stored_as: str | None = None
 
 
-NO_TERMS = AccountPolicy()
+NO_POLICY = AccountPolicy()

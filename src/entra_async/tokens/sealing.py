@@ -1,4 +1,4 @@
-"""Values that only the holder of a key can read, and names that tell nothing."""
+"""Encryption of stored values, and keyed hashes of their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NONCE_BYTES: Final = 12  # NIST SP 800-38D, section 8.2.1
 @final
 class Seal:
     """
-    Seals values with AES-256-GCM and hides names with HMAC-SHA-256.
+    Encrypts values with AES-256-GCM and hashes names with HMAC-SHA-256.
 
     Args:
         key: 32 secret bytes; two keys are derived from them (HKDF, RFC 5869).
@@ -50,16 +50,16 @@ class Seal:
         raise TypeError(message)
 
     def hide(self, name: str) -> bytes:
-        """Return 32 bytes that stand for *name*, and tell it only to who guesses it and has the key."""
+        """Return the keyed hash of *name*, 32 bytes: only a guess and the key reveal it."""
         return hmac.digest(self._names, name.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def close(self, value: bytes, *, label: bytes) -> bytes:
-        """Return *value* sealed; it opens under the same *label* only, so that values cannot change places."""
+        """Return *value* encrypted, with *label* as associated data: values cannot change places."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, value, label)
 
     def open(self, sealed: bytes, *, label: bytes) -> bytes | None:
-        """Return what was sealed, or ``None`` if it was damaged, moved, or sealed with another key."""
+        """Return the decrypted value, or ``None`` if it was damaged, moved, or encrypted with another key."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], label)
         except (InvalidTag, ValueError):

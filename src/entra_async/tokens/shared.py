@@ -1,8 +1,8 @@
 """
-What the processes of a store have in common: one of them asks for a token, and all have it.
+Tokens shared through a store: one process requests a token, and all can use it.
 
-The store is a help and no more: whenever it fails or is slow, the work goes on without it, and one that hangs is left
-alone for a while.
+The store is optional: whenever it fails or is slow, the work goes on without it, and one that hangs is not used for a
+while.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ("SharedTokens", "TokenResponse")
 T = TypeVar("T")
 _Operation = Literal["read", "write", "delete", "lease", "release", "close"]
 
-# Until it has answered for the first time: it may have to connect, and to load what it needs.
-_FIRST_TIME: Final = 5
-# A store that has not answered in time, or took that long to fail, is left alone for so long, and then twice as long.
-_PROBE_S: Final = 1.0  # at least that long nobody else tries, whether or not it is heard of the one who does
+# The first operation may take longer: the store may have to connect, and to load what it needs.
+_FIRST_TIMEOUT_FACTOR: Final = 5
+# A store that timed out, or took that long to fail, is not used for so long, and then for twice as long.
+_PROBE_S: Final = 1.0  # while one task tries it again, the others go on without it for at least that long
 _SLOW_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 600.0
@@ -39,7 +39,7 @@ _LONGEST_WAIT_S: Final = 0.5
 
 
 class _StoredToken(msgspec.Struct, array_like=True):
-    """A token as the store keeps it. What is added comes last and has a default: older ones must be readable."""
+    """A token in the store. New fields come last and have a default: older ones must be readable."""
 
     token: str
     expires_on: int
@@ -50,12 +50,12 @@ class _StoredToken(msgspec.Struct, array_like=True):
 
 class TokenResponse(NamedTuple):
     """
-    A token, and how it came.
+    A token, and how it was had.
 
     Attributes:
         token: The token.
-        claims: What a service had demanded of it, a JSON text, or ``None``.
-        origin: Who gave it.
+        claims: The claims challenge that it meets, a JSON text, or ``None``.
+        origin: Whether a token service issued it now, or the store had it.
     """
 
     token: Token
@@ -66,14 +66,14 @@ class TokenResponse(NamedTuple):
 @final
 class SharedTokens:
     """
-    Tokens by name, and the right to be the only one who asks.
+    Stored tokens by name, and the lease to request a new one.
 
     Args:
-        store: Where they are kept.
+        store: Where they are stored.
         clock: Where time comes from.
-        listener: Hears of every use of the store.
-        lease_s: Seconds that a holder who was killed holds up the others. One that lives renews its lease.
-        patience_s: Seconds that the store may take for one operation; the first one may take five times as long.
+        listener: Called with every use of the store.
+        lease_s: Seconds that a lease holder which was killed delays the others. One that lives renews its lease.
+        timeout_s: Seconds that the store may take for one operation; the first one may take five times as long.
     """
 
     def __init__(
@@ -83,195 +83,195 @@ class SharedTokens:
         *,
         listener: Listener | None = None,
         lease_s: float = 10.0,
-        patience_s: float = 2.0,
+        timeout_s: float = 2.0,
     ) -> None:
         self._store = store
         self._clock = clock
         self._listener = listener
         self._lease_s = lease_s
-        self._patience_s = patience_s
-        self._allowed_s = _FIRST_TIME * patience_s
+        self._timeout_s = timeout_s
+        self._next_timeout_s = _FIRST_TIMEOUT_FACTOR * timeout_s
         self._pause_s = 0.0
         self._paused_until = float("-inf")
-        self._busy: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def fetch(
         self,
         name: str,
-        ask: Callable[[], Awaitable[Token]],
+        request: Callable[[], Awaitable[Token]],
         *,
         claims: str | None = None,
-        is_enough: Callable[[TokenResponse], bool],
+        is_acceptable: Callable[[TokenResponse], bool],
         find_name: Callable[[], Awaitable[str | None]] | None = None,
     ) -> TokenResponse:
         """
-        Return a token that is good enough: from the store, or asked for by one process at a time.
+        Return an acceptable token: from the store, or requested by one process at a time.
 
         Args:
             name: Of the token.
-            ask: Asks the token service.
-            claims: What it is asked for because a service demands it; told to the others with the token.
-            is_enough: Whether a token of the store will do.
-            find_name: Gives the name it is kept under, if only a sign-in tells; ``None`` to keep it out of the store.
-                Then *name* is what those have in common who have not signed in.
+            request: Requests it from the token service.
+            claims: The claims challenge that *request* meets; stored with the token.
+            is_acceptable: Whether a token of the store can be used.
+            find_name: Returns the name it is stored under, if that depends on the sign-in; ``None`` to keep it out of
+                the store. Then *name* is shared by those who have not signed in.
 
         Raises:
-            AuthenticationError: Whatever *ask* raises.
+            AuthenticationError: Whatever *request* raises.
         """
 
-        async def current() -> str | None:
+        async def current_name() -> str | None:
             return name if find_name is None else await find_name()
 
-        async def look() -> TokenResponse | None:
-            kept_as = await current()
-            return None if kept_as is None else await self._read(kept_as, is_enough)
+        async def look_up() -> TokenResponse | None:
+            stored_name = await current_name()
+            return None if stored_name is None else await self._read(stored_name, is_acceptable)
 
-        known = await look()
-        if known is not None:
-            return known
-        # Of their own, so that they never wait for somebody else who is being asked to sign in.
-        async with self._lease(await current() or name, look) as known:
-            if known is not None:
-                return known
-            token = await ask()
-            kept_as = await current()
-            if kept_as is not None:
-                kept = _StoredToken(token.token, token.expires_on, token.refresh_on, token.token_type, claims)
-                await self._write(kept_as, msgspec.json.encode(kept), expires_on=token.expires_on)
+        found = await look_up()
+        if found is not None:
+            return found
+        # A lease for each sign-in, so that it never waits for another user's interaction.
+        async with self._lease(await current_name() or name, look_up) as found:
+            if found is not None:
+                return found
+            token = await request()
+            stored_name = await current_name()
+            if stored_name is not None:
+                stored = _StoredToken(token.token, token.expires_on, token.refresh_on, token.token_type, claims)
+                await self._write(stored_name, msgspec.json.encode(stored), expires_on=token.expires_on)
             return TokenResponse(token, claims, "service")
 
     async def read(self, name: str) -> bytes | None:
         """Return a value of the store, or ``None`` if there is none or the store fails."""
         return await self._use("read", lambda: self._store.read(name), kind=bytes)
 
-    async def write(self, name: str, value: bytes, *, lives_s: float) -> None:
-        """Keep a value for so many seconds, if the store works."""
-        await self._write(name, value, expires_on=self._clock.now() + lives_s)
+    async def write(self, name: str, value: bytes, *, lifetime_s: float) -> None:
+        """Store a value for so many seconds, if the store works."""
+        await self._write(name, value, expires_on=self._clock.now() + lifetime_s)
 
     async def delete(self, name: str) -> None:
-        """Throw a value away, if the store works."""
+        """Delete a value, if the store works."""
         await self._use("delete", lambda: self._store.delete(name), kind=object)
 
     @asynccontextmanager
-    async def alone(self, name: str) -> AsyncGenerator[None]:
-        """Let no other process into this block meanwhile, if the store works."""
+    async def exclusive(self, name: str) -> AsyncGenerator[None]:
+        """Exclude other processes from this block, if the store works."""
         async with self._lease(name, _nothing):
             yield
 
     async def aclose(self) -> None:
         """Close the store, if that can be done in time."""
-        self._paused_until = float("-inf")  # it may hold sockets, so it is told in any case
+        self._paused_until = float("-inf")  # it may hold sockets, so it is closed in any case
         await self._use("close", self._store.aclose, kind=object)
         loop = asyncio.get_running_loop()
-        left = {task for task in self._busy if task.get_loop() is loop}
+        left = {task for task in self._tasks if task.get_loop() is loop}
         if left:
-            await asyncio.wait(left, timeout=self._patience_s)
+            await asyncio.wait(left, timeout=self._timeout_s)
 
     async def _write(self, name: str, value: bytes, *, expires_on: float) -> None:
         await self._use("write", lambda: self._store.write(name, value, expires_on=expires_on), kind=object)
 
-    async def _read(self, name: str, is_enough: Callable[[TokenResponse], bool]) -> TokenResponse | None:
+    async def _read(self, name: str, is_acceptable: Callable[[TokenResponse], bool]) -> TokenResponse | None:
         value = await self.read(name)
         if value is None:
             return None
         try:
-            kept = msgspec.json.decode(value, type=_StoredToken)
+            stored = msgspec.json.decode(value, type=_StoredToken)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        token = Token(kept.token, kept.expires_on, kept.refresh_on, kept.token_type)
-        known = TokenResponse(token, kept.claims, "store")
-        return known if is_enough(known) else None
+        token = Token(stored.token, stored.expires_on, stored.refresh_on, stored.token_type)
+        found = TokenResponse(token, stored.claims, "store")
+        return found if is_acceptable(found) else None
 
     @asynccontextmanager
     async def _lease(
-        self, name: str, look: Callable[[], Awaitable[TokenResponse | None]]
+        self, name: str, look_up: Callable[[], Awaitable[TokenResponse | None]]
     ) -> AsyncGenerator[TokenResponse | None]:
-        """Give what *look* found while another had the lease, or ``None`` with the lease held, or without any store."""
+        """Yield what *look_up* found while another had the lease; ``None`` with the lease, or if the store fails."""
         holder = uuid.uuid4().hex
         wait_s = _SHORTEST_WAIT_S
-        while (taken := await self._take(name, holder)) is False:
+        while (acquired := await self._acquire(name, holder)) is False:
             await self._clock.sleep(wait_s)
             wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S, self._lease_s / 4)
-            known = await look()
-            if known is not None:
-                yield known
+            found = await look_up()
+            if found is not None:
+                yield found
                 return
-        if taken is None:  # the store does not work
+        if acquired is None:  # the store does not work
             yield None
             return
-        keeping = asyncio.create_task(self._keep(name, holder), name="entra_async lease")
+        renewing = asyncio.create_task(self._renew(name, holder), name="entra_async lease")
         try:
-            # The last holder may have written between the last look and now.
-            yield await look()
+            # The last holder may have written between the last look-up and now.
+            yield await look_up()
         finally:
-            keeping.cancel()
+            renewing.cancel()
             with anyio.CancelScope(shield=True):
-                await asyncio.wait([keeping])
+                await asyncio.wait([renewing])
                 await self._use("release", lambda: self._store.release(name, holder), kind=object)
 
-    async def _take(self, name: str, holder: str) -> bool | None:
+    async def _acquire(self, name: str, holder: str) -> bool | None:
         return await self._use("lease", lambda: self._store.lease(name, holder, seconds=self._lease_s), kind=bool)
 
-    async def _keep(self, name: str, holder: str) -> None:
+    async def _renew(self, name: str, holder: str) -> None:
         while True:
             await anyio.sleep(self._lease_s / 3)  # real time, as the processes that wait have it
-            await self._take(name, holder)
+            await self._acquire(name, holder)
 
     async def _use(self, operation: _Operation, work: Callable[[], Awaitable[object]], *, kind: type[T]) -> T | None:
-        """Return what *work* gives, which must be of that kind; ``None`` if the store fails or is left alone."""
+        """Return what *work* returns, which must be of that kind; ``None`` if the store fails or is paused."""
         started = self._clock.monotonic()
         if started < self._paused_until:
             return None
         probing = self._pause_s > 0
         if probing:  # one tries whether it works again; the others go on without it
-            self._paused_until = started + max(self._patience_s, _PROBE_S)
+            self._paused_until = started + max(self._timeout_s, _PROBE_S)
         result: T | None = None
         error: str | None = None
         slow = False
-        allowed_s = self._allowed_s
+        timeout_s = self._next_timeout_s
         try:
-            given = await self._answer(work, allowed_s)
-            if isinstance(given, kind):
-                result = given
-            elif given is not None or operation != "read":
-                error = f"it gave a {type(given).__name__}, not a {kind.__name__}"
-        except _NoAnswerError:
-            error, slow = f"no answer within {allowed_s:g} s", True
+            returned = await self._run(work, timeout_s)
+            if isinstance(returned, kind):
+                result = returned
+            elif returned is not None or operation != "read":
+                error = f"it returned a {type(returned).__name__}, not a {kind.__name__}"
+        except _TimedOutError:
+            error, slow = f"no response within {timeout_s:g} s", True
         except Exception as failure:  # noqa: BLE001 - a store of whatever make must not stop anybody
             # The text of an error that is not ours may repeat what was to be stored, as that of a Redis client does.
             error = (
                 f"{type(failure).__name__}: {failure}" if isinstance(failure, EntraError) else type(failure).__name__
             )
-        self._allowed_s = self._patience_s
+        self._next_timeout_s = self._timeout_s
         ended = self._clock.monotonic()
-        self._judge(ended, slow=slow or (error is not None and ended - started >= _SLOW_S), probing=probing)
+        self._update_pause(ended, slow=slow or (error is not None and ended - started >= _SLOW_S), probing=probing)
         if self._listener is not None:
             notify(self._listener, StoreUsed(operation, ended - started, error))
         return result
 
-    async def _answer(self, work: Callable[[], Awaitable[object]], allowed_s: float) -> object:
+    async def _run(self, work: Callable[[], Awaitable[object]], timeout_s: float) -> object:
         async def run() -> object:
             return await work()
 
-        # A task of its own: one that heeds no cancellation, since it waits for a thread, say, is left to itself.
+        # A task of its own: one that ignores cancellation, since it waits for a thread, say, is abandoned.
         task = asyncio.create_task(run(), name="entra_async store")
-        self._busy.add(task)
+        self._tasks.add(task)
         task.add_done_callback(self._end)
         try:
             for _ in range(2):  # if it was our loop that stood still, the other half is left
-                await asyncio.wait([task], timeout=allowed_s / 2)
+                await asyncio.wait([task], timeout=timeout_s / 2)
         finally:
             task.cancel()
         if not task.done() or task.cancelled():
-            raise _NoAnswerError
+            raise _TimedOutError
         return task.result()
 
     def _end(self, task: asyncio.Task[object]) -> None:
-        self._busy.discard(task)
+        self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # whoever still wants to know has seen it
 
-    def _judge(self, now: float, *, slow: bool, probing: bool) -> None:
+    def _update_pause(self, now: float, *, slow: bool, probing: bool) -> None:
         if not slow:
             if probing:
                 self._pause_s, self._paused_until = 0.0, float("-inf")
@@ -280,8 +280,8 @@ class SharedTokens:
             self._paused_until = now + self._pause_s
 
 
-class _NoAnswerError(Exception):
-    """The store has not answered in time, or has given up."""
+class _TimedOutError(Exception):
+    """The store did not respond in time, or gave up."""
 
 
 async def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""What the broker asks for tokens."""
+"""Token sources: where the broker requests tokens."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Protocol, runtime_checkable
 
 from entra_async.tokens.token import Token
 
-__all__ = ("PersonalSource", "RenewingSource", "SigningOutSource", "TokenSource")
+__all__ = ("SupportsSignInId", "SupportsSignOut", "SupportsSilentRequest", "TokenSource")
 
 
 class TokenSource(Protocol):
     """
-    A live way to sign in. It asks its engine each time: the broker is the only cache of access tokens.
+    Requests tokens, anew each time: the broker is the only cache of access tokens.
 
-    The shape is azure-core's ``AsyncTokenCredential``.
+    The protocol is azure-core's ``AsyncTokenCredential``.
     """
 
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         """
-        Ask for a new token.
+        Request a new token.
 
         Args:
             scopes: Of one resource, such as ``https://graph.microsoft.com/.default``.
@@ -34,46 +34,46 @@ class TokenSource(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give up what it holds."""
+        """Release its resources."""
         ...
 
 
 @runtime_checkable
-class RenewingSource(TokenSource, Protocol):
-    """A source that may have to ask a person, and can be told not to."""
+class SupportsSilentRequest(TokenSource, Protocol):
+    """A source that may need user interaction, and can be told not to."""
 
-    async def renew(
+    async def get_token_silently(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         """
-        Ask for a new token as ``get_token`` does, but never a person.
+        Request a new token as ``get_token`` does, without user interaction.
 
         Raises:
-            InteractionRequiredError: If only a person could help.
+            InteractionRequiredError: If there is no other way.
             AuthenticationError: If the token service refuses or cannot be reached.
         """
         ...
 
 
 @runtime_checkable
-class PersonalSource(TokenSource, Protocol):
-    """A source whose provider does not say which person will sign in: two may do so one after the other."""
+class SupportsSignInId(TokenSource, Protocol):
+    """A source whose provider does not say which user will sign in: two may do so one after the other."""
 
     async def sign_in_id(self) -> str | None:
         """
-        Return what stands for the sign-in that its tokens come from; that never changes to another person's.
+        Return the id of the sign-in that its tokens come from; it never changes to another user's.
 
         Returns:
             ``None`` as long as nobody has signed in, or if the sign-in is not shared with other processes; empty if the
-            provider says all there is to say.
+            provider identifies the user.
         """
         ...
 
 
 @runtime_checkable
-class SigningOutSource(TokenSource, Protocol):
-    """A source that leaves something behind when it is closed, for the next start."""
+class SupportsSignOut(TokenSource, Protocol):
+    """A source whose sign-in outlives it in the store."""
 
     async def sign_out(self) -> None:
-        """Leave nothing behind."""
+        """Delete the stored sign-in."""
         ...

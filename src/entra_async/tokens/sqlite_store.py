@@ -33,18 +33,18 @@ _SCHEMA: Final = (
 @final
 class SQLiteStore:
     """
-    Keeps tokens in an SQLite file: ``Session(store=SQLiteStore("tokens.db", key=key_from_environment()))``.
+    A token store in an SQLite file: ``Session(store=SQLiteStore("tokens.db", key=key_from_environment()))``.
 
-    Values are sealed with AES-256-GCM, and names are hidden, so that the file tells nothing without its key. Every
+    Values are encrypted with AES-256-GCM, and names are hashed, so that the file reveals nothing without its key. Every
     write is one transaction: a process may be killed at any moment. Any number of processes may use the file at once,
     if they are on one machine: a file on a network drive is not safe. Nothing is open between two operations, so the
-    store goes along into other event loops and forked processes.
+    store can be used in other event loops and forked processes.
 
     Args:
         path: The file. It is made with mode 0600, its folder with 0700 if that is missing. A file that others could
-            read, that belongs to somebody else, or that is a symbolic link is refused; on Windows the permissions
-            of the folder are relied on.
-        key: 32 secret bytes, or a function that gives them, such as :func:`entra_async.key_from_environment`. It is
+            read, that another user owns, or that is a symbolic link is refused; on Windows the permissions of the
+            folder are relied on.
+        key: 32 secret bytes, or a function that returns them, such as :func:`entra_async.key_from_environment`. It is
             called once, in a worker thread.
 
     Raises:
@@ -81,7 +81,7 @@ class SQLiteStore:
         return partial(SQLiteStore, key=self._key), (self._file.path,)
 
     async def read(self, name: str) -> bytes | None:
-        """Return the value kept under *name*, or ``None``; one that cannot be opened counts as none."""
+        """Return the value of *name*, or ``None``; one that cannot be decrypted counts as none."""
 
         def read(database: sqlite3.Connection, seal: Seal) -> bytes | None:
             hidden = seal.hide(name)
@@ -93,7 +93,7 @@ class SQLiteStore:
         return await self._run(read)
 
     async def write(self, name: str, value: bytes, *, expires_on: float) -> None:
-        """Keep *value* under *name*; see :class:`entra_async.tokens.store.TokenStore`."""
+        """Store *value* under *name*; see :class:`entra_async.tokens.store.TokenStore`."""
 
         def write(database: sqlite3.Connection, seal: Seal) -> None:
             hidden = seal.hide(name)
@@ -108,7 +108,7 @@ class SQLiteStore:
         await self._run(write)
 
     async def delete(self, name: str) -> None:
-        """Throw away what is kept under *name*."""
+        """Delete the value of *name*."""
 
         def delete(database: sqlite3.Connection, seal: Seal) -> None:
             with transaction(database):
@@ -117,7 +117,7 @@ class SQLiteStore:
         await self._run(delete)
 
     async def lease(self, name: str, holder: str, *, seconds: float) -> bool:
-        """Take or keep a lease; see :class:`entra_async.tokens.store.TokenStore`."""
+        """Acquire or renew a lease; see :class:`entra_async.tokens.store.TokenStore`."""
 
         def lease(database: sqlite3.Connection, seal: Seal) -> bool:
             with transaction(database):
@@ -134,7 +134,7 @@ class SQLiteStore:
         return await self._run(lease)
 
     async def release(self, name: str, holder: str) -> None:
-        """Give a lease back."""
+        """Release a lease."""
 
         def release(database: sqlite3.Connection, seal: Seal) -> None:
             with transaction(database):

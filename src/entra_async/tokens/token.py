@@ -1,4 +1,4 @@
-"""An access token that never shows itself."""
+"""An access token whose repr and items hide the secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _read_claims(token: str) -> Mapping[str, Any]:
 
 
 class _Secret:
-    """Holds a text that nothing shows which walks through attributes."""
+    """A secret text, hidden from whatever walks through attributes."""
 
     __slots__ = ("text",)
 
@@ -48,14 +48,15 @@ class Token(AccessToken):
     It is the class itself and not its shape, since msgraph-sdk takes nothing else for a token. So it is a tuple, which
     JSON encoders and loggers write out item by item: what they find in it is ``"***"``.
 
-    Its claims are read for people and for checks; they are not verified, which only the service the token is
-    made for can do. For services that are not one's own Microsoft promises nothing about them, so each may be ``None``.
+    Its claims are read for display and for checks; they are not verified, which only the service the token is
+    issued for can do. For services that are not one's own Microsoft promises nothing about them, so each may be
+    ``None``.
 
     Attributes:
         token: The secret itself. Only this attribute shows it, and ``[0]``, which programs for ODBC are used to.
             Unpacking, slices and ``_asdict()`` do not.
         expires_on: Seconds since the epoch after which it is worthless.
-        refresh_on: Seconds since the epoch after which a new one should be asked for, or ``None``.
+        refresh_on: Seconds since the epoch after which a new one should be requested, or ``None``.
         token_type: ``"Bearer"``.
 
     Sources:
@@ -82,7 +83,7 @@ class Token(AccessToken):
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The claims as they stand in the token, unverified; empty if it is opaque."""
+        """The claims of the token, unverified; empty if it is opaque."""
         return _read_claims(self.token)
 
     @property
@@ -98,16 +99,16 @@ class Token(AccessToken):
 
     @property
     def audience(self) -> str | None:
-        """The service it is made for (``aud``)."""
+        """The service it is issued for (``aud``)."""
         return self.claims.get("aud")
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What it permits: the application's ``roles`` and the delegated ``scp``; empty if it does not say."""
+        """Its permissions: the application's ``roles`` and the delegated ``scp``; empty if it has no such claim."""
         claims = self.claims
         roles, scp = claims.get("roles"), claims.get("scp")
-        held = [str(role) for role in roles] if isinstance(roles, list) else []
-        return (*held, *(scp.split() if isinstance(scp, str) else ()))
+        app_roles = [str(role) for role in roles] if isinstance(roles, list) else []
+        return (*app_roles, *(scp.split() if isinstance(scp, str) else ()))
 
     def __repr__(self) -> str:
         return f"Token(audience={self.audience!r}, client_id={self.client_id!r}, expires_on={self.expires_on})"

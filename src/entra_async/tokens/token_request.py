@@ -1,4 +1,4 @@
-"""One question for a token: what is asked, and of whom, first of all the store."""
+"""One token request, to the store first, then to a token source."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final, final
 
 from entra_async.errors import AuthenticationError, InteractionRequiredError
 from entra_async.rules.tokens.claims import covers, merge_claims
-from entra_async.tokens.in_flight import Refusal
+from entra_async.tokens.in_flight import Rejection
 from entra_async.tokens.key import AccountPolicy, TokenKey
 from entra_async.tokens.shared import SharedTokens, TokenResponse
-from entra_async.tokens.source import PersonalSource, RenewingSource, TokenSource
+from entra_async.tokens.source import SupportsSignInId, SupportsSilentRequest, TokenSource
 from entra_async.tokens.token import Token
 
 __all__ = ("TokenRequest", "find_name")
@@ -23,73 +23,76 @@ _BAD_REQUEST: Final = 400
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
     """
-    What is asked.
+    One token request.
 
     Attributes:
-        key: For what.
-        source: Of whom.
-        terms: What is known of the account.
-        refusal: The token that was refused since the last answer, if one was.
-        remembered: What services demanded of earlier tokens, a JSON text, or ``None``. It is asked for as long as that
-            is granted without a person; else the token is to be had without it.
-        is_worthwhile: Whether a token of the store lives long enough to be taken.
-        silent: Whether a person may not be asked.
+        key: The token's key.
+        source: Where it is requested.
+        policy: What is known of the account.
+        rejection: The token that a service has rejected since the last response, if any.
+        lasting_claims: What services demanded of earlier tokens, a JSON text, or ``None``. It is requested as long as
+            that is granted without user interaction; else the token is requested without it.
+        lives_long_enough: Whether a token of the store can be used.
+        interactive: Whether user interaction is allowed.
     """
 
     key: TokenKey
     source: TokenSource
-    terms: AccountPolicy
-    refusal: Refusal | None
-    remembered: str | None
-    is_worthwhile: Callable[[Token], bool]
-    silent: bool
+    policy: AccountPolicy
+    rejection: Rejection | None
+    lasting_claims: str | None
+    lives_long_enough: Callable[[Token], bool]
+    interactive: bool
 
-    async def put(self, shared: SharedTokens | None) -> TokenResponse:
+    async def send(self, shared: SharedTokens | None) -> TokenResponse:
         """
-        Ask.
+        Return the token response.
 
         Args:
-            shared: What is in common with other processes, if anything.
+            shared: The token store that other processes use as well, if any.
 
         Raises:
             AuthenticationError: If there is no token to be had.
         """
-        demanded = None if self.refusal is None else self.refusal.claims
-        if self.remembered is not None:
-            silent = self.silent or demanded is None
+        demanded = None if self.rejection is None else self.rejection.claims
+        if self.lasting_claims is not None:
+            interactive = self.interactive and demanded is not None
             try:
-                return await self._fetch(shared, merge_claims(self.remembered, demanded), silent=silent)
+                return await self._send(shared, merge_claims(self.lasting_claims, demanded), interactive=interactive)
             except AuthenticationError as error:
                 if not (isinstance(error, InteractionRequiredError) or error.status == _BAD_REQUEST):
                     raise
-        return await self._fetch(shared, demanded, silent=self.silent)
+        return await self._send(shared, demanded, interactive=self.interactive)
 
-    async def _fetch(self, shared: SharedTokens | None, demanded: str | None, *, silent: bool) -> TokenResponse:
+    async def _send(self, shared: SharedTokens | None, demanded: str | None, *, interactive: bool) -> TokenResponse:
         source, key = self.source, self.key
-        ask_source = source.renew if silent and isinstance(source, RenewingSource) else source.get_token
+        if not interactive and isinstance(source, SupportsSilentRequest):
+            get_token = source.get_token_silently
+        else:
+            get_token = source.get_token
 
-        def ask() -> Awaitable[Token]:
+        def request() -> Awaitable[Token]:
             claims = merge_claims(key.claims, demanded)
-            return ask_source(*key.scopes, claims=claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae)
+            return get_token(*key.scopes, claims=claims, tenant_id=key.tenant_id, enable_cae=key.enable_cae)
 
-        def is_enough(known: TokenResponse) -> bool:
-            if self.refusal is not None and known.token.token == self.refusal.secret:
+        def is_acceptable(stored: TokenResponse) -> bool:
+            if self.rejection is not None and stored.token.token == self.rejection.secret:
                 return False
-            return covers(known.claims, demanded) and self.is_worthwhile(known.token)
+            return covers(stored.claims, demanded) and self.lives_long_enough(stored.token)
 
-        if shared is None or self.terms.stored_as is None:
-            return TokenResponse(await ask(), demanded, "service")
-        stored_as = self.terms.stored_as
+        if shared is None or self.policy.stored_as is None:
+            return TokenResponse(await request(), demanded, "service")
+        stored_as = self.policy.stored_as
         return await shared.fetch(
             key.stored_under(stored_as, ""),
-            ask,
+            request,
             claims=demanded,
-            is_enough=is_enough,
+            is_acceptable=is_acceptable,
             find_name=lambda: find_name(key, source, stored_as),
         )
 
 
 async def find_name(key: TokenKey, source: TokenSource, stored_as: str) -> str | None:
-    """Return the name that a token is kept under, never the same for two people; ``None`` if nobody is signed in."""
-    sign_in = await source.sign_in_id() if isinstance(source, PersonalSource) else ""
+    """Return the name of a stored token, never the same for two users; ``None`` if nobody is signed in."""
+    sign_in = await source.sign_in_id() if isinstance(source, SupportsSignInId) else ""
     return None if sign_in is None else key.stored_under(stored_as, sign_in)

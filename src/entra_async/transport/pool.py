@@ -360,7 +360,7 @@ class Pool:
         else:
             return time.monotonic() - started
         finally:
-            self._deadlines.end(deadline)
+            self._deadlines.running.discard(deadline)
         where = request.where
         message = f"{request.method} {where}: all {self._limits.connections} slots of the pool were taken too long."
         hint = "Raise Limits.connections or Timeouts.queue_s, or start fewer calls at once."

@@ -31,7 +31,7 @@ PASSING = [
 async def test_a_virtual_machine_that_is_being_updated_is_waited_for(
     fault: dict[str, Any], times: int, waits: list[float], emulator: Emulator, on: ON
 ) -> None:
-    """404, 410, 429 and 5xx of IMDS pass; they are asked again, after the documented waits or longer if asked to."""
+    """404, 410, 429 and 5xx of IMDS are sent again, after the documented waits or a longer Retry-After."""
     clock = VirtualClock()
     emulator.faults.add(IMDS, service="imds", times=times, **fault)
     async with on("imds"), emulator.session(clock=clock) as session:
@@ -94,7 +94,7 @@ async def test_an_identity_that_is_not_there(
     emulator: Emulator,
     on: ON,
 ) -> None:
-    """No identity, another identity, too many to choose from: each is told apart and says what to do, at once."""
+    """No identity, another identity, too many to choose from: each has an error that says what to do, at once."""
     async with on(kind, **host), emulator.session() as session:
         with pytest.raises(AuthenticationError, match=text) as caught:
             await session.connect(ManagedIdentity(**values))
@@ -132,7 +132,7 @@ ODD: list[tuple[dict[str, Any], type[AuthenticationError], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "error", "text"), ODD, ids=str)
-async def test_odd_answers_are_typed_errors(
+async def test_odd_responses_are_typed_errors(
     fault: dict[str, Any], error: type[AuthenticationError], text: str, emulator: Emulator, on: ON
 ) -> None:
     """Whatever answers in place of IMDS becomes an error that says so, after one request."""
@@ -157,8 +157,8 @@ async def test_nobody_there(emulator: Emulator) -> None:
     assert len(clock.sleeps) == 2
 
 
-async def test_no_answer_ends_with_the_deadline(emulator: Emulator, on: ON) -> None:
-    """A host that takes the question and stays silent is given up after timeout_s."""
+async def test_no_response_ends_with_the_deadline(emulator: Emulator, on: ON) -> None:
+    """A host that takes the request and does not respond is abandoned after timeout_s."""
     emulator.faults.add(IMDS, service="imds", times=None, delay_s=3600)
     async with on("imds"), emulator.session() as session:
         started = time.monotonic()
@@ -169,8 +169,8 @@ async def test_no_answer_ends_with_the_deadline(emulator: Emulator, on: ON) -> N
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-async def test_a_broken_answer_is_asked_for_again(kind: HostKind, emulator: Emulator, on: ON) -> None:
-    """A connection that breaks before, in or after the answer does no harm."""
+async def test_a_broken_response_is_requested_again(kind: HostKind, emulator: Emulator, on: ON) -> None:
+    """A connection that breaks before, in or after the response does no harm."""
     emulator.faults.add("*", service=kind, reset="after")
     emulator.faults.add("*", service=kind, half_body=True)
     async with on(kind), emulator.session(clock=VirtualClock()) as session:
@@ -178,7 +178,7 @@ async def test_a_broken_answer_is_asked_for_again(kind: HostKind, emulator: Emul
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-async def test_a_cancelled_question_is_off_the_wire(kind: HostKind, emulator: Emulator, on: ON) -> None:
+async def test_a_cancelled_request_is_off_the_wire(kind: HostKind, emulator: Emulator, on: ON) -> None:
     """Cancelling a sign-in ends its request and leaves no task."""
     emulator.faults.add("*", service=kind, times=None, delay_s=3600)
     async with on(kind), emulator.session() as session:

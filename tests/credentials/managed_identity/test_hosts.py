@@ -61,7 +61,7 @@ async def test_each_key_of_arc_is_good_for_one_token(emulator: Emulator, on: ON)
 
 
 async def test_an_old_agent_that_ignores_the_choice_is_caught(emulator: Emulator, on: ON) -> None:
-    """A token for another identity than the one asked for is not used."""
+    """A token for another identity than the requested one is not used."""
     async with on("arc", user_assigned=["web"]) as host, emulator.session() as session:
         host.confirms_identity = False
         host.strict = False
@@ -97,8 +97,8 @@ async def test_service_fabric_gets_no_secret_unless_its_certificate_is_the_one(e
     assert not emulator.requests
 
 
-async def test_service_fabric_is_told_which_token_was_revoked(emulator: Emulator, on: ON) -> None:
-    """A claims challenge makes Service Fabric replace the token it had handed out."""
+async def test_service_fabric_gets_the_hash_of_the_revoked_token(emulator: Emulator, on: ON) -> None:
+    """A claims challenge makes Service Fabric replace its cached token."""
     async with on("service_fabric"), emulator.session() as session:
         connection = await session.connect(ManagedIdentity())
         first = await connection.get_token()

@@ -1,4 +1,4 @@
-"""Managed identity: each kind of host is asked in its own words, once, for the identity that is meant."""
+"""Managed identity: each kind of host gets one request in its own format, for the selected identity."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_an_identity_is_chosen_in_the_words_of_its_host(
 async def test_what_a_host_would_pass_over_is_refused(
     kind: HostKind, identity_type: str, field: str, emulator: Emulator, on: ON
 ) -> None:
-    """A host that would answer for another identity is not even asked."""
+    """A host that would return a token of another identity gets no request."""
     async with on(kind, user_assigned=["web"]) as host, emulator.session() as session:
         identity_id = getattr(host.user_assigned[0], identity_type)
         with pytest.raises(ConfigurationError) as caught:
@@ -131,7 +131,7 @@ def test_a_provider_is_a_value() -> None:
 
 
 async def test_the_only_user_assigned_identity_stands_in(emulator: Emulator, on: ON) -> None:
-    """A virtual machine without an identity of its own answers for the only one assigned to it."""
+    """A virtual machine without an identity of its own uses the only one assigned to it."""
     async with on("imds", system_assigned=False, user_assigned=["web"]) as host, emulator.session() as session:
         connection = await session.connect(ManagedIdentity())
         token = await connection.get_token()
@@ -140,7 +140,7 @@ async def test_the_only_user_assigned_identity_stands_in(emulator: Emulator, on:
 
 
 async def test_a_long_lived_token_is_renewed_at_half_its_life(emulator: Emulator, on: ON) -> None:
-    """A token for a day says when to ask for the next."""
+    """A token for a day says when to request the next."""
     emulator.token_lifetimes.access_s = 86400
     async with on("imds"), emulator.session() as session:
         connection = await session.connect(ManagedIdentity())
@@ -157,7 +157,7 @@ async def test_a_proxy_is_passed_by(emulator: Emulator, on: ON) -> None:
 
 
 async def test_many_callers_ask_once(emulator: Emulator, on: ON) -> None:
-    """However many tasks want a token at once, the host is asked once."""
+    """However many tasks want a token at once, the host gets one request."""
     async with on("imds"), emulator.session() as session:
         connection = await session.connect(ManagedIdentity())
         emulator.clock.move(7200)
@@ -168,7 +168,7 @@ async def test_many_callers_ask_once(emulator: Emulator, on: ON) -> None:
 
 
 async def test_a_tenant_it_is_not_in(emulator: Emulator, on: ON) -> None:
-    """A managed identity is asked for a token of another tenant in vain, and that is said."""
+    """A token of another tenant cannot be requested from a managed identity, and the error says so."""
     async with on("imds"), emulator.session() as session:
         connection = await session.connect(ManagedIdentity())
         await connection.get_token(tenant_id=emulator.tenant_id)

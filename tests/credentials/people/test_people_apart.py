@@ -1,4 +1,4 @@
-"""Two people, one configuration, one store: nobody ever gets a token of the other."""
+"""Two users, one configuration, one store: neither ever gets a token of the other."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def machine(request: pytest.FixtureRequest, emulator: Emulator) -> Machine:
     return Machine(emulator, request.param)
 
 
-async def test_who_is_signed_in_stays_so_whoever_signs_in_elsewhere(machine: Machine) -> None:
-    """Ada works on in one process while somebody signs out and Grace signs in in another: each keeps her own."""
+async def test_a_sign_in_elsewhere_changes_no_user(machine: Machine) -> None:
+    """Ada works on in one process while a user signs out and Grace signs in in another: each keeps her own."""
     async with machine.start() as one, machine.start() as two:
         ada = await one.connect(machine.provider)
         await two.connect(machine.provider)
@@ -49,7 +49,7 @@ async def test_who_is_signed_in_stays_so_whoever_signs_in_elsewhere(machine: Mac
     assert machine.asked == 2
 
 
-async def test_who_signed_out_leaves_no_token_to_the_next(machine: Machine) -> None:
+async def test_signing_out_leaves_no_token_to_the_next_user(machine: Machine) -> None:
     """Signing out at one service is enough: Grace finds no token of Ada's for any other one."""
     async with machine.start() as session:
         graph, _ = await session.connect(machine.provider, service=["Graph", "Azure"])
@@ -64,8 +64,8 @@ async def test_who_signed_out_leaves_no_token_to_the_next(machine: Machine) -> N
             assert [await who(graph), await who(azure), await who(graph, VAULT)] == ["grace"] * 3
 
 
-async def test_in_one_session_the_next_person_starts_with_nothing(machine: Machine) -> None:
-    """Disconnecting and connecting again in the same Session: also tokens of other scopes are the new person's."""
+async def test_in_one_session_the_next_user_starts_with_nothing(machine: Machine) -> None:
+    """Disconnecting and connecting again in the same Session: also tokens of other scopes are the new user's."""
     async with machine.start() as session:
         graph = await session.connect(machine.provider)
         assert await who(graph, VAULT) == "ada"
@@ -76,7 +76,7 @@ async def test_in_one_session_the_next_person_starts_with_nothing(machine: Machi
 
 
 async def test_the_sessions_of_one_are_revoked_and_another_signs_in(machine: Machine) -> None:
-    """Ada's refresh token died, one of her tokens lives: Grace may sign in, but is never given that one."""
+    """Ada's refresh token is revoked, one of her tokens valid: Grace may sign in, but never gets that one."""
     async with machine.start() as session:
         graph = await session.connect(machine.provider)
         assert graph.token is not None
@@ -86,14 +86,14 @@ async def test_the_sessions_of_one_are_revoked_and_another_signs_in(machine: Mac
     machine.ada.revoke_sessions(now=machine.emulator.clock.now())
     machine.user = machine.grace
     async with machine.start() as session:
-        with pytest.raises(InteractionRequiredError, match="Another person"):
+        with pytest.raises(InteractionRequiredError, match="Another user"):
             await session.connect(machine.provider, service=["Azure", "Graph"])
         graph, azure = await session.connect(machine.provider, service=["Graph", "Azure"])
         assert [await who(graph), await who(azure)] == ["grace", "grace"]
 
 
-async def test_who_signed_out_does_not_come_back(machine: Machine) -> None:
-    """A Session that goes on after its person signed out elsewhere puts nothing back into the store."""
+async def test_a_signed_out_user_is_not_stored_again(machine: Machine) -> None:
+    """A Session that goes on after its user signed out elsewhere writes nothing to the store."""
     async with machine.start() as one, machine.start() as two:
         ada = await one.connect(machine.provider)
         await two.connect(machine.provider)
@@ -109,7 +109,7 @@ async def test_who_signed_out_does_not_come_back(machine: Machine) -> None:
 
 
 async def test_signing_out_ends_the_own_sign_in_only(machine: Machine) -> None:
-    """Ada disconnects late, when Grace has signed in already: Grace is not asked again."""
+    """Ada disconnects late, when Grace has signed in already: Grace does not sign in again."""
     async with machine.start() as one:
         await one.connect(machine.provider)
         async with machine.start() as two:
@@ -124,7 +124,7 @@ async def test_signing_out_ends_the_own_sign_in_only(machine: Machine) -> None:
     assert machine.asked == 2
 
 
-async def test_the_same_person_again_shares_as_before(machine: Machine) -> None:
+async def test_the_same_user_again_shares_as_before(machine: Machine) -> None:
     """Ada signs out in one process and in again: the process that went on finds her new sign-in, and shares it."""
     async with machine.start() as one, machine.start() as two:
         ada = await one.connect(machine.provider)
@@ -140,8 +140,8 @@ async def test_the_same_person_again_shares_as_before(machine: Machine) -> None:
     assert machine.asked == 2
 
 
-async def test_who_holds_an_old_connection_keeps_nobody_signed_in(machine: Machine) -> None:
-    """Ada connected twice and signs out; what holds her first connection goes on, and Grace signs in as herself."""
+async def test_an_old_connection_keeps_nobody_signed_in(machine: Machine) -> None:
+    """Ada connected twice and signs out; her first connection goes on, and Grace signs in as herself."""
     lending = replace(machine.provider, use_refresh_token=True, timeout_s=60)
     async with machine.start() as session:
         old = await session.connect(machine.provider)
@@ -158,7 +158,7 @@ async def test_who_holds_an_old_connection_keeps_nobody_signed_in(machine: Machi
 
 
 async def test_a_hint_is_no_proof(emulator: Emulator) -> None:
-    """Grace signs in where Ada's name was filled in: what she brought is lent to nobody who wants Ada's, ever."""
+    """Grace signs in where Ada's name was filled in: her refresh token is never reused for Ada."""
     machine = Machine(emulator)
     name = machine.ada.user_principal_name
     hinted = replace(machine.provider, login_hint=name)
@@ -172,8 +172,8 @@ async def test_a_hint_is_no_proof(emulator: Emulator) -> None:
         assert await who(await session.connect(lent, service="Azure")) == "ada"
 
 
-async def test_a_lent_refresh_token_binds_its_borrower(emulator: Emulator) -> None:
-    """Who began with Ada's refresh token stays Ada, also when Grace's is the newest later."""
+async def test_a_reused_refresh_token_binds_the_connection(emulator: Emulator) -> None:
+    """A connection that began with Ada's refresh token stays Ada's, also when Grace's is the newest later."""
     machine = Machine(emulator)
     async with machine.start() as session:
         await session.connect(machine.provider, name="own")
@@ -188,8 +188,8 @@ async def test_a_lent_refresh_token_binds_its_borrower(emulator: Emulator) -> No
     assert sign_ins(emulator) == 2
 
 
-async def test_what_names_its_person_is_told_apart_by_that(emulator: Emulator) -> None:
-    """Passwords and refresh tokens say whose they are: on one store each has its own, at every start."""
+async def test_a_provider_that_names_its_user_is_stored_by_that(emulator: Emulator) -> None:
+    """Passwords and refresh tokens identify their user: on one store each has its own, at every start."""
     machine = Machine(emulator)
     people = (machine.ada, machine.grace)
     passwords = [
@@ -215,7 +215,7 @@ async def test_what_names_its_person_is_told_apart_by_that(emulator: Emulator) -
 
 
 async def test_a_refresh_token_lives_on_in_the_store(emulator: Emulator) -> None:
-    """The one that was given dies of old age, and the newer ones that it brought go on at the next starts."""
+    """The provider's own expires, and the newer ones that replaced it are used at the next starts."""
     async with emulator.session() as session:
         provider = RefreshToken.of(await session.connect(browser(emulator)))
     store = MemoryStore(now=emulator.clock.now)
@@ -225,8 +225,8 @@ async def test_a_refresh_token_lives_on_in_the_store(emulator: Emulator) -> None
             assert await who(await session.connect(provider)) == "ada"
 
 
-async def test_the_refresh_token_that_was_given_is_tried_at_last(emulator: Emulator) -> None:
-    """The one in the store was revoked, and the person gave a new one of the same name: that is a new start."""
+async def test_the_providers_refresh_token_is_tried_last(emulator: Emulator) -> None:
+    """The stored one was revoked, and the provider has a new one of the same name: that is a new start."""
     async with emulator.session() as session:
         provider = RefreshToken.of(await session.connect(browser(emulator)))
     store = MemoryStore(now=emulator.clock.now)

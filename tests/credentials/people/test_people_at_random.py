@@ -1,4 +1,4 @@
-"""Whoever signs in and out, in whatever process and order: a connection gives its own person's tokens, or none."""
+"""Whoever signs in and out, in whatever process and order: a connection returns its own user's tokens, or none."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class PeopleMachine(RuleBasedStateMachine):
         self.machine.user = self.machine.grace if grace else self.machine.ada
 
     async def check(self, process: Process, connection: Connection, *scopes: str) -> None:
-        """A token is the person's of the process; who was asked for it is that person."""
+        """A token is that of the process's user, and so is the user who signed in for it."""
         asked = self.machine.asked
         try:
             person = await who(connection, *scopes)
         except InteractionRequiredError as error:
-            assert "Another person" in str(error), error  # noqa: PT017 - one of the ways it may go
+            assert "Another user" in str(error), error  # noqa: PT017 - one of the ways it may go
             assert self.sitting != process.person
             return
         if self.machine.asked > asked:
@@ -83,7 +83,7 @@ class PeopleMachine(RuleBasedStateMachine):
             try:
                 made = await process.session.connect(self.machine.provider, service=services)
             except InteractionRequiredError as error:
-                assert "Another person" in str(error)  # noqa: PT017 - one of the ways it may go
+                assert "Another user" in str(error)  # noqa: PT017 - one of the ways it may go
                 return
             process.connections |= dict(zip(services, made, strict=True))
             if self.machine.asked > asked:

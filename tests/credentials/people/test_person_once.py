@@ -1,4 +1,4 @@
-"""A person signs in once, not at every start; and is never asked in the background."""
+"""A user signs in once, not at every start; a background renewal causes no user interaction."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, emulator: Emulator) ->
 
 
 def grants(emulator: Emulator) -> list[str]:
-    """Return how tokens were asked for since the log was cleared."""
+    """Return the grant types of the token requests since the record was cleared."""
     return [request.form["grant_type"] for request in emulator.token_requests]
 
 
-async def test_the_next_start_asks_nobody(emulator: Emulator, store: TokenStore) -> None:
-    """A new Session with the same store begins with the token that is there, without any request."""
+async def test_the_next_start_needs_no_sign_in(emulator: Emulator, store: TokenStore) -> None:
+    """A new Session with the same store begins with the stored token, without any request."""
     async with emulator.session(store=store) as session:
         await session.connect(browser(emulator))
     emulator.requests.clear()
@@ -58,8 +58,8 @@ async def test_another_service_and_another_day_need_the_refresh_token_only(emula
         assert grants(emulator) == ["refresh_token"]
 
 
-async def test_a_worthless_refresh_token_is_asked_for_anew(emulator: Emulator) -> None:
-    """The sessions were revoked: the person is asked once, and the next start is silent again."""
+async def test_a_revoked_refresh_token_is_replaced(emulator: Emulator) -> None:
+    """The sessions were revoked: the user signs in once, and the next start needs no interaction."""
     store = MemoryStore(now=emulator.clock.now)
     async with emulator.session(store=store) as session:
         await session.connect(browser(emulator))
@@ -78,8 +78,8 @@ async def test_a_worthless_refresh_token_is_asked_for_anew(emulator: Emulator) -
     assert grants(emulator) == ["refresh_token"]
 
 
-async def test_who_disconnects_is_asked_next_time(emulator: Emulator, store: TokenStore) -> None:
-    """Closing a Session keeps the sign-in, disconnecting gives it up."""
+async def test_disconnecting_requires_a_new_sign_in(emulator: Emulator, store: TokenStore) -> None:
+    """Closing a Session keeps the stored sign-in, disconnecting deletes it."""
     async with emulator.session(store=store) as session:
         await session.connect(browser(emulator))
         await session.disconnect()
@@ -90,7 +90,7 @@ async def test_who_disconnects_is_asked_next_time(emulator: Emulator, store: Tok
     assert sign_ins(emulator) == 1
 
 
-async def test_each_person_has_a_sign_in_of_his_own(emulator: Emulator, store: TokenStore) -> None:
+async def test_each_user_has_a_sign_in_of_their_own(emulator: Emulator, store: TokenStore) -> None:
     """What is stored for one login hint, application or tenant is not used for another."""
     grace = emulator.add_user("grace")
     names = []
@@ -109,8 +109,8 @@ async def test_each_person_has_a_sign_in_of_his_own(emulator: Emulator, store: T
     assert sign_ins(emulator) == 2
 
 
-async def test_a_prompt_asks_each_time(emulator: Emulator, store: TokenStore) -> None:
-    """`prompt="login"` is a wish to be asked, so nothing is kept."""
+async def test_a_prompt_signs_in_each_time(emulator: Emulator, store: TokenStore) -> None:
+    """`prompt="login"` requests interaction, so nothing is stored."""
     for _ in range(2):
         async with emulator.session(store=store) as session:
             await session.connect(browser(emulator, prompt="login"))
@@ -118,8 +118,8 @@ async def test_a_prompt_asks_each_time(emulator: Emulator, store: TokenStore) ->
     assert sign_ins(emulator) == 2
 
 
-async def test_two_starts_at_once_ask_the_person_once(emulator: Emulator) -> None:
-    """Two Sessions that both lack a sign-in: one opens the browser, the other waits and uses what it brought."""
+async def test_two_starts_at_once_sign_in_once(emulator: Emulator) -> None:
+    """Two Sessions that both lack a sign-in: one opens the browser, the other waits and uses its refresh token."""
     store = MemoryStore(now=emulator.clock.now)
 
     async def start(service: str) -> None:
@@ -135,7 +135,7 @@ async def test_two_starts_at_once_ask_the_person_once(emulator: Emulator) -> Non
 
 
 async def test_a_device_code_is_shown_once(emulator: Emulator) -> None:
-    """What holds for the browser holds for the device code."""
+    """A device code behaves as the browser does."""
     store = MemoryStore(now=emulator.clock.now)
     shown: list[str] = []
 
@@ -152,8 +152,8 @@ async def test_a_device_code_is_shown_once(emulator: Emulator) -> None:
     assert len(shown) == 1
 
 
-async def test_a_renewal_ahead_opens_no_browser(emulator: Emulator) -> None:
-    """The refresh token died, the access token lives: callers go on, and nobody is asked until it is gone."""
+async def test_a_background_renewal_opens_no_browser(emulator: Emulator) -> None:
+    """The refresh token is revoked, the access token valid: the browser opens only when that has expired."""
     opened: list[str] = []
 
     async def opener(link: str) -> None:
@@ -178,8 +178,8 @@ async def test_a_renewal_ahead_opens_no_browser(emulator: Emulator) -> None:
     assert len(opened) == 2
 
 
-async def test_a_password_is_no_person(emulator: Emulator) -> None:
-    """A renewal ahead may use the password that was given: nobody is disturbed by it."""
+async def test_a_password_needs_no_interaction(emulator: Emulator) -> None:
+    """A background renewal may use the password, since that causes no user interaction."""
     provider = UsernamePassword(
         client_id=emulator.public_app.client_id,
         tenant_id=emulator.tenant_id,
@@ -189,6 +189,6 @@ async def test_a_password_is_no_person(emulator: Emulator) -> None:
     async with emulator.session() as session:
         graph = await session.connect(provider)
         emulator.user.revoke_sessions(now=emulator.clock.now())
-        token = await graph.account.source.renew("https://graph.microsoft.com/.default")  # type: ignore[attr-defined]
+        token = await graph.account.source.get_token_silently("https://graph.microsoft.com/.default")  # type: ignore[attr-defined]
 
     assert token.token

@@ -1,5 +1,5 @@
 r"""
-The certificates that PowerShell and .NET keep on Linux as ``Cert:\CurrentUser\My``. Blocking.
+The certificate store of PowerShell and .NET on Linux, ``Cert:\CurrentUser\My``. Blocking.
 
 They are PFX files without a password, ``{thumbprint}.pfx`` or ``{thumbprint}.1.pfx`` to ``.9.pfx``, in a folder of the
 user's. Every ``.pfx`` file there counts, whatever its name, and one that cannot be read is passed over. There is no
@@ -35,10 +35,10 @@ class DotnetStore:
 
     @property
     def name(self) -> str:
-        """What PowerShell calls it, and where it is."""
+        """Its name in PowerShell, and its path."""
         return rf"CurrentUser\My ({self._path})"
 
-    def search(self, wanted: CertificateQuery) -> StoreListing:
+    def search(self, query: CertificateQuery) -> StoreListing:
         """
         Return the certificates of all files. A store that was never written to is empty.
 
@@ -52,23 +52,23 @@ class DotnetStore:
             return StoreListing(problems=[f"{self._path} does not exist"])
         except OSError as error:
             message = f"{self._path} cannot be looked into: {error.strerror}."
-            raise ConfigurationError(message, field=wanted.field, hint="Let this process's user enter it.") from error
-        # .NET asks for its owner when it writes; what signs in here is worth asking when it is read.
+            raise ConfigurationError(message, field=query.field, hint="Let this process's user enter it.") from error
+        # .NET checks the owner when it writes; a credential is worth checking when it is read.
         if status.st_uid not in {os.geteuid(), 0}:
             message = f"{self._path} belongs to another user (uid {status.st_uid})."
             hint = "Give it to the user that this process runs as, or give the folder with folder=."
-            raise ConfigurationError(message, field=wanted.field, hint=hint)
+            raise ConfigurationError(message, field=query.field, hint=hint)
         if status.st_mode & stat.S_IWOTH:
             message = f"Every user may write to {self._path}."
-            raise ConfigurationError(message, field=wanted.field, hint=f"Close it with: chmod go-w {self._path}")
-        return self._folder.search(wanted)
+            raise ConfigurationError(message, field=query.field, hint=f"Close it with: chmod go-w {self._path}")
+        return self._folder.search(query)
 
 
 def _home() -> Path:
     """Return the home folder as .NET finds it: ``HOME`` if it is set, else what the user database says."""
     home = os.environ.get("HOME")
     if not home:
-        import pwd  # not on Windows, where nothing asks for this
+        import pwd  # not on Windows, where nothing needs it
 
         try:
             home = pwd.getpwuid(os.geteuid()).pw_dir

@@ -1,8 +1,8 @@
 """
-Find a certificate to sign in with where several are kept: by thumbprint, by name, or simply the newest.
+Find a certificate in a certificate store: by thumbprint, by name, or the newest.
 
-A certificate that is renewed under its name is taken up: of those that are valid and have a private key, the one that
-lasts longest wins.
+A certificate that is renewed under its name is picked up: of those that are valid and have a private key, the one that
+expires last is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_SHOWN: Final = 5
 @dataclass(frozen=True, slots=True)
 class CertificateQuery:
     """
-    What is looked for. With neither, any certificate will do.
+    The certificate to find. With neither, any certificate matches.
 
     Attributes:
         thumbprint: SHA-1, 40 upper-case hex digits.
@@ -39,11 +39,11 @@ class CertificateQuery:
 
     @property
     def field(self) -> str:
-        """The parameter that says it, for an error."""
+        """The parameter of ``connect``, for an error."""
         return "thumbprint" if self.thumbprint is not None else "name" if self.name is not None else "folder"
 
     def matches(self, certificate: x509.Certificate) -> bool:
-        """Return whether the certificate is one of those."""
+        """Return whether the certificate matches."""
         if self.thumbprint is not None:
             return _thumbprint(certificate) == self.thumbprint
         return self.name is None or has_subject(certificate, self.name)
@@ -61,7 +61,7 @@ class Candidate:
 
     Attributes:
         certificate: The certificate.
-        open: Makes it sign, or says why it cannot, at the time it is given; ``None`` if there is no private key.
+        open: Returns its signer, or raises why it cannot sign at the time it is given; ``None`` without a private key.
     """
 
     certificate: x509.Certificate
@@ -71,11 +71,11 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class StoreListing:
     """
-    What a store holds.
+    The certificates of a store.
 
     Attributes:
-        candidates: Its certificates.
-        problems: What could not be looked at, and why, each a sentence.
+        candidates: The certificates.
+        problems: What could not be read, and why, each a sentence.
     """
 
     candidates: Sequence[Candidate] = ()
@@ -83,71 +83,71 @@ class StoreListing:
 
 
 class CertificateStore(Protocol):
-    """A place where certificates are kept."""
+    """A store of certificates."""
 
     @property
     def name(self) -> str:
-        """What an error calls it."""
+        """Its name in errors."""
         ...
 
-    def search(self, wanted: CertificateQuery) -> StoreListing:
+    def search(self, query: CertificateQuery) -> StoreListing:
         r"""
-        Return what it holds now; what is not *wanted* may be left out. Blocks.
+        Return its certificates; those that do not match *query* may be left out. Blocks.
 
         Raises:
-            ConfigurationError: If the caller named a place that is none.
+            ConfigurationError: If the caller named a store that does not exist.
         """
         ...
 
 
-def find(stores: Sequence[CertificateStore], wanted: CertificateQuery, *, now: datetime) -> CertificateSigner:
+def find(stores: Sequence[CertificateStore], query: CertificateQuery, *, now: datetime) -> CertificateSigner:
     """
     Return the certificate of the first store that has a usable one. Blocks while it looks.
 
     Args:
         stores: Where to look, in this order.
-        wanted: What to look for.
+        query: The certificate to find.
         now: Current time, with a time zone.
 
     Raises:
         ConfigurationError: If there is none, with ``field`` ``"thumbprint"``, ``"name"`` or ``"folder"``; the message
-            says which were seen and what is wrong with them.
+            says which were found and what is wrong with them.
         CredentialUnavailableError: If this machine has no store that can be read.
     """
     listings = []
     for store in stores:
-        listing = store.search(wanted)
+        listing = store.search(query)
         listings.append(listing)
         usable = [
             (candidate.certificate.not_valid_after_utc, candidate.certificate.not_valid_before_utc, number)
             for number, candidate in enumerate(listing.candidates)
-            if candidate.open is not None and wanted.matches(candidate.certificate) and _flaw_of(candidate, now) is None
+            if candidate.open is not None and query.matches(candidate.certificate) and _flaw_of(candidate, now) is None
         ]
         if usable:
             chosen = listing.candidates[max(usable)[2]]
             assert chosen.open is not None
             return chosen.open(now)
-    raise _refuse(stores, listings, wanted, now)
+    raise _not_found(stores, listings, query, now)
 
 
-def _refuse(
-    stores: Sequence[CertificateStore], listings: Sequence[StoreListing], wanted: CertificateQuery, now: datetime
+def _not_found(
+    stores: Sequence[CertificateStore], listings: Sequence[StoreListing], query: CertificateQuery, now: datetime
 ) -> ConfigurationError:
     where = " or ".join(store.name for store in stores)
     problems = [problem for listing in listings for problem in listing.problems]
     skipped = f" Not looked at: {_join(problems)}." if problems else ""
     everything = [candidate for listing in listings for candidate in listing.candidates]
-    seen = [candidate for candidate in everything if wanted.matches(candidate.certificate)]
-    if seen:
-        flaws = _join([f"{_show(candidate)} {_flaw_of(candidate, now)}" for candidate in seen])
-        message = f"No certificate {wanted} in {where} can be used: {flaws}.{skipped}"
+    matching = [candidate for candidate in everything if query.matches(candidate.certificate)]
+    if matching:
+        flaws = _join([f"{_show(candidate)} {_flaw_of(candidate, now)}" for candidate in matching])
+        message = f"No certificate {query} in {where} can be used: {flaws}.{skipped}"
         hint = "Renew it, or import it with its private key, and upload its public part to the app registration."
-        return ConfigurationError(message, field=wanted.field, hint=hint)
+        return ConfigurationError(message, field=query.field, hint=hint)
     names = _join(sorted({show_subject(candidate.certificate) for candidate in everything}))
     others = f" There are: {names}." if names else ""
-    message = f"There is no certificate {wanted} in {where}.{others}{skipped}"
+    message = f"There is no certificate {query} in {where}.{others}{skipped}"
     hint = "Import it there, for the user that this process runs as, or give its file with path=."
-    return ConfigurationError(message, field=wanted.field, hint=hint)
+    return ConfigurationError(message, field=query.field, hint=hint)
 
 
 def _flaw_of(candidate: Candidate, now: datetime) -> str | None:

@@ -50,7 +50,7 @@ class FolderStore:
         """The path of the folder."""
         return str(self._path)
 
-    def search(self, wanted: CertificateQuery) -> StoreListing:
+    def search(self, query: CertificateQuery) -> StoreListing:
         """
         Return the certificates of all files; of a thumbprint that was found with its key, those up to it.
 
@@ -59,16 +59,16 @@ class FolderStore:
         """
         candidates: list[Candidate] = []
         problems: list[str] = []
-        paths = self._list_paths(first=wanted.thumbprint)
+        paths = self._list_paths(first=query.thumbprint)
         self._files = {path: self._files.get(path) or self._file(path) for path in paths}
         for file in self._files.values():
             try:
-                found = [*_candidates_of(file, wanted)]
+                found = [*_candidates_of(file, query)]
             except ConfigurationError as error:
                 problems.append(str(error.args[0]).rstrip("."))
                 continue
             candidates += found
-            if wanted.thumbprint and any(one.open and wanted.matches(one.certificate) for one in found):
+            if query.thumbprint and any(one.open and query.matches(one.certificate) for one in found):
                 break
         return StoreListing(candidates, problems)
 
@@ -97,9 +97,9 @@ def _may_be_read(path: Path) -> bool:
         return True  # reading it will say why not
 
 
-def _candidates_of(file: CertificateFile, wanted: CertificateQuery) -> Iterator[Candidate]:
+def _candidates_of(file: CertificateFile, query: CertificateQuery) -> Iterator[Candidate]:
     for certificate, key, chain in file.entries():
-        opened = None if key is None else partial(_open, key, certificate, chain, wanted.field)
+        opened = None if key is None else partial(_open, key, certificate, chain, query.field)
         yield Candidate(certificate, opened)
 
 

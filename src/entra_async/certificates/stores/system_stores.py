@@ -1,4 +1,4 @@
-"""Which stores of certificates this operating system has."""
+"""The certificate stores of this operating system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ("system_stores",)
 
 def system_stores() -> Sequence[CertificateStore]:
     r"""
-    Return the stores to look into, in their order: the user's ``My``, then the machine's where there is one.
+    Return the stores in search order: the user's ``My``, then the machine's where there is one.
 
     Raises:
         CredentialUnavailableError: If the system has none that can be read.

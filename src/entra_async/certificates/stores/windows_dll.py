@@ -26,7 +26,7 @@ _LOAD_LIBRARY_SEARCH_SYSTEM32: Final = 0x00000800
 
 
 class CertContext(Structure):
-    """``CERT_CONTEXT``: a certificate as a store hands it out."""
+    """``CERT_CONTEXT``: a certificate of a store."""
 
     _fields_ = (
         ("dwCertEncodingType", _DWORD),
@@ -38,7 +38,7 @@ class CertContext(Structure):
 
 
 class HashBlob(Structure):
-    """``CRYPT_HASH_BLOB``: a thumbprint to look for."""
+    """``CRYPT_HASH_BLOB``: a thumbprint to find."""
 
     _fields_ = (("cbData", _DWORD), ("pbData", c_char_p))
 
@@ -51,7 +51,7 @@ class PssPaddingInfo(Structure):
 
 class CryptoApi:
     """
-    The functions by their own names, and what the last one that failed said.
+    The functions by their own names, and the last one's error.
 
     Args:
         crypt32: The DLL of the stores.

@@ -1,5 +1,5 @@
 """
-What the key stores of Windows say when they refuse, and what to do about it.
+The error codes of Windows' key stores, and what to do about them.
 
 Source:
     https://learn.microsoft.com/en-us/windows/win32/com/com-error-codes-4 (security and setup)
@@ -21,11 +21,13 @@ _RIGHTS: Final = (
     "Give the user that this process runs as the right to read the private key (certlm.msc, All Tasks, Manage Private "
     "Keys), and import keys with -PersistKeySet if that was a program."
 )
-_ASKS: Final = "The key asks a person for leave; import it without strong protection, or sign with signer=."
+_PROTECTED: Final = (
+    "The key requires the user's confirmation; import it without strong protection, or sign with signer=."
+)
 _CARD: Final = "Check that the smart card is in its reader and not locked."
 _GONE: Final = "The certificate was removed just now; the next attempt looks for another."
 
-# Code: its name in Windows' headers, what it means here, what to do.
+# Code: its name in Windows' headers, its meaning here, what to do.
 _CODES: Final = {
     0x00000002: ("ERROR_FILE_NOT_FOUND", "it does not exist", _RIGHTS),
     0x00000005: ("ERROR_ACCESS_DENIED", "access was denied", _RIGHTS),
@@ -40,7 +42,7 @@ _CODES: Final = {
     0x80090014: ("NTE_BAD_PROV_TYPE", "the key is not a CNG key", _LEGACY),
     0x80090027: ("NTE_INVALID_PARAMETER", "the key does not sign with PSS", _LEGACY),
     0x80090029: ("NTE_NOT_SUPPORTED", "the key does not sign with PSS", _LEGACY),
-    0x80090022: ("NTE_SILENT_CONTEXT", "the key wants to show a dialog", _ASKS),
+    0x80090022: ("NTE_SILENT_CONTEXT", "the key requires a dialog", _PROTECTED),
     0x8010000C: ("SCARD_E_NO_SMARTCARD", "there is no smart card", _CARD),
     0x80100069: ("SCARD_W_REMOVED_CARD", "the smart card was removed", _CARD),
     0x8010006B: ("SCARD_W_WRONG_CHV", "the smart card's PIN is wrong", _CARD),
@@ -51,10 +53,10 @@ _CODES: Final = {
 
 class KeyStoreError(Exception):
     """
-    A function of Windows that failed; told to callers as an error of this package.
+    A function of Windows failed; callers get an error of this package instead.
 
     Attributes:
-        code: What it or ``GetLastError`` returned.
+        code: The result of the function or of ``GetLastError``.
     """
 
     def __init__(self, code: int, *, function: str) -> None:

@@ -1,8 +1,8 @@
 r"""
-The certificates of Windows: ``CurrentUser\My`` and ``LocalMachine\My``. Blocking.
+The certificate stores of Windows: ``CurrentUser\My`` and ``LocalMachine\My``. Blocking.
 
-Keys never leave their place. They sign a digest where they are, so those that cannot be exported, and those of a TPM or
-a smart card, work as well. Nothing stays open between two calls, and nothing asks a person: a key that would show a
+Keys never leave their store. They sign a digest there, so those that cannot be exported, and those of a TPM or a smart
+card, work as well. Nothing stays open between two calls, and nothing needs user interaction: a key that would show a
 dialog is refused by Windows instead.
 
 Sources:
@@ -69,35 +69,37 @@ class WindowsStore:
 
     @property
     def name(self) -> str:
-        """What PowerShell calls it."""
+        """Its name in PowerShell."""
         return rf"{self._location.name}\My"
 
-    def search(self, wanted: CertificateQuery) -> StoreListing:
-        """Return all certificates; of a thumbprint, that one. What cannot be opened is a problem of the listing."""
+    def search(self, query: CertificateQuery) -> StoreListing:
+        """Return all certificates, or the one of a thumbprint. A store that cannot be opened is a problem."""
         api = self._api
         try:
             with _open_store(api, self._location) as store:
-                walk = _walk(api, store) if wanted.thumbprint is None else _pick(api, store, wanted.thumbprint)
-                with closing(walk):
-                    held = [(_read(context), _has_key(api, context)) for context in walk]
+                contexts = (
+                    _iterate(api, store) if query.thumbprint is None else _iterate_match(api, store, query.thumbprint)
+                )
+                with closing(contexts):
+                    entries = [(_read(context), _has_key(api, context)) for context in contexts]
         except KeyStoreError as failure:
             return StoreListing(problems=[f"{self.name}: {failure}"])
         candidates = []
         problems = []
-        for encoded, has_key in held:
+        for encoded, has_key in entries:
             try:
                 certificate = x509.load_der_x509_certificate(encoded)
             except ValueError:
                 problems.append(f"a certificate in {self.name} is malformed")
                 continue
-            candidates.append(Candidate(certificate, self._opener(certificate, wanted) if has_key else None))
+            candidates.append(Candidate(certificate, self._opener(certificate, query) if has_key else None))
         return StoreListing(candidates, problems)
 
     def _opener(
-        self, certificate: x509.Certificate, wanted: CertificateQuery
+        self, certificate: x509.Certificate, query: CertificateQuery
     ) -> Callable[[datetime], CertificateSigner]:
         def open_at(now: datetime) -> CertificateSigner:
-            check_public(certificate, now=now, field=wanted.field)
+            check_public(certificate, now=now, field=query.field)
             return WindowsCertificate(self._api, self._location, certificate)
 
         return open_at
@@ -121,7 +123,7 @@ class WindowsCertificate:
     chain: tuple[x509.Certificate, ...] = ()
 
     async def sign(self, digest: bytes) -> bytes:
-        """Return the PS256 signature of a SHA-256 digest, as ``CertificateSigner`` demands."""
+        """Return the PS256 signature of a SHA-256 digest; see ``CertificateSigner``."""
         return await run_abandonable(lambda: self._sign(digest))
 
     def _sign(self, digest: bytes) -> bytes:
@@ -157,7 +159,7 @@ def _open_store(api: CryptoApi, location: StoreLocation) -> Iterator[int]:
         api.CertCloseStore(store, 0)
 
 
-def _walk(api: CryptoApi, store: int) -> Generator[Any]:
+def _iterate(api: CryptoApi, store: int) -> Generator[Any]:
     # Each call frees the context it is given, also the last one, which returns none.
     context = api.CertEnumCertificatesInStore(store, None)
     try:
@@ -170,7 +172,7 @@ def _walk(api: CryptoApi, store: int) -> Generator[Any]:
             api.CertFreeCertificateContext(context)
 
 
-def _pick(api: CryptoApi, store: int, thumbprint: str) -> Generator[Any]:
+def _iterate_match(api: CryptoApi, store: int, thumbprint: str) -> Generator[Any]:
     context = _look_up(api, store, thumbprint)
     try:
         if context:
@@ -232,7 +234,7 @@ def _sign_hash(api: CryptoApi, key: int, digest: bytes) -> bytes:
     padding = PssPaddingInfo("SHA256", _SALT_BYTES)
     size = ctypes.c_uint32()
     flags = _BCRYPT_PAD_PSS | _NCRYPT_SILENT_FLAG
-    # Asked without a buffer, it tells how long a signature is.
+    # Called without a buffer, it returns the length of a signature.
     status = api.NCryptSignHash(key, ctypes.byref(padding), digest, len(digest), None, 0, ctypes.byref(size), flags)
     if status:
         raise KeyStoreError(status, function="NCryptSignHash")

@@ -1,4 +1,4 @@
-"""The keywords by which ``connect`` is told how to sign in, with their types."""
+"""The keywords of ``connect`` in place of a provider, with their types."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Keywords(TypedDict, total=False):
 
 
 class ConnectOptions(Keywords, total=False):
-    """What ``connect`` takes beside the provider and the service."""
+    """The options of ``connect`` beside the provider and the service."""
 
     service_url: str | None
     resource: str | None

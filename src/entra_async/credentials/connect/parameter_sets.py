@@ -1,7 +1,7 @@
 """
-From the keywords of ``connect`` to a provider: the parameter sets of the PowerShell command, in Python's spelling.
+The parameter sets of ``connect``: those of the PowerShell command, in Python's spelling.
 
-A set is told by the keywords that only it has; without any, a person signs in with the browser, as there.
+A set is identified by the keywords that only it has; without any, a user signs in with the browser, as there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from entra_async.errors import ConfigurationError
 __all__ = ("choose_provider", "provider_from")
 
 _APP: Final = {"client_id": "client_id", "tenant_id": "tenant_id"}
-_PERSON: Final = {**_APP, "scopes": "scopes"}
+_USER: Final = {**_APP, "scopes": "scopes"}
 _SWITCHES: Final = frozenset(
     {"browser", "device_code", "identity", "federated", "az_account", "azure_developer_cli", "azure_powershell"}
 )
@@ -47,18 +47,18 @@ class _ParameterSet:
         build: Makes the provider.
         keywords: The keyword of ``connect`` to the field of the provider.
         required: Keywords that must be given.
-        telling: Keywords that tell the set: one of them must be given, unless it is the default set.
+        identifying: Keywords that identify the set: one of them must be given, unless it is the default set.
     """
 
     name: str
     build: Callable[..., Provider]
     keywords: Mapping[str, str]
     required: tuple[str, ...] = ("client_id", "tenant_id")
-    telling: tuple[str, ...] = field(default=())
+    identifying: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
-        words = [*self.required, " or ".join(self.telling)] if self.telling else [*self.required]
-        known = {*self.required, *self.telling}
+        words = [*self.required, " or ".join(self.identifying)] if self.identifying else [*self.required]
+        known = {*self.required, *self.identifying}
         optional = [word for word in self.keywords if word not in known]
         return f"{self.name}({', '.join(words)}{'; ' if optional else ''}{', '.join(optional)})"
 
@@ -75,7 +75,7 @@ _BROWSER: Final = _ParameterSet(
     name="Browser",
     build=_browser,
     keywords={
-        **_PERSON,
+        **_USER,
         "browser": "",
         "browser_mode": "browser_mode",
         "redirect_uri": "redirect_uri",
@@ -86,22 +86,22 @@ _BROWSER: Final = _ParameterSet(
         "use_refresh_token": "use_refresh_token",
     },
     required=("client_id",),
-    telling=("browser", "browser_mode", "redirect_uri", "login_hint", "opener", "port"),
+    identifying=("browser", "browser_mode", "redirect_uri", "login_hint", "opener", "port"),
 )
 
 _SETS: Final = (
     _ParameterSet(
         name="OnBehalfOf",
         build=OnBehalfOf,
-        keywords={**_PERSON, "user_assertion": "user_assertion", "client_secret": "client_secret"},
+        keywords={**_USER, "user_assertion": "user_assertion", "client_secret": "client_secret"},
         required=("client_id", "tenant_id", "user_assertion", "client_secret"),
-        telling=("user_assertion",),
+        identifying=("user_assertion",),
     ),
     _ParameterSet(
         name="AppSecret",
         build=ClientSecret,
         keywords={**_APP, "client_secret": "client_secret"},
-        telling=("client_secret",),
+        identifying=("client_secret",),
     ),
     _ParameterSet(
         name="AppCertificate",
@@ -119,7 +119,7 @@ _SETS: Final = (
             "certificate_folder": "folder",
             "send_x5c": "send_x5c",
         },
-        telling=(
+        identifying=(
             "certificate",
             "certificate_path",
             "certificate_data",
@@ -131,28 +131,28 @@ _SETS: Final = (
     _ParameterSet(
         name="UsernamePassword",
         build=UsernamePassword,
-        keywords={**_PERSON, "username": "username", "password": "password"},
+        keywords={**_USER, "username": "username", "password": "password"},
         required=("client_id", "tenant_id", "username", "password"),
-        telling=("username", "password"),
+        identifying=("username", "password"),
     ),
     _ParameterSet(
         name="DeviceCode",
         build=DeviceCode,
-        keywords={**_PERSON, "device_code": "", "prompt": "prompt", "use_refresh_token": "use_refresh_token"},
-        telling=("device_code",),
+        keywords={**_USER, "device_code": "", "prompt": "prompt", "use_refresh_token": "use_refresh_token"},
+        identifying=("device_code",),
     ),
     _ParameterSet(
         name="Refresh",
         build=RefreshToken,
-        keywords={**_PERSON, "refresh_token": "refresh_token"},
-        telling=("refresh_token",),
+        keywords={**_USER, "refresh_token": "refresh_token"},
+        identifying=("refresh_token",),
     ),
     _ParameterSet(
         name="KeyVault",
         build=KeyVault,
         keywords={**_APP, "vault_name": "vault_name", "secret_name": "secret_name"},
         required=("client_id", "tenant_id", "vault_name", "secret_name"),
-        telling=("vault_name", "secret_name"),
+        identifying=("vault_name", "secret_name"),
     ),
     _ParameterSet(
         name="Identity",
@@ -164,48 +164,48 @@ _SETS: Final = (
             "fall_back_to_azure_cli": "fall_back_to_azure_cli",
         },
         required=(),
-        telling=("identity", "identity_id"),
+        identifying=("identity", "identity_id"),
     ),
     _ParameterSet(
         name="Federated",
         build=Federated,
         keywords={**_APP, "federated": "", "federation_provider": "provider", "assertion": "assertion"},
-        telling=("federated", "federation_provider", "assertion"),
+        identifying=("federated", "federation_provider", "assertion"),
     ),
     _ParameterSet(
         name="AzAccount",
         build=AzureCli,
         keywords={"az_account": "", "tenant_id": "tenant_id"},
         required=(),
-        telling=("az_account",),
+        identifying=("az_account",),
     ),
     _ParameterSet(
         name="AzureDeveloperCli",
         build=AzureDeveloperCli,
         keywords={"azure_developer_cli": "", "tenant_id": "tenant_id"},
         required=(),
-        telling=("azure_developer_cli",),
+        identifying=("azure_developer_cli",),
     ),
     _ParameterSet(
         name="AzurePowerShell",
         build=AzurePowerShell,
         keywords={"azure_powershell": "", "tenant_id": "tenant_id"},
         required=(),
-        telling=("azure_powershell",),
+        identifying=("azure_powershell",),
     ),
     _ParameterSet(
         name="StaticToken",
         build=StaticToken,
         keywords={"token": "token"},
         required=(),
-        telling=("token",),
+        identifying=("token",),
     ),
     _ParameterSet(
         name="CustomHeaders",
         build=CustomHeaders,
         keywords={"headers": "headers"},
         required=(),
-        telling=("headers",),
+        identifying=("headers",),
     ),
     _BROWSER,
 )
@@ -235,12 +235,12 @@ def provider_from(keywords: Mapping[str, Any]) -> Provider:
     if not given:
         message = "There is nothing to sign in with."
         raise ConfigurationError(message, field="provider", hint=f"Give a provider, or keywords. {sets}")
-    told = (parameters for parameters in _SETS if any(word in given for word in parameters.telling))
-    chosen = next(told, _BROWSER)
-    foreign = [word for word in given if word not in chosen.keywords]
-    if foreign:
-        message = f"{foreign[0]!r} does not go with {chosen.name}."
-        raise ConfigurationError(message, field=foreign[0], hint=sets)
+    identified = (parameters for parameters in _SETS if any(word in given for word in parameters.identifying))
+    chosen = next(identified, _BROWSER)
+    unknown = [word for word in given if word not in chosen.keywords]
+    if unknown:
+        message = f"{unknown[0]!r} does not go with {chosen.name}."
+        raise ConfigurationError(message, field=unknown[0], hint=sets)
     for word in chosen.required:
         if word not in given:
             message = f"{word!r} is missing for {chosen.name}."

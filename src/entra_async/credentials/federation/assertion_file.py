@@ -1,4 +1,4 @@
-"""The assertion that a platform writes into a file."""
+"""An assertion in a file, which the platform writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from entra_async.errors import CredentialUnavailableError
 
 __all__ = ("read_assertion_file",)
 
-_HINT: Final = "Check the path, and that what writes it has written: it is read anew for every token."
+_HINT: Final = "Check the path, and that the platform has written it: it is read anew for every token."
 _LONGEST_READ_S: Final = 10.0
 _LARGEST_BYTES: Final = 1 << 16
 

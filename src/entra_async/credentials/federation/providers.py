@@ -1,5 +1,5 @@
 """
-Where assertions of another issuer come from: a registry of environments, asked in the order of their priority.
+Where assertions of another issuer come from: a registry of environments, tried in the order of their priority.
 
 Source:
     https://learn.microsoft.com/en-us/entra/workload-id/workload-identity-federation
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from entra_async.credentials.federation.environments import (
-    ask_azure_pipelines,
-    ask_github_actions,
-    ask_managed_identity,
-    read_workload_identity,
+    get_azure_pipelines_assertion,
+    get_github_actions_assertion,
+    get_managed_identity_assertion,
+    read_workload_identity_assertion,
 )
 from entra_async.credentials.federation.request import FederationRequest
 from entra_async.credentials.interactive.callback import call
@@ -34,14 +34,14 @@ __all__ = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederationProvider:
     """
-    An environment that vouches for the workloads it runs.
+    An environment that issues assertions to the workloads it runs.
 
     Attributes:
         name: What ``Federated(provider=…)`` takes, in any case.
-        assertion: Gives an assertion, or ``None`` (or a :class:`CredentialUnavailableError`) if the program does not
-            run there. Asked anew for every token request; a plain function or a coroutine function.
-        needs: What must be there for it to work, in a sentence; shown where no environment is found.
-        priority: The lowest is asked first.
+        assertion: Returns an assertion, or ``None`` (or raises a :class:`CredentialUnavailableError`) if the program
+            does not run there. Called for every token request; a plain function or a coroutine function.
+        needs: What it requires to work, in a sentence; shown where no environment is found.
+        priority: The lowest is tried first.
         timeout_s: Seconds that one assertion may take.
 
     Raises:
@@ -68,13 +68,13 @@ _PROVIDERS: Final[dict[str, FederationProvider]] = {
     for provider in (
         FederationProvider(
             name="github_actions",
-            assertion=ask_github_actions,
+            assertion=get_github_actions_assertion,
             needs="A job of GitHub Actions needs 'permissions: id-token: write'.",
             priority=10,
         ),
         FederationProvider(
             name="azure_pipelines",
-            assertion=ask_azure_pipelines,
+            assertion=get_azure_pipelines_assertion,
             needs=(
                 "A task of Azure Pipelines needs an Azure service connection and "
                 "'env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)'."
@@ -83,13 +83,13 @@ _PROVIDERS: Final[dict[str, FederationProvider]] = {
         ),
         FederationProvider(
             name="workload_identity",
-            assertion=read_workload_identity,
+            assertion=read_workload_identity_assertion,
             needs="A pod needs the label azure.workload.identity/use and AZURE_FEDERATED_TOKEN_FILE.",
             priority=15,
         ),
         FederationProvider(
             name="managed_identity",
-            assertion=ask_managed_identity,
+            assertion=get_managed_identity_assertion,
             needs="An Azure host needs a managed identity.",
             priority=20,
             timeout_s=130.0,
@@ -99,7 +99,7 @@ _PROVIDERS: Final[dict[str, FederationProvider]] = {
 
 
 def federation_providers() -> tuple[FederationProvider, ...]:
-    """Return the registered providers in the order they are asked."""
+    """Return the registered providers in the order they are tried."""
     return tuple(sorted(_PROVIDERS.values(), key=lambda provider: provider.priority))
 
 
@@ -124,7 +124,7 @@ def register_federation_provider(provider: FederationProvider, *, replace: bool 
 
 def unregister_federation_provider(name: str) -> None:
     """
-    Take an environment out of the registry.
+    Remove an environment from the registry.
 
     Raises:
         ConfigurationError: If there is none of that name.
@@ -158,26 +158,26 @@ async def request_assertion(name: str, request: FederationRequest) -> str:
 
     Raises:
         CredentialUnavailableError: If the program does not run there, or in none of them.
-        AuthenticationError: If the environment refuses, or cannot be asked.
+        AuthenticationError: If the environment refuses, or cannot be reached.
     """
-    asked = federation_providers() if name.lower() == "auto" else (find_federation_provider(name),)
+    candidates = federation_providers() if name.lower() == "auto" else (find_federation_provider(name),)
     unavailable: list[str] = []
-    for provider in asked:
+    for provider in candidates:
         what = f"The federation provider {provider.name!r}"
         try:
             assertion = await call(provider.assertion, request, what=what, within_s=provider.timeout_s)
         except CredentialUnavailableError as error:
-            if len(asked) == 1:
+            if len(candidates) == 1:
                 raise
             unavailable.append(f"{provider.name}: {error.args[0]}")
             continue
         if assertion is not None:
             return _check(assertion, what)
-    names = ", ".join(provider.name for provider in asked)
-    message = f"The program does not run in an environment that vouches for it; looked for: {names}."
+    names = ", ".join(provider.name for provider in candidates)
+    message = f"The program does not run in an environment that issues assertions; looked for: {names}."
     if unavailable:
         message = f"{message} {' '.join(unavailable)}"
-    needs = " ".join(provider.needs for provider in asked if provider.needs)
+    needs = " ".join(provider.needs for provider in candidates if provider.needs)
     raise CredentialUnavailableError(message, hint=needs or "Give assertion=.")
 
 

@@ -1,4 +1,4 @@
-"""What an environment is told when it is asked for an assertion."""
+"""The request for an assertion of an environment."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ("FederationRequest",)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederationRequest:
     """
-    An assertion is wanted.
+    A request for an assertion.
 
     Attributes:
-        audience: What it must be made for (``aud``): the cloud's own, such as ``api://AzureADTokenExchange``.
+        audience: The audience it must have (``aud``): the cloud's own, such as ``api://AzureADTokenExchange``.
         client_id: The application that signs in with it.
         tenant_id: Where it signs in.
-        detecting: Whether other environments are asked after this one, so that one that is absent must show at once.
-        context: What the Session lends: its pool of connections, its clock, its cloud.
+        detecting: Whether other environments are tried after this one, so that one that is absent must fail at once.
+        context: What the Session provides: its pool of connections, its clock, its cloud.
     """
 
     audience: str

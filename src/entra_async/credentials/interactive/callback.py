@@ -1,7 +1,7 @@
 """
-Calling what a user handed over: a coroutine function is awaited, anything else runs in a thread.
+Callbacks: a coroutine function is awaited, any other callable runs in a thread.
 
-Nothing of it can hold up the event loop, wait without end, or raise what is not an error of this package.
+None can block the event loop, wait without end, or raise what is not an error of this package.
 """
 
 from __future__ import annotations
@@ -34,24 +34,23 @@ async def call(
     **keywords: object,
 ) -> Any:
     """
-    Call *function* and return what it returns; what can be awaited is.
+    Call *function* and return its result; an awaitable is awaited.
 
-    A function that is no coroutine function runs in a thread. When the caller is cancelled or time is over,
-    it is no longer waited for, but its thread goes on until it returns: nothing can stop it. It keeps no program from
-    ending.
+    A function that is no coroutine function runs in a daemon thread. When the caller is cancelled or time is over, it
+    is abandoned: its thread goes on until it returns, since nothing can stop it.
 
     Args:
         function: What to call.
         arguments: Passed on.
         what: What an error calls it, such as ``"The callable of assertion"``.
         within_s: Seconds it may take.
-        threads: How many of its threads may be waited for at once; by default as many as anyio has of its own.
+        threads: How many threads may run at once; by default as many as anyio's own.
         keywords: Passed on.
 
     Raises:
         AuthenticationError: If it fails or takes too long; :class:`CredentialUnavailableError` if it failed with an
             error of that name, as azure-identity's do. What it raised is the cause.
-        EntraError: What it raises itself of this kind.
+        EntraError: Whatever it raises of this kind.
     """
     with anyio.move_on_after(within_s) as scope:
         try:

@@ -1,4 +1,4 @@
-"""What the person sees in the browser when the sign-in has ended: a page without scripts or anything from elsewhere."""
+"""The pages that the browser shows when the sign-in has ended, without scripts or anything from elsewhere."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def failed_page(error: EntraError) -> ReplyPage:
 
 
 def refused_page() -> ReplyPage:
-    """Return the page for an answer that does not belong to the sign-in waited for."""
-    text = "This answer does not belong to the sign-in that the application waits for."
+    """Return the page for an authorization response of another sign-in."""
+    text = "This response does not belong to the sign-in that the application waits for."
     remedy = "If you have started more than one sign-in, finish the newest one."
     return _page(HTTPStatus.BAD_REQUEST, "Not this sign-in", text, remedy=remedy, footer=_WAITING, failed=True)
 

@@ -1,4 +1,4 @@
-"""A person's sign-in: while it goes on, and what a store keeps of it."""
+"""A user's sign-in: while it runs, and as it is stored."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ __all__ = ("RunningSignIn", "StoredSignIn")
 
 class StoredSignIn(msgspec.Struct, array_like=True):
     """
-    What the store keeps of a sign-in.
+    A stored sign-in.
 
     Attributes:
-        sign_in: Stands for it. Access tokens are kept under it, so that nobody else finds them.
+        sign_in: Its id. Access tokens are stored under it, so that no other user gets them.
         refresh_token: The newest one.
-        person: Who signed in.
-        user_name: What that person is called.
+        user_id: Identifies the user.
+        user_name: The user's name.
     """
 
     sign_in: str
     refresh_token: str
-    person: str | None
+    user_id: str | None
     user_name: str | None
 
 
 @final
 class RunningSignIn:
-    """A sign-in that goes on; other questions wait for its end."""
+    """A sign-in that runs; other token requests wait for its end."""
 
     def __init__(self) -> None:
         self.done: Final = anyio.Event()
         self.error: AuthenticationError | None = None
         self._loop: Final = asyncio.get_running_loop()
 
-    def goes_on(self) -> bool:
+    def is_of_this_loop(self) -> bool:
         """Return whether it will end: one of a loop that has ended, or that a process was forked from, does not."""
         return self._loop is asyncio.get_running_loop()

@@ -18,13 +18,13 @@ __all__ = ("AppTokenSource",)
 @dataclass(frozen=True, slots=True)
 class AppTokenSource:
     """
-    Asks for tokens of an application.
+    Requests tokens of an application.
 
     Attributes:
-        context: What the Session lends.
+        context: What the Session provides.
         client_id: The application.
-        tenant_id: Its tenant, unless a question names another.
-        credential: Gives the secret, or the assertion for a token endpoint. Called in a worker thread, each time.
+        tenant_id: Its tenant, unless a request names another.
+        credential: Returns the secret, or the assertion for a token endpoint. Called in a worker thread, each time.
     """
 
     context: SignInContext
@@ -35,7 +35,7 @@ class AppTokenSource:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token of the application itself; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token of the application itself; see :class:`entra_async.tokens.source.TokenSource`."""
         tenant = check_app_tenant_id(tenant_id or self.tenant_id)
         authority = f"{self.context.authority}/{tenant}"
         application = Application(
@@ -44,11 +44,11 @@ class AppTokenSource:
             credential=lambda: self.credential(application.token_endpoint),
             enable_cae=enable_cae,
         )
-        asked_at = self.context.clock.now()
+        requested_at = self.context.clock.now()
         result = await self.context.msal.run(
             application, lambda app: app.acquire_token_for_client(list(scopes), claims_challenge=claims)
         )
-        return token_from(result, asked_at=asked_at)
+        return token_from(result, requested_at=requested_at)
 
     async def aclose(self) -> None:
-        """Give up nothing: it holds nothing."""
+        """Do nothing: it holds no resources."""

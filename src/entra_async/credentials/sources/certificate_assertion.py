@@ -1,4 +1,4 @@
-"""Client assertions of a certificate: it is looked up and read anew for each one, and its key signs wherever it is."""
+"""Client assertions signed by a certificate's key; the certificate is read anew for each one."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 __all__ = ("CertificateAssertions",)
 
-_OUT_OF_TIME: Final = "AADSTS700024"
-_WORTHWHILE_S: Final = 5.0
+_ASSERTION_EXPIRED: Final = "AADSTS700024"
+_MIN_CORRECTION_S: Final = 5.0
 
 
 @final
 class CertificateAssertions:
     """
-    Makes assertions for one application.
+    Makes client assertions for one application.
 
     Args:
         provider: The application and where its certificate is.
-        time: The time of the token service, which refuses what is too old or not yet valid by its own clock.
+        time: The time of the token service, which refuses assertions that are expired or not yet valid by its clock.
     """
 
     def __init__(self, provider: Certificate, time: ServiceTime) -> None:
         self._provider = provider
         self._time = time
         self._load: Callable[[datetime], CertificateSigner] | None = None
-        # Several tokens may be asked for at once; what they need is decrypted once.
+        # Several tokens may be requested at once; the certificate is decrypted once.
         self._reading = PerLoop(anyio.Lock)
 
     async def make(self, token_endpoint: str) -> dict[str, Any]:
@@ -72,24 +72,24 @@ class CertificateAssertions:
             raise AuthenticationError(message, hint=hint, attempts=0) from None
         return {"client_assertion": lambda: assertion}
 
-    async def retry(self, ask: Callable[[], Awaitable[Token]]) -> Token:
+    async def retry(self, request: Callable[[], Awaitable[Token]]) -> Token:
         """
-        Return what *ask* returns, asking once more if an assertion was refused for its times and ours were wrong.
+        Return what *request* returns, called once more if an assertion was refused for its times and ours were wrong.
 
         Args:
-            ask: Makes an assertion and asks for a token with it.
+            request: Makes an assertion and requests a token with it.
 
         Raises:
             AuthenticationError: If the token service refuses.
         """
         before_s = self._time.offset_s
         try:
-            return await ask()
+            return await request()
         except AuthenticationError as error:
-            # The refusal told what time it is over there.
-            if error.code != _OUT_OF_TIME or abs(self._time.offset_s - before_s) < _WORTHWHILE_S:
+            # The error response has the service's time.
+            if error.code != _ASSERTION_EXPIRED or abs(self._time.offset_s - before_s) < _MIN_CORRECTION_S:
                 raise
-        return await ask()
+        return await request()
 
     def _read(self, now: datetime) -> CertificateSigner:
         import entra_async.certificates.assertion  # noqa: F401 -- loads its libraries here, off the event loop

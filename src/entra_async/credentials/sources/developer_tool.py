@@ -1,4 +1,4 @@
-"""How each developer's tool is asked for a token, and the one source that asks them."""
+"""The token source of the developer tools, and the command of each."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _NOT_A_COMMAND: Final = 127
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """
-    One tool.
+    A developer tool.
 
     Attributes:
-        title: What people call it.
-        names: What the program may be called, best first.
-        environment: What keeps it from decorating its output.
-        arguments: The command for a resource, a tenant, a subscription and claims, each of which was checked.
-        read: Token and expiry from what it printed; ``None`` if that is anything else.
-        takes_claims: Whether it can pass on what a service demanded.
-        install: How to get it.
+        title: Its product name.
+        names: The program's names, best first.
+        environment: Environment variables that keep its output plain.
+        arguments: Returns the arguments for a resource, a tenant, a subscription and claims, each of which was checked.
+        read: Returns token and expiry from its output; ``None`` if that is anything else.
+        takes_claims: Whether it can meet a claims challenge.
+        install: How to install it.
         sign_in: How to sign in to it.
-        signed_out: What it says when nobody is signed in.
+        signed_out: Matches its error when nobody is signed in.
     """
 
     title: str
@@ -60,10 +60,10 @@ class Tool:
 @dataclass(frozen=True, slots=True)
 class ToolSource:
     """
-    Asks a tool for tokens, in a child process each time.
+    Requests tokens from a developer tool, in a child process each time.
 
     Attributes:
-        context: What the Session lends.
+        context: What the Session provides.
         tool: Which.
         tenant_id: Another tenant than the tool's own, or ``None``.
         timeout_s: Seconds the tool may take.
@@ -79,7 +79,7 @@ class ToolSource:
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token of whoever is signed in; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token of the signed-in account; see :class:`entra_async.tokens.source.TokenSource`."""
         del enable_cae  # the tool decides that
         tool = self.tool
         resource = resource_of(scopes)
@@ -87,7 +87,7 @@ class ToolSource:
         if claims is not None and not tool.takes_claims:
             message = f"A service demands more than {tool.title} was signed in with."
             raise InteractionRequiredError(message, claims=claims, hint=f"{tool.sign_in} Sign in again.")
-        # A subscription names its tenant, and az refuses both: then the answer is checked instead.
+        # A subscription names its tenant, and az refuses both: then the token is checked instead.
         named = None if self.subscription is not None else tenant
         encoded = None if claims is None else base64.b64encode(claims.encode()).decode()
         finished = await self._run(tool.arguments(resource, named, self.subscription, encoded))
@@ -96,12 +96,12 @@ class ToolSource:
             raise self._refusal(finished)
         value, expires_on = found
         if expires_on <= self.context.clock.now():
-            message = f"{tool.title} gave a token that has expired."
+            message = f"{tool.title} returned a token that has expired."
             raise AuthenticationError(message, hint=f"Check the machine's clock. {tool.sign_in}")
         return check_issued_tenant(Token(value, expires_on), tenant, hint=tool.sign_in)
 
     async def aclose(self) -> None:
-        """Give up nothing: it holds nothing."""
+        """Do nothing: it holds no resources."""
 
     async def _run(self, arguments: list[str]) -> ProcessResult:
         tool = self.tool
@@ -136,9 +136,9 @@ class ToolSource:
             message = f"{tool.title} printed something that is no token."
             return AuthenticationError(message, hint=f"{tool.install} It may be out of date.")
         lines = [line for line in said.splitlines() if line.strip()]
-        told = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
+        shown = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
         message = f"{tool.title} failed with exit code {finished.code}."
-        return AuthenticationError(f'{message} It said: "{quote(told)}"' if told else message, hint=tool.sign_in)
+        return AuthenticationError(f'{message} It said: "{quote(shown)}"' if shown else message, hint=tool.sign_in)
 
 
 def _decode(output: str) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _decode(output: str) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-def _found(token: object, expires_on: object) -> tuple[str, int] | None:
+def _check(token: object, expires_on: object) -> tuple[str, int] | None:
     if isinstance(token, str) and token and token.isascii() and token.isprintable() and " " not in token:
         return (token, expires_on) if type(expires_on) is int and expires_on > 0 else None
     return None
@@ -161,14 +161,14 @@ def _cli_arguments(resource: str, tenant: str | None, subscription: str | None, 
 
 
 def _read_cli(output: str) -> tuple[str, int] | None:
-    answer = _decode(output)
-    expires_on = answer.get("expires_on")
-    if expires_on is None:  # before version 2.54, it said it in local time only
+    decoded = _decode(output)
+    expires_on = decoded.get("expires_on")
+    if expires_on is None:  # before version 2.54, it was in local time only
         try:
-            expires_on = int(datetime.fromisoformat(answer["expiresOn"]).astimezone().timestamp())
+            expires_on = int(datetime.fromisoformat(decoded["expiresOn"]).astimezone().timestamp())
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
-    return _found(answer.get("accessToken"), expires_on)
+    return _check(decoded.get("accessToken"), expires_on)
 
 
 AZURE_CLI: Final = Tool(
@@ -191,12 +191,12 @@ def _azd_arguments(resource: str, tenant: str | None, _: str | None, claims: str
 
 
 def _read_azd(output: str) -> tuple[str, int] | None:
-    answer = _decode(output)
+    decoded = _decode(output)
     try:
-        expires_on = datetime.strptime(answer["expiresOn"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        expires_on = datetime.strptime(decoded["expiresOn"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except (KeyError, TypeError, ValueError):
         return None
-    return _found(answer.get("token"), int(expires_on.timestamp()))
+    return _check(decoded.get("token"), int(expires_on.timestamp()))
 
 
 AZD: Final = Tool(
@@ -243,7 +243,7 @@ def _read_powershell(output: str) -> tuple[str, int] | None:
     for line in output.splitlines():
         if line.startswith(_MARK):
             token, _, expires_on = line.removeprefix(_MARK).strip().rpartition("%")
-            return _found(token, int(expires_on)) if expires_on.isascii() and expires_on.isdigit() else None
+            return _check(token, int(expires_on)) if expires_on.isascii() and expires_on.isdigit() else None
     return None
 
 

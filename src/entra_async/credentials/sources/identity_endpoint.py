@@ -1,4 +1,4 @@
-"""Asking an Azure host for the token of its managed identity, on the pool: one request, two at Azure Arc."""
+"""The token source of a managed identity: one request to the host's endpoint on the pool, two at Azure Arc."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _SERVICE_UNAVAILABLE: Final = 503
 _CONNECT_S: Final = 2.0  # next door: a host that is there answers at once
-_ANSWER_S: Final = 20.0
+_RESPONSE_S: Final = 20.0
 _PROBE_S: Final = 0.8
-_SILENCES: Final = 3
+_MAX_TIMEOUTS: Final = 3
 _KEY_BYTES: Final = 4096
 _LARGEST: Final = 1 << 20
 
@@ -56,15 +56,15 @@ def _agent_program() -> Path:
 @dataclass(slots=True)
 class IdentityEndpoint:
     """
-    Asks for tokens of a managed identity.
+    Requests tokens of a managed identity.
 
     Attributes:
-        context: What the Session lends.
-        host: What is asked.
+        context: What the Session provides.
+        host: The host's endpoint.
         identity_id: Which identity, or ``None`` for the host's own.
         identity_type: What *identity_id* is.
-        timeout_s: Seconds one question may take in all.
-        in_chain: Whether another way to sign in waits its turn: then a host that is not there must show at once.
+        timeout_s: Seconds one token request may take in all.
+        in_chain: Whether another credential is tried next: then an absent host must fail at once.
     """
 
     context: SignInContext
@@ -73,36 +73,36 @@ class IdentityEndpoint:
     identity_type: str
     timeout_s: float
     in_chain: bool = False
-    _found: bool = False
+    _probed: bool = False
     _pin: bytes | None = field(default=None, repr=False)
-    _handed_out: dict[str, str] = field(default_factory=dict, repr=False)
+    _issued: dict[str, str] = field(default_factory=dict, repr=False)
 
     async def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
-        """Ask for a token of the identity; see :class:`entra_async.tokens.source.TokenSource`."""
+        """Request a token of the identity; see :class:`entra_async.tokens.source.TokenSource`."""
         resource = resource_of(scopes)
-        if not self._found:
+        if not self._probed:
             await self._find()
         extra = dict(self.host.select(self.identity_id, self.identity_type))
         if self.host.kind is HostKind.SERVICE_FABRIC:
-            # The only host that can be told which of its cached tokens was revoked.
-            if claims is not None and resource in self._handed_out:
-                extra["token_sha256_to_refresh"] = self._handed_out[resource]
+            # The only host that takes the hash of a cached token that was revoked.
+            if claims is not None and resource in self._issued:
+                extra["token_sha256_to_refresh"] = self._issued[resource]
             if enable_cae:
                 extra["xms_cc"] = "CP1"
         requested_at = self.context.clock.now()
-        body = await self._ask(resource, extra)
+        body = await self._request(resource, extra)
         found = read_token(self.host, body, requested_at=requested_at)
         self._check_identity(body)
         token = Token(found.token, found.expires_on, found.refresh_on, found.token_type)
         check_issued_tenant(token, tenant_id, hint="A managed identity signs in to its own tenant only.")
         if self.host.kind is HostKind.SERVICE_FABRIC:
-            self._handed_out[resource] = hashlib.sha256(token.token.encode()).hexdigest()
+            self._issued[resource] = hashlib.sha256(token.token.encode()).hexdigest()
         return token
 
     async def aclose(self) -> None:
-        """Give up nothing: it holds nothing."""
+        """Do nothing: it holds no resources."""
 
     async def _find(self) -> None:
         if self.host.kind is HostKind.VIRTUAL_MACHINE:
@@ -110,17 +110,17 @@ class IdentityEndpoint:
                 self.host = arc_host()
             elif self.in_chain:
                 await self._probe()
-        self._found = True
+        self._probed = True
 
     async def _probe(self) -> None:
-        # Without the header that it wants, IMDS refuses at once instead of asking Entra ID first.
+        # Without its required header, IMDS refuses at once instead of requesting a token from Entra ID first.
         request = HTTPRequest("GET", self.host.endpoint, bypass_proxy=BypassProxy(connect_s=_PROBE_S))
         try:
             await self.context.pool.send(request, within_s=_PROBE_S)
         except TransportError as error:
-            raise self._silent(error, attempts=1) from error
+            raise self._unavailable(error, attempts=1) from error
 
-    async def _ask(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
+    async def _request(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
         method, url, body = self.host.token_request(resource, extra)
         request = HTTPRequest(
             method, url, dict(self.host.headers), body, bypass_proxy=BypassProxy(connect_s=_CONNECT_S)
@@ -130,38 +130,38 @@ class IdentityEndpoint:
             policy=RetryPolicy(max_attempts=tries, base_delay_s=0.8, deadline_s=self.timeout_s),
             clock=self.context.clock,
         )
-        silences = 0
+        timeouts = 0
 
         async def send() -> HTTPResponse:
-            nonlocal silences
+            nonlocal timeouts
             try:
-                return await self._exchange(request, within_s=min(attempts.left_s(), _ANSWER_S))
+                return await self._send(request, within_s=min(attempts.left_s(), _RESPONSE_S))
             except TransportError as error:
-                silences += 1
-                if silences == _SILENCES:
-                    raise self._silent(error, attempts=attempts.made) from error
+                timeouts += 1
+                if timeouts == _MAX_TIMEOUTS:
+                    raise self._unavailable(error, attempts=attempts.made) from error
                 raise
 
-        def judge(answer: HTTPResponse) -> Outcome:
-            wait_s = read_retry_after_s(answer.headers, now=self.context.clock.now())
-            patience = retry_wait_s(self.host, answer.status, attempt=attempts.made)
-            if patience is None:
-                return Outcome(answer.status, retry_after_s=wait_s)
-            return Outcome(_SERVICE_UNAVAILABLE, retry_after_s=max(patience, wait_s or 0.0))
+        def judge(response: HTTPResponse) -> Outcome:
+            wait_s = read_retry_after_s(response.headers, now=self.context.clock.now())
+            delay_s = retry_wait_s(self.host, response.status, attempt=attempts.made)
+            if delay_s is None:
+                return Outcome(response.status, retry_after_s=wait_s)
+            return Outcome(_SERVICE_UNAVAILABLE, retry_after_s=max(delay_s, wait_s or 0.0))
 
         try:
-            answer = await attempts.run(send, request=request, idempotent=True, judge=judge)
+            response = await attempts.run(send, request=request, idempotent=True, judge=judge)
         except TransportError as error:
-            raise self._silent(error, attempts=attempts.made) from error
-        decoded = _decode(answer)
-        if answer.status != _OK:
-            text = answer.body[:_LARGEST].decode("utf-8", "replace")
-            raise host_error_for(self.host, status=answer.status, body=decoded, text=text, attempts=attempts.made)
+            raise self._unavailable(error, attempts=attempts.made) from error
+        decoded = _decode(response)
+        if response.status != _OK:
+            text = response.body[:_LARGEST].decode("utf-8", "replace")
+            raise host_error_for(self.host, status=response.status, body=decoded, text=text, attempts=attempts.made)
         return decoded  # type: ignore[return-value]  # read_token refuses what is no object
 
-    async def _exchange(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
+    async def _send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         if self.host.kind is HostKind.ARC:
-            return await self._exchange_with_key(request, within_s=within_s)
+            return await self._send_with_key(request, within_s=within_s)
         if self.host.thumbprint is not None:
             try:
                 if self._pin is None:
@@ -175,32 +175,32 @@ class IdentityEndpoint:
                 raise
         return await self.context.pool.send(request, within_s=within_s)
 
-    async def _exchange_with_key(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
-        """Show that one can read the agent's files: it names a new one each time, whose content is good for one use."""
+    async def _send_with_key(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
+        """Answer the agent's challenge with the content of the key file that it names, which is valid once."""
         challenge = await self.context.pool.send(request, within_s=within_s)
         if challenge.status != _UNAUTHORIZED:
             return challenge
         key = await to_thread.run_sync(_read_key, challenge.headers.get("WWW-Authenticate", ""), _key_folder())
-        proven = HTTPRequest(
+        authorized = HTTPRequest(
             request.method,
             request.url,
             {**request.headers, "Authorization": f"Basic {key}"},
             bypass_proxy=request.bypass_proxy,
         )
-        return await self.context.pool.send(proven, within_s=within_s)
+        return await self.context.pool.send(authorized, within_s=within_s)
 
     def _check_identity(self, body: dict[str, Any]) -> None:
-        # An old agent passes over who is asked for and answers for the machine; a new one repeats who it answers for.
+        # An old agent ignores the requested identity and returns the machine's; a new one names the token's identity.
         if self.host.kind is not HostKind.ARC or self.identity_id is None:
             return
         (name,) = self.host.select(self.identity_id, self.identity_type)
-        said = body.get(name) or (body.get("mi_res_id") if name == "msi_res_id" else None)
-        if str(said).lower() != self.identity_id.lower():
-            message = "The agent of Azure Arc did not confirm the identity asked for."
+        confirmed = body.get(name) or (body.get("mi_res_id") if name == "msi_res_id" else None)
+        if str(confirmed).lower() != self.identity_id.lower():
+            message = "The agent of Azure Arc did not confirm the requested identity."
             hint = "It may be too old for user-assigned identities: update it, or leave identity_id out."
             raise AuthenticationError(message, hint=hint)
 
-    def _silent(self, error: TransportError, *, attempts: int) -> CredentialUnavailableError:
+    def _unavailable(self, error: TransportError, *, attempts: int) -> CredentialUnavailableError:
         message = f"No managed identity here: {self.host.kind.value} gave no answer. {error.args[0]}"
         if self.host.kind is HostKind.VIRTUAL_MACHINE:
             hint = (
@@ -212,9 +212,9 @@ class IdentityEndpoint:
         return CredentialUnavailableError(message, hint=hint, attempts=attempts)
 
 
-def _decode(answer: HTTPResponse) -> dict[str, Any] | None:
+def _decode(response: HTTPResponse) -> dict[str, Any] | None:
     try:
-        body = msgspec.json.decode(answer.body)
+        body = msgspec.json.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return body if isinstance(body, dict) else None
@@ -226,7 +226,7 @@ def _read_key(challenge: str, folder: Path) -> str:
     path = Path(name.strip())
     hint = "The agent of Azure Arc names a file of its own; see what answers in its place."
     if scheme.strip().lower() != "basic realm" or not name.strip():
-        message = "Azure Arc asked for no key file."
+        message = "Azure Arc named no key file."
         raise AuthenticationError(message, status=_UNAUTHORIZED, hint=hint)
     # Else whoever answers on that port could have any file of this user read and sent.
     if path.parent != folder or path.suffix != ".key" or path.name in {".key", "..key"}:

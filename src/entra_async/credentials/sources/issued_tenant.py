@@ -1,4 +1,4 @@
-"""A check for sources that cannot be told which tenant to ask, or may not listen."""
+"""The check of a token's tenant, for token sources that cannot select it, or may ignore it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ("check_issued_tenant",)
 
 def check_issued_tenant(token: Token, tenant_id: str | None, *, hint: str) -> Token:
     """
-    Return *token* if it is of the tenant asked for, or if that cannot be told.
+    Return *token* if it is of the requested tenant, or if that is unknown.
 
     Args:
-        token: What was issued.
-        tenant_id: What was asked for: a GUID, ``None`` for any, or a domain name, which a token does not tell.
+        token: The issued token.
+        tenant_id: The requested tenant: a GUID, ``None`` for any, or a domain name, which no token has.
         hint: What to do if it is of another one.
 
     Raises:
@@ -22,6 +22,6 @@ def check_issued_tenant(token: Token, tenant_id: str | None, *, hint: str) -> To
     """
     issued = token.tenant_id
     if tenant_id is not None and issued is not None and "." not in tenant_id and issued.lower() != tenant_id.lower():
-        message = f"A token for tenant {tenant_id} was asked for, but one for {issued} was issued."
+        message = f"A token for tenant {tenant_id} was requested, but one for {issued} was issued."
         raise AuthenticationError(message, hint=hint)
     return token

@@ -1,4 +1,4 @@
-"""The name of who signs in, the same in every process: what is kept in a token store is kept under it."""
+"""The name that an account's tokens are stored under, the same in every process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final
 __all__ = ("stored_as",)
 
 _PACKAGE: Final = "entra_async.credentials."
-# What tells one who signs in from another, for each provider whose tokens may be shared. How the person is asked, and
-# how long that may take, tells nothing; of a federation only its outcome counts, which is the application.
-_TELLING: Final = {
+# The fields that identify the account, for each provider whose tokens may be shared. How the user is prompted, and how
+# long that may take, does not; of a federation only its outcome counts, which is the application.
+_IDENTIFYING: Final = {
     "Browser": ("client_id", "tenant_id", "login_hint"),
     "Certificate": ("client_id", "tenant_id", "path", "data", "thumbprint", "name", "folder", "certificate"),
     "ClientSecret": ("client_id", "tenant_id", "client_secret"),
@@ -26,37 +26,37 @@ _TELLING: Final = {
     "UsernamePassword": ("client_id", "tenant_id", "username", "password"),
 }
 
-_ASKING: Final = ("login", "select_account", "consent")
+_PROMPTS: Final = ("login", "select_account", "consent")
 
 
 def stored_as(provider: object, authority: str) -> str | None:
     """
-    Return a text that stands for who signs in, without any secret; ``None`` if tokens of the provider are not shared.
+    Return a text that identifies the account, without any secret; ``None`` if tokens of the provider are not shared.
 
-    Not shared are those that others keep already (Azure CLI and its like), that are given as they are, that come from
-    code, and those of a person who is to be asked each time (``prompt=``).
+    Not shared are those that others store already (Azure CLI and its like), static ones, those that come from code, and
+    those of a user who is to be prompted each time (``prompt=``).
 
     Args:
         provider: How to sign in.
         authority: Root of the sign-in service.
     """
-    if getattr(provider, "prompt", None) in _ASKING or getattr(provider, "fall_back_to_azure_cli", False):
+    if getattr(provider, "prompt", None) in _PROMPTS or getattr(provider, "fall_back_to_azure_cli", False):
         return None
     try:
-        telling = _tell(provider)
+        identity = _identify(provider)
     except TypeError:  # it will be refused when it is used
         return None
-    if telling is None:
+    if identity is None:
         return None
     # A managed identity is the machine's own, whatever else is alike.
     machine = platform.node() if type(provider).__name__ == "ManagedIdentity" else ""
-    text = json.dumps([authority, machine, telling])
+    text = json.dumps([authority, machine, identity])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _tell(provider: object) -> list[Any] | None:
+def _identify(provider: object) -> list[Any] | None:
     kind = type(provider)
-    fields = _TELLING.get(kind.__name__) if kind.__module__.startswith(_PACKAGE) else None
+    fields = _IDENTIFYING.get(kind.__name__) if kind.__module__.startswith(_PACKAGE) else None
     return None if fields is None else [kind.__name__, *(_write(getattr(provider, field)) for field in fields)]
 
 
@@ -70,9 +70,9 @@ def _write(value: Any) -> Any:
         return ["path", os.fspath(value)]
     if isinstance(value, tuple):
         return ["tuple", *(_write(item) for item in value)]
-    telling = _tell(value)
-    if telling is not None:
-        return telling
+    identity = _identify(value)
+    if identity is not None:
+        return identity
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.x509 import Certificate as X509Certificate
 

@@ -1,4 +1,4 @@
-"""From what MSAL returns to a token."""
+"""MSAL's result, as a token."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ("token_from",)
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")  # what a header can carry
 
 
-def token_from(result: Mapping[str, Any], *, asked_at: float) -> Token:
+def token_from(result: Mapping[str, Any], *, requested_at: float) -> Token:
     """
     Return the token of MSAL's *result*.
 
     Args:
         result: With ``access_token``, ``expires_in`` (seconds), and perhaps ``refresh_on`` and ``token_type`` (Bearer).
-        asked_at: When it was asked for, in seconds since the epoch: its life is counted from then, to be safe.
+        requested_at: When it was requested, in seconds since the epoch: its life is counted from then, to be safe.
 
     Raises:
         AuthenticationError: If it holds no token, or does not say how long it lives.
@@ -37,11 +37,11 @@ def token_from(result: Mapping[str, Any], *, asked_at: float) -> Token:
         or not isinstance(lifetime_s, int)
         or lifetime_s <= 0
     ):
-        message = "The token service's answer holds no token, or does not say how long it lives."
+        message = "The token response holds no token, or does not say how long it lives."
         raise AuthenticationError(message, hint="Check authority=: this may not be a token service of Entra ID.")
     return Token(
         token=token,
-        expires_on=int(asked_at + lifetime_s),
+        expires_on=int(requested_at + lifetime_s),
         # MSAL counts it by the machine's clock, which need not be ours.
-        refresh_on=int(asked_at + refresh_on - time.time()) if isinstance(refresh_on, int) else None,
+        refresh_on=int(requested_at + refresh_on - time.time()) if isinstance(refresh_on, int) else None,
     )

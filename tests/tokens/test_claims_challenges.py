@@ -1,4 +1,4 @@
-"""What services refuse and demand: one new question, which asks for it, and so does each renewal after it."""
+"""Rejected tokens and claims challenges: one new token request meets them, and so does each renewal after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from entra_async.errors import AuthenticationError
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.token import Token
-from tests.support.scripted_source import KEY, Clock, PersonSource, Source, settle
+from tests.support.scripted_source import KEY, Clock, InteractiveSource, Source, settle
 
 DEMAND = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
 DATE = '{"access_token": {"nbf": {"essential": true, "value": "1"}}}'
@@ -32,48 +32,48 @@ def broker(clock: Clock) -> Broker:
     return Broker(clock=clock, chance=lambda: 0.5)
 
 
-async def test_only_the_refused_token_is_forgotten(broker: Broker, source: Source) -> None:
+async def test_only_the_rejected_token_is_dropped(broker: Broker, source: Source) -> None:
     """A late 401 to a token that was replaced meanwhile does not cost the new one."""
     old = await broker.get(KEY, source)
-    assert broker.refused(KEY, old.token)
-    assert not broker.refused(KEY, old.token)
+    assert broker.rejected(KEY, old.token)
+    assert not broker.rejected(KEY, old.token)
     new = await broker.get(KEY, source)
-    assert not broker.refused(KEY, old.token)
+    assert not broker.rejected(KEY, old.token)
 
     assert broker.find(KEY) is new
-    assert source.asked == 2
-    assert broker.numbers.refused == 1
+    assert source.requests == 2
+    assert broker.stats.rejected == 1
 
 
-async def test_a_demand_is_part_of_the_next_question(broker: Broker, source: Source) -> None:
-    """What the service demanded is asked for until a token came, and not after that."""
+async def test_demanded_claims_are_part_of_the_next_request(broker: Broker, source: Source) -> None:
+    """The claims of a challenge are requested until a token was issued, and not after that."""
     demand = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
     old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, demand)
+    broker.rejected(KEY, old.token, demand)
     source.error = AuthenticationError("away")
     with pytest.raises(AuthenticationError):
         await broker.get(KEY, source)
     source.error = None
     new = await broker.get(KEY, source)
-    broker.refused(KEY, new.token)
+    broker.rejected(KEY, new.token)
     await broker.get(KEY, source)
 
     assert source.claims == [None, demand, demand, None]
 
 
-async def test_a_lasting_demand_is_asked_for_at_each_renewal(broker: Broker, source: Source, clock: Clock) -> None:
-    """What every token needs is asked for ahead of its end and after a plain 401 as well; a date is not."""
+async def test_lasting_claims_are_requested_at_each_renewal(broker: Broker, source: Source, clock: Clock) -> None:
+    """Claims that every token needs are requested in the background and after a plain 401 as well; a date is not."""
     old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
+    broker.rejected(KEY, old.token, DEMAND)
     await broker.get(KEY, source)
     for _ in range(2):
         clock.move(3000)
         await broker.get(KEY, source)
         await settle()
-    held = await broker.get(KEY, source)
-    broker.refused(KEY, held.token, DATE)
-    held = await broker.get(KEY, source)
-    broker.refused(KEY, held.token)
+    token = await broker.get(KEY, source)
+    broker.rejected(KEY, token.token, DATE)
+    token = await broker.get(KEY, source)
+    broker.rejected(KEY, token.token)
     await broker.get(KEY, source)
 
     assert source.claims[:4] == [None, DEMAND, DEMAND, DEMAND]
@@ -83,10 +83,10 @@ async def test_a_lasting_demand_is_asked_for_at_each_renewal(broker: Broker, sou
     ]
 
 
-async def test_a_demand_that_is_not_granted_any_more_is_dropped(broker: Broker, source: Source, clock: Clock) -> None:
-    """A renewal fails for what was demanded once: the token is had without it, and is asked for without it later."""
+async def test_claims_that_are_no_longer_granted_are_dropped(broker: Broker, source: Source, clock: Clock) -> None:
+    """A renewal fails for claims demanded once: the token is requested without them, now and later."""
     old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
+    broker.rejected(KEY, old.token, DEMAND)
     await broker.get(KEY, source)
     source.refuses = DEMAND
     for _ in range(2):
@@ -98,10 +98,10 @@ async def test_a_demand_that_is_not_granted_any_more_is_dropped(broker: Broker, 
     assert (await broker.get(KEY, source)).token == "token 5"
 
 
-async def test_a_demand_is_kept_through_an_outage(broker: Broker, source: Source, clock: Clock) -> None:
-    """A service that is away has not refused anything: it is asked for the same when it is back."""
+async def test_lasting_claims_survive_an_outage(broker: Broker, source: Source, clock: Clock) -> None:
+    """A service that is down has not refused anything: the same claims are requested when it is back."""
     old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
+    broker.rejected(KEY, old.token, DEMAND)
     await broker.get(KEY, source)
     source.error = AuthenticationError("away", status=503)
     clock.move(3000)
@@ -115,11 +115,11 @@ async def test_a_demand_is_kept_through_an_outage(broker: Broker, source: Source
     assert source.claims == [None, DEMAND, DEMAND, DEMAND]
 
 
-async def test_nobody_is_asked_for_an_old_demand(broker: Broker, clock: Clock) -> None:
-    """Whose token is gone is asked for what the service demands now, not for what it demanded once."""
-    source = PersonSource(clock)
+async def test_old_claims_cause_no_user_interaction(broker: Broker, clock: Clock) -> None:
+    """A user whose token has expired signs in for what the service demands now, not for what it demanded once."""
+    source = InteractiveSource(clock)
     old = await broker.get(KEY, source)
-    broker.refused(KEY, old.token, DEMAND)
+    broker.rejected(KEY, old.token, DEMAND)
     await broker.get(KEY, source)
     clock.move(4000)
     await broker.get(KEY, source)
@@ -127,10 +127,10 @@ async def test_nobody_is_asked_for_an_old_demand(broker: Broker, clock: Clock) -
     assert source.claims == [None, DEMAND, "silent", None]
 
 
-async def test_a_token_asked_for_with_claims_takes_the_place_of_the_refused_one(
+async def test_a_token_requested_with_claims_replaces_the_rejected_one(
     broker: Broker, source: Source, clock: Clock
 ) -> None:
-    """An SDK answers a challenge with claims=: who asks without gets its token too, and it is renewed with them."""
+    """An SDK meets a challenge with claims=: callers without them get its token too, and it is renewed with them."""
     await broker.get(KEY, source)
     clock.move(1)
     new = await broker.get(CHALLENGED, source)
@@ -142,19 +142,19 @@ async def test_a_token_asked_for_with_claims_takes_the_place_of_the_refused_one(
     assert source.claims == [None, DEMAND, DEMAND]
 
 
-async def test_a_token_is_refused_with_claims_and_without(broker: Broker, source: Source) -> None:
-    """The token that serves both is forgotten for both."""
+async def test_a_token_is_rejected_with_claims_and_without(broker: Broker, source: Source) -> None:
+    """A token that is cached under both keys is dropped from both."""
     await broker.get(KEY, source)
     token = await broker.get(CHALLENGED, source)
-    assert broker.refused(KEY, token.token)
+    assert broker.rejected(KEY, token.token)
 
     assert broker.find(CHALLENGED) is None
-    assert not broker.refused(CHALLENGED, token.token)
-    assert broker.numbers.refused == 1
+    assert not broker.rejected(CHALLENGED, token.token)
+    assert broker.stats.rejected == 1
 
 
-async def test_a_renewal_that_knew_of_no_claims_replaces_nothing(broker: Broker, source: Source, clock: Clock) -> None:
-    """It was under way when the claims were demanded, and answers after the token that has them."""
+async def test_a_renewal_without_the_claims_replaces_nothing(broker: Broker, source: Source, clock: Clock) -> None:
+    """It was in flight when the claims were demanded, and finishes after the request that has them."""
     await broker.get(KEY, source)
     clock.move(3000)
     go, source.go = source.go, anyio.Event()
@@ -170,13 +170,13 @@ async def test_a_renewal_that_knew_of_no_claims_replaces_nothing(broker: Broker,
     assert broker.find(KEY) is new
 
 
-async def test_refusals_are_bounded(clock: Clock, source: Source) -> None:
-    """Demands that nobody asks about any more do not pile up: the oldest are forgotten."""
+async def test_rejections_are_bounded(clock: Clock, source: Source) -> None:
+    """Rejections without a new request do not pile up: the oldest are dropped."""
     broker = Broker(clock=clock, limit=10)
     keys = [KEY._replace(tenant_id=f"tenant {number}") for number in range(12)]
     for key in keys:
         token = await broker.get(key, source)
-        broker.refused(key, token.token, DEMAND)
+        broker.rejected(key, token.token, DEMAND)
     source.claims.clear()
     for key in keys:
         await broker.get(key, source)
@@ -184,21 +184,21 @@ async def test_refusals_are_bounded(clock: Clock, source: Source) -> None:
     assert source.claims == [None, None] + [DEMAND] * 10
 
 
-async def test_a_question_put_before_the_refusal_is_put_again(broker: Broker, source: Source, clock: Clock) -> None:
-    """A refresh that was under way when the token was refused knew nothing of the demand: it is not waited for."""
+async def test_a_request_sent_before_the_rejection_is_superseded(broker: Broker, source: Source, clock: Clock) -> None:
+    """A renewal in flight when the token was rejected does not have the claims: nobody waits for it."""
     old = await broker.get(KEY, source)
     clock.move(3000)
     source.go = anyio.Event()
     await broker.get(KEY, source)
     await settle()
-    broker.refused(KEY, old.token, "{}")
+    broker.rejected(KEY, old.token, "{}")
     tokens: list[Token] = []
 
-    async def ask() -> None:
+    async def get_token() -> None:
         tokens.append(await broker.get(KEY, source))
 
     async with anyio.create_task_group() as group:
-        group.start_soon(ask)
+        group.start_soon(get_token)
         await settle()
         source.go.set()
 
