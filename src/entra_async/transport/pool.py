@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import socket
 import ssl
 import time
 import weakref
 from asyncio import get_running_loop
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -30,6 +28,7 @@ from entra_async.transport.failures import translate
 from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.proxies import EnvironmentProxies
 from entra_async.transport.slots import Slots
+from entra_async.transport.sockets import Sockets
 from entra_async.transport.streams import BodyStream, send_in_pieces, stalled
 from entra_async.transport.tls import build_context
 
@@ -43,7 +42,6 @@ __all__ = ("Pool",)
 _LARGE_BYTES: Final = 1 << 20
 _GUESSED: Final = ("Content-Type",)  # aiohttp would guess one
 _REDIRECTED: Final = 300
-_FAREWELL_TURNS: Final = 20  # of the loop
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
@@ -95,7 +93,7 @@ class Pool:
         self._closed = False
         # Closes the client when its event loop ends, if nobody did before.
         self._guard: AsyncGenerator[None] | None = None
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._sockets = Sockets()
         _POOLS.add(self)
 
     @property
@@ -141,12 +139,7 @@ class Pool:
         """Leave the connections to the process that this one was forked from; called in the new one."""
         session, guard, self._loop = self._session, self._guard, None
         self._leave_loop()
-        # The connections are shared: a farewell from here (TLS close_notify) would end them over there as well.
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for connection in self._sockets:
-            if connection.fileno() >= 0:
-                os.dup2(nowhere, connection.fileno())
-        os.close(nowhere)
+        self._sockets.leave()
         # Kept, since throwing it away would try to close what is no longer there.
         _LEFT_BEHIND.append((session, guard))
 
@@ -156,24 +149,7 @@ class Pool:
             yield
         finally:
             await client.close()
-            await self._end_connections()
-
-    async def _end_connections(self) -> None:
-        # One that was closed in the middle of a response waits for the other side's farewell (TLS close_notify), which
-        # may come after the loop has ended, or never.
-        for _ in range(_FAREWELL_TURNS):
-            open_sockets = [each for each in self._sockets if each.fileno() >= 0]
-            if not open_sockets:
-                return
-            for each in open_sockets:
-                with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-            await asyncio.sleep(0)
-
-    def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        made = socket.socket(*address[:3])
-        self._sockets.add(made)
-        return made
+            await self._sockets.end()
 
     async def _open(self) -> aiohttp.ClientSession:
         self._opening = self._opening or asyncio.Lock()
@@ -188,7 +164,7 @@ class Pool:
                     keepalive_timeout=self._limits.keepalive_s,
                     ttl_dns_cache=int(self._limits.dns_cache_s),
                     ssl=context,
-                    socket_factory=self._make_socket,
+                    socket_factory=self._sockets.make,
                 )
                 client = aiohttp.ClientSession(
                     connector=connector,
