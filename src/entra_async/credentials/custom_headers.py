@@ -68,6 +68,11 @@ class CustomHeadersSource:
 
     provider: CustomHeaders
 
+    def try_attach(self, headers: MutableMapping[str, str]) -> str | None:
+        """Return ``None``: the callable may block."""
+        del headers
+        return None
+
     async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """
         Add the callable's headers to those of a request.

@@ -11,6 +11,7 @@ from entra_async.errors import RequestTimeoutError
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import NO_POLICY, AccountPolicy, TokenKey
 from entra_async.tokens.source import TokenSource
+from entra_async.tokens.token import Token
 from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
 
 __all__ = ("Authorization", "AuthorizedTransport", "BearerToken", "BorrowedAuthorization", "NoAuthorization")
@@ -19,6 +20,10 @@ __all__ = ("Authorization", "AuthorizedTransport", "BearerToken", "BorrowedAutho
 @runtime_checkable
 class Authorization(Protocol):
     """Attaches what a service wants to see. A token source that gives no tokens, but headers, is one itself."""
+
+    def try_attach(self, headers: MutableMapping[str, str]) -> str | None:
+        """Do what :meth:`attach` does if nothing has to be waited for, or return ``None``."""
+        ...
 
     async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """
@@ -52,6 +57,11 @@ class Authorization(Protocol):
 class NoAuthorization:
     """Attaches nothing: for pre-authenticated URLs."""
 
+    def try_attach(self, headers: MutableMapping[str, str]) -> str | None:
+        """Leave the headers as they are; see :class:`Authorization`."""
+        del headers
+        return ""
+
     async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """Leave the headers as they are; see :class:`Authorization`."""
         del headers, within_s
@@ -79,12 +89,20 @@ class BearerToken:
         self._source = source
         self._policy = policy
 
-    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
-        """Add the token; see :class:`Authorization`."""
+    def try_attach(self, headers: MutableMapping[str, str]) -> str | None:
+        """Add the token, if it is in the cache; see :class:`Authorization`."""
         token = self._broker.find(self._key)
         if token is None:
-            with anyio.move_on_after(within_s):
-                token = await self._broker.get(self._key, self._source, self._policy)
+            return None
+        secret = token.token
+        headers["Authorization"] = f"Bearer {secret}"
+        return secret
+
+    async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
+        """Add the token; see :class:`Authorization`."""
+        token: Token | None = None
+        with anyio.move_on_after(within_s):
+            token = await self._broker.get(self._key, self._source, self._policy)
         if token is None:
             message = f"No token came within {within_s:g} s."
             raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
@@ -108,6 +126,10 @@ class BorrowedAuthorization:
 
     def __init__(self, outer: Authorization) -> None:
         self._outer = outer
+
+    def try_attach(self, headers: MutableMapping[str, str]) -> str | None:  # noqa: ARG002 - nothing to add
+        """Return the secret without adding it; see :class:`Authorization`."""
+        return self._outer.try_attach({})
 
     async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:  # noqa: ARG002 - nothing to add
         """Return the secret without adding it; see :class:`Authorization`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections import deque
 from dataclasses import dataclass
 from math import inf
@@ -125,11 +126,16 @@ class Limiter:
             cost: In units of the limit.
             weight: How much of a slot it takes, in parts of :data:`SLOT`.
         """
-        if self._loop is not asyncio.get_running_loop():
+        if self._loop is not get_running_loop():
             self._bind()
-        if self._watched or self._in_use + weight > self._capacity or self._wait_s(now) > 0:
+        if self._watched or self._in_use + weight > self._capacity:
             return False
-        self._start(now, cost, weight)
+        if self.estimator.limiting or self._distance_s:
+            if self._wait_s(now) > 0:
+                return False
+            self._start(now, cost, weight)
+        else:
+            self._in_use += weight
         return True
 
     def leave(self, weight: int) -> None:

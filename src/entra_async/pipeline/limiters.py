@@ -15,7 +15,7 @@ from typing import Final, final
 from entra_async.config import Clock, Limits
 from entra_async.pipeline.limiter import SLOT, Limiter, LimiterStats
 from entra_async.rules.http.retry import Outcome, is_service_wide, read_retry_after_s
-from entra_async.rules.limits.documented import DocumentedLimit, cost_of
+from entra_async.rules.limits.documented import DocumentedLimit, cost_of, shape_of
 from entra_async.rules.limits.rate_estimator import RateEstimator
 from entra_async.telemetry.events import Listener, Throttled, notify
 from entra_async.transport.messages import HTTPResponse
@@ -25,6 +25,7 @@ __all__ = ("ConnectionLimiters", "Limiters")
 _THROTTLED: Final = 429
 _BAD: Final = 400
 _MOST_LIMITERS: Final = 4096
+_MOST_SHAPES: Final = 512
 # "only when the app has used more than 0.8 of its limit": https://learn.microsoft.com/en-us/graph/throttling-limits
 _LOAD: Final = "x-ms-throttle-limit-percentage"
 _UNITS: Final = "x-ms-resource-unit"
@@ -46,6 +47,11 @@ class Limiters:
         limits: What the user allows at each limiter.
         queue_s: Seconds a request may wait for a slot.
         listener: Called when a limiter is paused.
+
+    Attributes:
+        clock: See above.
+        limits: See above.
+        forgotten: How many times limiters were forgotten: who remembers one looks it up anew.
     """
 
     def __init__(self, *, clock: Clock, limits: Limits, queue_s: float, listener: Listener | None = None) -> None:
@@ -54,6 +60,7 @@ class Limiters:
         self._queue_s = queue_s
         self._listener = listener
         self._limiters: dict[tuple[str, str, str], Limiter] = {}
+        self.forgotten = 0
 
     @property
     def stats(self) -> Mapping[str, LimiterStats]:
@@ -76,6 +83,7 @@ class Limiters:
                 idle = [key for key, limiter in self._limiters.items() if limiter.is_idle]
                 for key in idle[: _MOST_LIMITERS // 2]:
                     del self._limiters[key]
+                self.forgotten += 1
             estimator = (
                 RateEstimator(rate=documented.rate, burst_s=documented.per_s)
                 if documented.enforced
@@ -131,6 +139,8 @@ class ConnectionLimiters:
         self._service = service.lower()
         self._find_app = app
         self._app: str | None = None
+        self._found: dict[tuple[str, ...], tuple[Limiter, float]] = {}
+        self._forgotten = 0
 
     def in_batches(self) -> ConnectionLimiters:
         """Return the same limiters for requests that travel together, so many in one slot."""
@@ -145,10 +155,21 @@ class ConnectionLimiters:
 
     def find(self, method: str, url: str) -> tuple[Limiter, float]:
         """Return the limiter of a request, and what the request costs there in units."""
+        shape = shape_of(method, url)
+        if shape is not None:
+            if self._forgotten != self._limiters.forgotten or len(self._found) >= _MOST_SHAPES:
+                self._found.clear()
+                self._forgotten = self._limiters.forgotten
+            found = self._found.get(shape)
+            if found is not None:
+                return found
         limit, cost, documented = cost_of(self._service, method, url)
         if self._app is None:
             self._app = self._find_app()
-        return self._limiters.find(url.split("/", 3)[2], self._app, limit, documented), cost
+        found = self._limiters.find(url.split("/", 3)[2], self._app, limit, documented), cost
+        if shape is not None:
+            self._found[shape] = found
+        return found
 
     def observe(self, limiter: Limiter, response: HTTPResponse, sent_at: float, cost: float) -> None:
         """
@@ -160,7 +181,13 @@ class ConnectionLimiters:
             sent_at: When the request was sent, on the monotonic clock.
             cost: What the request was taken to cost.
         """
-        now, headers, estimator = self._clock.monotonic(), response.headers, limiter.estimator
+        now, estimator = self._clock.monotonic(), limiter.estimator
+        if response.status < _BAD and not estimator.limiting:
+            limiter.accepted += 1
+            if sent_at >= estimator.observed.since:
+                estimator.observed.accept((sent_at + now) / 2, cost)
+            return
+        headers = response.headers
         retry_after_s: float | None = None
         if response.status >= _BAD:
             retry_after_s = read_retry_after_s(headers, now=self._clock.now())

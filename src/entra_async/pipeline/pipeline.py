@@ -133,7 +133,9 @@ class Pipeline:
         deadline_s = self._policy.deadline_s if timeout_s is None else timeout_s
         try:
             try:
-                outcome: HTTPResponse | TransportError = await self._attempt(request, started + deadline_s)
+                outcome: HTTPResponse | TransportError = await self._attempt(
+                    request, started, started + deadline_s, first=False
+                )
             except TransportError as error:
                 outcome = error
             if isinstance(outcome, TransportError) or outcome.status >= _BAD:
@@ -174,30 +176,29 @@ class Pipeline:
             return response
         raise status_error(response, now=self._clock.now(), secret=request.secret)
 
-    async def _attempt(self, request: HTTPRequest, ends_at: float, number: int = 1) -> HTTPResponse:
+    async def _attempt(self, request: HTTPRequest, now: float, ends_at: float, *, first: bool) -> HTTPResponse:
+        """Send once, when the limiter says so: *first* of all that wait there, if it was refused before."""
         monotonic, limiters = self._clock.monotonic, self._limiters
-        now = monotonic()
         if limiters is None:
             request.secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
             return await self._transport.send(request, within_s=_left_s(ends_at, monotonic()))
         limiter, cost = limiters.find(request.method, request.url)
         weight = limiters.weight
         if not limiter.try_enter(now, cost, weight):
-            await limiter.enter(
-                request,
-                cost,
-                weight,
-                first=number == _SECOND,
-                within_s=_left_s(ends_at, now),
-                longest_s=limiters.max_pause_s,
-            )
+            within_s, longest_s = _left_s(ends_at, now), limiters.max_pause_s
+            await limiter.enter(request, cost, weight, first=first, within_s=within_s, longest_s=longest_s)
             now = monotonic()
+        sent_at = now
         try:
-            request.secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
-            response = await self._transport.send(request, within_s=_left_s(ends_at, monotonic()))
+            secret = self._authorization.try_attach(request.headers)
+            if secret is None:
+                secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
+                now = monotonic()
+            request.secret = secret
+            response = await self._transport.send(request, within_s=_left_s(ends_at, now))
         finally:
             limiter.leave(weight)
-        limiters.observe(limiter, response, now, cost)
+        limiters.observe(limiter, response, sent_at, cost)
         return response
 
     async def _recover(
@@ -215,7 +216,7 @@ class Pipeline:
 
         async def send() -> HTTPResponse:
             try:
-                return await self._attempt(request, loop.ends_at, loop.made)
+                return await self._attempt(request, self._clock.monotonic(), loop.ends_at, first=loop.made == _SECOND)
             except ThrottledError:  # by the limiter: it was not sent
                 loop.made -= 1
                 raise

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.limits.documented import cost_of
+from entra_async.rules.limits.documented import cost_of, shape_of
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 
@@ -112,3 +112,44 @@ def test_any_request_has_a_limit_and_a_cost(service: str, method: str, path: str
     assert limit
     assert cost >= 1
     assert documented.rate > 0
+
+
+SERVICES = st.sampled_from(["Graph", "GraphBeta", "Azure", "AzureKeyVault", "Endpoint", "Security", "x"])
+METHODS = st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"])
+VERSION_AND_ROOTS = [
+    "v1.0",
+    "users",
+    "groups",
+    "auditLogs",
+    "subscriptions",
+    "drive",
+    "1",
+    "2",
+    "a'(b)",
+    "$count",
+    "$ref",
+]
+FUNCTIONS = ["getByIds", "getMemberGroups", "microsoft.graph.checkMemberGroups", "calendarView()"]
+NAMES = [*VERSION_AND_ROOTS, *FUNCTIONS, "memberOf", "members", "messages", "events", "presence"]
+QUERIES = st.sampled_from(["", "?", "?$select=id", "?$top=5", "?$expand=manager($select=id)&$top=5", "?a/messages=b/c"])
+
+
+@given(SERVICES, METHODS, st.lists(st.sampled_from(NAMES), max_size=6), QUERIES, st.sampled_from(NAMES))
+def test_requests_of_one_shape_cost_the_same(
+    service: str, method: str, segments: list[str], query: str, key: str
+) -> None:
+    """Which object a request is for does not matter where a shape says so: the same limit, the same cost."""
+    url, other = (
+        f"https://host/{'/'.join(path)}{query}"
+        for path in (segments, [*segments[:2], key, *segments[3:]][: len(segments)])
+    )
+    if shape_of(method, url) == shape_of(method, other) is not None:
+        assert cost_of(service, method, url) == cost_of(service, method, other)
+
+
+@pytest.mark.parametrize("path", ["users/1", "users/1?$select=id", "groups/1/members", "users/1/drive/root"])
+def test_usual_requests_have_a_shape(path: str) -> None:
+    """Who calls for each user of a tenant has the cost worked out once."""
+    assert shape_of("GET", f"{GRAPH}/{path}") == shape_of("GET", f"{GRAPH}/{path}".replace("/1", "/2"))
+    assert shape_of("GET", f"{GRAPH}/{path}") is not None
+    assert shape_of("GET", f"{GRAPH}/users/1/messages") is None

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final, NamedTuple
 
-__all__ = ("UNKNOWN", "Cost", "DocumentedLimit", "cost_of")
+__all__ = ("UNKNOWN", "Cost", "DocumentedLimit", "cost_of", "shape_of")
 
 
 class DocumentedLimit(NamedTuple):
@@ -68,6 +68,10 @@ _ONE_PER_SECOND: Final = DocumentedLimit(1, 1, enforced=True)  # per tenant, for
 _HUNTING: Final = DocumentedLimit(45, 60, enforced=True)
 _PRESENCE: Final = DocumentedLimit(1_500, 30)
 _OUTLOOK: Final = DocumentedLimit(10_000, 600)
+
+# Parts of "https://host/version/users/id"
+_COLLECTION: Final = 5
+_OBJECT: Final = 6
 
 _MY: Final = "users/*"
 _UNITS: Final[Mapping[str, int]] = {  # of reads; every other costs one
@@ -139,6 +143,8 @@ _MAIL: Final = frozenset(
         "sendMail",
     }
 )
+# What one object costs, and what is below it, does not depend on which one it is: except for mail.
+_OF_OBJECTS: Final = frozenset({"applications", "devices", "groups", "servicePrincipals", "users"})
 _FILES: Final = frozenset({"drive", "drives", "sites", "shares", "followedSites"})
 
 
@@ -263,3 +269,32 @@ def cost_of(service: str, method: str, url: str) -> Cost:
         return _ONE_LIMIT
     where, _, query = url.partition("?")
     return find_cost(method, where.split("/")[3:], query)
+
+
+def shape_of(method: str, url: str) -> tuple[str, ...] | None:
+    """
+    Return what the cost of a request depends on, if that is the same for many: requests of one shape cost the same.
+
+    It takes a fraction of the time of :func:`cost_of`.
+
+    Args:
+        method: In upper case.
+        url: See :func:`cost_of`.
+
+    Example:
+        >>> shape_of("GET", "https://graph.microsoft.com/v1.0/users/ada@contoso.com/memberOf")
+        ('GET', 'graph.microsoft.com', 'v1.0', 'users', '*', 'memberOf')
+    """
+    parts = url.split("/", 6)
+    count = len(parts)
+    if count == _COLLECTION:
+        return None if "?" in parts[4] else (method, parts[2], parts[3], parts[4])
+    if count < _COLLECTION or parts[4] not in _OF_OBJECTS:
+        return None
+    if count == _OBJECT or "?" in parts[5]:
+        # What is posted to may be a function.
+        return None if method == "POST" else (method, parts[2], parts[3], parts[4], "*?", url.partition("?")[2])
+    rest = parts[6]
+    if rest.partition("/")[0].partition("?")[0] in _MAIL:
+        return None
+    return method, parts[2], parts[3], parts[4], "*", rest

@@ -100,17 +100,21 @@ class RateEstimator:
         rate: Units per second estimated to be sustainable; infinite until the first 429.
         burst_s: Seconds' worth of units that the bucket is estimated to hold.
         paused_until: When the pause ends; in the past if there is none.
+        limiting: Whether a request may have to wait. While it is ``False``, a request need not be told to :meth:`sent`,
+            and a success to ``observed`` only.
+        observed: What became of the requests since the last pause.
     """
 
     def __init__(self, *, rate: float = inf, burst_s: float = _BURST_S, documented: float = inf) -> None:
         self.rate = rate
         self.burst_s = burst_s
         self.paused_until = -inf
+        self.limiting = rate < inf
         self._documented = documented
         self._spacing = Spacing()
         self._slack_s = burst_s
         self._uncertainty = 0.0
-        self._observed = Observations(-inf)
+        self.observed = Observations(-inf)
         self._previous: Interval | None = None  # a short interval that the next one may contradict
         self._throttled = False  # from the first 429 until the pause ends
         self._resuming = False  # from then until the first response
@@ -172,7 +176,7 @@ class RateEstimator:
             cost: The request's cost in units.
             near_limit: Whether the service says that its limit is near: then no faster rate is probed.
         """
-        observed = self._observed
+        observed = self.observed
         if sent_at < observed.since:
             return False
         # The service saw it somewhere in between; on average in the middle.
@@ -182,6 +186,7 @@ class RateEstimator:
         resumed = self._resuming and sent_at >= self.paused_until
         if resumed:
             self._resuming = False
+            self.limiting = self.rate < inf
             self._spacing.due = now
         if self.rate < inf:
             if near_limit:
@@ -208,7 +213,7 @@ class RateEstimator:
                 pause_s, min(_MOST_FALLBACK_S, _FALLBACK_S * 2.0 ** min(self._futile_pauses - most_futile, 8))
             )
         began = self.pause(now, pause_s)
-        observed = self._observed
+        observed = self.observed
         if sent_at >= observed.since:  # else it was sent before the last pause
             self._pause_s = max(self._pause_s, pause_s) if self._throttled else pause_s
             self._throttled = True
@@ -221,11 +226,11 @@ class RateEstimator:
         if now + seconds > self.paused_until:
             self.paused_until = now + seconds
             self._spacing.due = max(self._spacing.due, self.paused_until)
-            self._resuming = True
+            self._resuming = self.limiting = True
         return began
 
     def _resume(self, now: float) -> None:
-        observed = self._observed
+        observed = self.observed
         refill_s, overdraft = now - observed.last_refused, observed.refused
         self._count_paused(now)
         if not observed.units:
@@ -242,14 +247,14 @@ class RateEstimator:
             elif observed.units >= _FEW or observed.refused >= _FEW:
                 self._learn(now)
         self._refused_units = overdraft
-        self._observed = Observations(now, refill_s, overdraft)
+        self.observed = Observations(now, refill_s, overdraft)
         owed_s = overdraft / self.rate
         self._slack_s = max(_SLACK_S, min(_CREDIT * self.burst_s, refill_s - owed_s))
-        self._throttled, self._resuming = False, True
+        self._throttled, self._resuming, self.limiting = False, True, True
         self._spacing.due = self._step_began_at = now
 
     def _learn(self, now: float) -> None:
-        observed, base_rate = self._observed, self._base_rate
+        observed, base_rate = self.observed, self._base_rate
         self._note_sustained(now)
         interval = observed.busiest(self.burst_s)
         short = interval.length_s < _SHORT * max(1.0, self._pause_s)
@@ -279,7 +284,7 @@ class RateEstimator:
         self._step = 0.0
 
     def _reconcile(self, previous: Interval, interval: Interval) -> float:
-        observed = self._observed
+        observed = self.observed
         longest_s = max(interval.credit_s, min(observed.refill_s, _MOST_BURST_S))
         least = (interval.units + observed.overdraft) / (interval.length_s + longest_s)
         rate = rate_from_two(previous, interval, least=least)
@@ -316,7 +321,7 @@ class RateEstimator:
         if not self._step and self._paused_share(now) > (_PAUSED_REDUCED if reduced else _PAUSED):
             return
         self._note_sustained(now)
-        self._observed.start_interval(now)
+        self.observed.start_interval(now)
         self._step_began_at = now
         if self._step and self.rate == self._sustained:  # as before the drop
             self._base_rate, self._step = self.rate, 0.0
