@@ -202,7 +202,11 @@ async def test_no_requests(graph: Connection, emulator: Emulator) -> None:
         ([Request(ADA, service="Azure")], "service", "'Azure'"),
         ([Request(ADA, id="a"), Request(ADA, id="A")], "id", "'A'"),
         ([Request(ADA, depends_on=("b",))], "depends_on", "'b'"),
-        ([Request(ADA, id="a", depends_on=("b",)), Request(ADA, id="b", depends_on=("a",))], "depends_on", "depend on each other"),
+        (
+            [Request(ADA, id="a", depends_on=("b",)), Request(ADA, id="b", depends_on=("a",))],
+            "depends_on",
+            "depend on each other",
+        ),
         ([ADA] * 6_000 + [""], "path", "Request 6000 of the batch"),
     ],
 )
