@@ -17,7 +17,7 @@ FENCE = re.compile(r"^```python(?P<marks>[^\n]*)\n(?P<code>.*?)^```$", re.MULTIL
 
 
 class Example(NamedTuple):
-    """A fenced block of Python: where it stands, how it is marked, and its code."""
+    """A fenced block of Python: its file and line, its marks, and its code."""
 
     place: str
     marks: str

@@ -105,8 +105,8 @@ def test_every_module_imports_without_a_warning() -> None:
     run_python(code, "-W", "error")
 
 
-def file_circle() -> list[str]:
-    """Return modules that import each other in a circle when they are imported; empty if none do."""
+def file_cycle() -> list[str]:
+    """Return modules that import each other in a cycle when they are imported; empty if none do."""
     graph: dict[str, set[str]] = {}
     for path in SOURCES:
         importer = module_name(path)
@@ -117,11 +117,11 @@ def file_circle() -> list[str]:
             graph[importer] |= {name for name in around if not importer.startswith(f"{name}.")} - {importer}
             if importer.startswith(f"{imported}."):
                 graph[importer].add(imported)
-    return circle(graph)
+    return cycle(graph)
 
 
-def neighbour_circle(package: str, uses: dict[str, set[str]]) -> list[str]:
-    """Return files and packages beside each other in a package that use each other in a circle; empty if none do."""
+def neighbour_cycle(package: str, uses: dict[str, set[str]]) -> list[str]:
+    """Return files and packages beside each other in a package that use each other in a cycle; empty if none do."""
     inside = f"{package}."
     graph: dict[str, set[str]] = {}
     for importer, imported in uses.items():
@@ -132,11 +132,11 @@ def neighbour_circle(package: str, uses: dict[str, set[str]]) -> list[str]:
                 if name.startswith(inside)
             )
             graph.setdefault(neighbour, set()).update({*others} - {neighbour})
-    return circle(graph)
+    return cycle(graph)
 
 
-def circle(graph: dict[str, set[str]]) -> list[str]:
-    """Return a circle of the graph, or nothing."""
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Return a cycle of the graph, or nothing."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -145,15 +145,15 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_imports_form_no_circle() -> None:
+def test_imports_form_no_cycle() -> None:
     """
-    Neither files nor the packages beside each other import in a circle.
+    Neither files nor the packages beside each other import in a cycle.
 
     So the order in which a program imports them never matters, and each can be read without the others that use it.
     """
     uses = {module_name(path): set(imported_modules(path, run="ever")) for path in SOURCES}
-    circles = [file_circle(), *(neighbour_circle(package, uses) for package in sorted(PACKAGES))]
-    assert not [" → ".join(names) for names in circles if names]
+    cycles = [file_cycle(), *(neighbour_cycle(package, uses) for package in sorted(PACKAGES))]
+    assert not [" → ".join(names) for names in cycles if names]
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))

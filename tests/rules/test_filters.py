@@ -1,4 +1,4 @@
-"""Filters from expressions: what they say, what they refuse, and what they are as values."""
+"""Filters from expressions: their text, their errors, and filters as values."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Wrapped(Enum):
         (Field("licenses").any(lambda item: item / "skuId" == SKU), f"licenses/any(x:x/skuId eq {SKU})"),
         (Field("mails").any(lambda item: item.startswith("smtp:")), "mails/any(x:startswith(x,'smtp:'))"),
         (Field("plans").all(lambda p: (p / "a" == 1) & (p / "b" == 2)), "plans/all(x:x/a eq 1 and x/b eq 2)"),
-        # An outer item is told from an inner one, whichever of them is asked about.
+        # Outer and inner items have different names, whichever of them is compared.
         (
             Field("a").any(lambda outer: (outer / "b").any(lambda inner: (inner == 1) | (outer / "c" == 2))),
             "a/any(y:y/b/any(x:x eq 1 or y/c eq 2))",
@@ -176,7 +176,7 @@ def test_what_has_no_odata_form_is_refused(build: Callable[[], object], field: s
         lambda: A | None,  # type: ignore[operator]
     ],
 )
-def test_pitfalls_of_python_operators_are_told(build: Callable[[], object]) -> None:
+def test_misused_python_operators_are_errors(build: Callable[[], object]) -> None:
     """Where Python would take the wrong truth or the wrong operand, the error says how it is written."""
     with pytest.raises(ConfigurationError, match="parentheses"):
         build()

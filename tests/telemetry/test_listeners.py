@@ -76,7 +76,7 @@ class Telemetry:
 
 
 async def test_events_are_spans_and_metrics(emulator: Emulator) -> None:
-    """Attempts and token requests are spans below the caller's own, and are counted without names of people."""
+    """Attempts and token requests are spans below the caller's own, and are counted without names of users."""
     telemetry = await to_thread.run_sync(Telemetry)  # it starts threads and waits for them
     async with emulator.session(listener=telemetry.listener, store=MemoryStore(now=emulator.clock.now)) as session:
         telemetry.listener.observe(session)

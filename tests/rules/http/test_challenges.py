@@ -77,13 +77,13 @@ def test_claims_are_found_in_every_form(
         'Bearer claims="' + base64.b64encode(b'{"access_token":' + b"[" * 8000).decode() + '"',
     ],
 )
-def test_what_demands_nothing_is_a_plain_refusal(line: str) -> None:
-    """What is missing, broken, too long or for another scheme is no demand."""
+def test_without_claims_there_is_no_claims_challenge(line: str) -> None:
+    """Claims that are missing, broken, too long or of another scheme are no claims challenge."""
     assert read_claims([line]) is None
 
 
-def test_the_session_that_was_revoked_is_a_demand_too() -> None:
-    """Some services say that the token is invalid, and demand claims all the same."""
+def test_an_invalid_token_may_come_with_a_claims_challenge() -> None:
+    """Some services say that the token is invalid, and send a claims challenge all the same."""
     claims = base64.b64encode(b'{"access_token":{"nbf":{"essential":true,"value":"1"}}}').decode()
     line = f'Bearer error="invalid_token", error_description="User session has been revoked", claims="{claims}"'
     assert read_claims(["Negotiate", line]) == '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'

@@ -59,7 +59,7 @@ def test_unescaped_links_are_escaped() -> None:
         {"href": "https://graph.microsoft.com"},
     ],
 )
-def test_foreign_links_are_refused(link: Any) -> None:
+def test_links_to_other_hosts_are_errors(link: Any) -> None:
     """Another host, port or scheme, and whatever parsers disagree about, is an error."""
     with pytest.raises(UnsafeLinkError, match="link"):
         check_link(link, source=SOURCE)

@@ -66,7 +66,7 @@ def test_the_table(outcome: Outcome, safe: bool, unsafe: bool) -> None:
 def test_waits_keep_every_limit(
     outcome: Outcome, idempotent: bool, attempt: int, elapsed_s: float, chance: float
 ) -> None:
-    """No wait is negative, too long, past the deadline, or shorter than the service asked."""
+    """No wait is negative, too long, past the deadline, or shorter than the Retry-After."""
     delay_s = decide_delay_s(
         outcome, idempotent=idempotent, attempt=attempt, elapsed_s=elapsed_s, chance=chance, policy=POLICY
     )

@@ -45,7 +45,7 @@ def test_a_clock_that_was_set_starts_anew() -> None:
 
 
 @given(st.text())
-def test_any_text_may_stand_in_a_date(text: str) -> None:
+def test_any_text_may_be_a_date(text: str) -> None:
     """What cannot be read tells nothing."""
     read_date(text)
 

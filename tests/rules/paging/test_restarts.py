@@ -1,4 +1,4 @@
-"""Which refusals mean that a query begins again."""
+"""Which errors mean that a query is restarted."""
 
 from __future__ import annotations
 

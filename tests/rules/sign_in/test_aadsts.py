@@ -51,7 +51,7 @@ SENTENCES = st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_
 )
 
 
-def refusal(code: int, error: str = "invalid_grant", text: str = "Some text.", **more: Any) -> dict[str, Any]:
+def error_response(code: int, error: str = "invalid_grant", text: str = "Some text.", **more: Any) -> dict[str, Any]:
     """Return a body as the token endpoint writes it."""
     tail = f"\r\nTrace ID: {TRACE}\r\nCorrelation ID: {CORRELATION}\r\nTimestamp: 2026-01-31 12:00:00Z"
     return {
@@ -106,21 +106,21 @@ def test_every_explanation_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("body", "cls"),
     [
-        (refusal(7000215, "invalid_client"), AuthenticationError),
-        (refusal(50126), AuthenticationError),
-        (refusal(50076, "interaction_required", suberror="basic_action"), InteractionRequiredError),
-        (refusal(50173), InteractionRequiredError),
-        (refusal(65001), ConsentRequiredError),
-        (refusal(65001, "interaction_required"), ConsentRequiredError),
-        (refusal(99_999, suberror="consent_required"), ConsentRequiredError),
-        (refusal(99_999, "interaction_required"), InteractionRequiredError),
-        (refusal(99_999, "invalid_grant"), InteractionRequiredError),
-        (refusal(99_999, "invalid_client"), AuthenticationError),
-        (refusal(99_999, "no_such_error", claims="{}"), InteractionRequiredError),
-        (refusal(50055, suberror="user_password_expired"), InteractionRequiredError),
-        (refusal(50055, "interaction_required"), InteractionRequiredError),
-        (refusal(53003, suberror="message_only", claims="{}"), AuthenticationError),
-        (refusal(90033, "temporarily_unavailable"), AuthenticationError),
+        (error_response(7000215, "invalid_client"), AuthenticationError),
+        (error_response(50126), AuthenticationError),
+        (error_response(50076, "interaction_required", suberror="basic_action"), InteractionRequiredError),
+        (error_response(50173), InteractionRequiredError),
+        (error_response(65001), ConsentRequiredError),
+        (error_response(65001, "interaction_required"), ConsentRequiredError),
+        (error_response(99_999, suberror="consent_required"), ConsentRequiredError),
+        (error_response(99_999, "interaction_required"), InteractionRequiredError),
+        (error_response(99_999, "invalid_grant"), InteractionRequiredError),
+        (error_response(99_999, "invalid_client"), AuthenticationError),
+        (error_response(99_999, "no_such_error", claims="{}"), InteractionRequiredError),
+        (error_response(50055, suberror="user_password_expired"), InteractionRequiredError),
+        (error_response(50055, "interaction_required"), InteractionRequiredError),
+        (error_response(53003, suberror="message_only", claims="{}"), AuthenticationError),
+        (error_response(90033, "temporarily_unavailable"), AuthenticationError),
         ({"error": "login_required"}, InteractionRequiredError),
         ({"error": "consent_required"}, ConsentRequiredError),
         ({"error": "authorization_declined"}, AuthenticationError),
@@ -136,7 +136,7 @@ def test_class_says_who_must_act(body: dict[str, Any], cls: type[AuthenticationE
 def test_error_carries_all_that_helps() -> None:
     """Cause, Entra ID's own words, the remedy and what support asks for are in the error, which survives a pickle."""
     text = "Invalid client secret provided. Ensure it is the value, not the ID, for app 'a-b-c'."
-    body = refusal(7000215, "invalid_client", text, suberror="bad_token", claims='{"access_token":{}}')
+    body = error_response(7000215, "invalid_client", text, suberror="bad_token", claims='{"access_token":{}}')
     error = error_for(status=401, body=body, attempts=2)
     assert error.args == (f'AADSTS7000215: The client secret is wrong. (Entra ID said: "{text}")',)
     assert str(error).endswith(
@@ -158,14 +158,14 @@ def test_error_carries_all_that_helps() -> None:
 
 def test_ids_are_found_in_the_text() -> None:
     """A redirect to the browser has no members for the ids; they are read from its description."""
-    body = {name: refusal(65004, "access_denied")[name] for name in ("error", "error_description")}
+    body = {name: error_response(65004, "access_denied")[name] for name in ("error", "error_description")}
     error = error_for(status=None, body=body)
     assert (error.code, error.trace_id, error.correlation_id) == ("AADSTS65004", TRACE, CORRELATION)
 
 
 def test_unknown_code_leads_to_microsofts_page() -> None:
     """A code of next year is passed on, with the address that explains it."""
-    error = error_for(status=400, body=refusal(7999999, "invalid_request"))
+    error = error_for(status=400, body=error_response(7999999, "invalid_request"))
     assert error.code == "AADSTS7999999"
     assert "https://login.microsoftonline.com/error?code=7999999" in str(error)
 
@@ -193,7 +193,7 @@ def test_message_repeats_no_token_and_starts_no_line() -> None:
     """What looks like a token is left out, control characters are blanks, and an endless text is cut."""
     token = "eyJ0eXAiOiJKV1Qi." * 9
     text = f"Bad\x1b[31m assertion:\n {token} {'x ' * 9000}"
-    error = error_for(status=400, body=refusal(50027, text=text, error=f"{token}\nx"))
+    error = error_for(status=400, body=error_response(50027, text=text, error=f"{token}\nx"))
     message = error.args[0]
     assert "eyJ0" not in message
     assert message.isprintable()
@@ -204,7 +204,7 @@ def test_message_repeats_no_token_and_starts_no_line() -> None:
 @pytest.mark.parametrize("code", TRANSIENT_CODES)
 def test_transient_codes(code: int) -> None:
     """The codes of transient errors are transient, whatever the status and the OAuth error."""
-    assert is_transient(400, refusal(code, "invalid_request"))
+    assert is_transient(400, error_response(code, "invalid_request"))
     assert is_transient(None, {"error_description": f"AADSTS{code}: text"})
 
 
@@ -212,8 +212,8 @@ def test_transient_codes(code: int) -> None:
 def test_transient_statuses(status: int) -> None:
     """A 5xx, 408 or 429 is transient, unless the code says that there were too many requests for one token."""
     assert is_transient(status, {})
-    assert is_transient(status, refusal(7000215, "invalid_client"))
-    assert not is_transient(status, refusal(LOOP, "temporarily_unavailable"))
+    assert is_transient(status, error_response(7000215, "invalid_client"))
+    assert not is_transient(status, error_response(LOOP, "temporarily_unavailable"))
     assert not is_transient(status, {"error_codes": [90033, LOOP]})
 
 
@@ -228,7 +228,7 @@ def test_everything_else_is_final() -> None:
     """No other code, error or status is transient."""
     for kind, table in TABLES.items():
         for code in table:
-            assert is_transient(400, refusal(code)) is (kind is ErrorKind.TRANSIENT)
+            assert is_transient(400, error_response(code)) is (kind is ErrorKind.TRANSIENT)
     for status in (200, 302, 400, 401, 403, 404, 600):
         assert not is_transient(status, {"error": "invalid_client"})
 

@@ -82,7 +82,7 @@ def test_good_authority_loses_its_slash() -> None:
 
 @given(st.text())
 def test_secrets_never_show(secret: str) -> None:
-    """A secret is any text that is not blank; the refusal does not repeat it."""
+    """A secret is any text that is not blank; the error does not repeat it."""
     if secret.strip():
         assert check_secret(secret, field="client_secret") == secret
     else:

@@ -93,7 +93,7 @@ def test_any_response_is_a_token_or_an_error_of_ours(host: IdentityHost, body: A
 
 
 @given(hosts, st.integers(100, 599), bodies, st.text(max_size=50), st.integers(1, 9))
-def test_any_refusal_is_explained(host: IdentityHost, status: int, body: Any, text: str, attempts: int) -> None:
+def test_any_error_is_explained(host: IdentityHost, status: int, body: Any, text: str, attempts: int) -> None:
     """Whatever a host says, the error has a hint, the status and the number of attempts."""
     error = host_error_for(host, status=status, body=body, text=text, attempts=attempts)
 

@@ -35,8 +35,8 @@ def test_a_guest_is_the_same_user_in_every_tenant(user: str, home: str, guest: s
 
 
 @given(st.tuples(GUIDS, GUIDS), st.tuples(GUIDS, GUIDS), st.sampled_from(["client_info", "oid", "sub"]))
-def test_two_people_are_never_the_same(one: tuple[str, str], other: tuple[str, str], claim: str) -> None:
-    """Whatever tells who it is, people who differ in their id or in their tenant differ."""
+def test_two_users_are_never_the_same(one: tuple[str, str], other: tuple[str, str], claim: str) -> None:
+    """Whichever claims identify them, users with different ids or tenants have different texts."""
 
     def result(user: str, tenant: str) -> dict[str, Any]:
         if claim == "client_info":

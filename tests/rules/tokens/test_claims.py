@@ -1,4 +1,4 @@
-"""The claims of a token request: a demand and a capability become one JSON text."""
+"""The claims of a token request: a claims challenge and capabilities become one JSON text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from entra_async.rules.tokens.claims import add_capabilities, covers, lasting, m
     ],
 )
 def test_merging(claims: str | None, *, enable_cae: bool, merged: object) -> None:
-    """The demand stays, and the capability is added to it."""
+    """The requested claims stay, and the capability is added to them."""
     result = add_capabilities(claims, enable_cae=enable_cae)
 
     assert (result and json.loads(result)) == merged
@@ -61,7 +61,7 @@ def test_a_later_demand_adds_to_an_earlier_one() -> None:
 
 @given(REQUESTS, REQUESTS)
 def test_what_was_merged_covers_the_last_demand(one: str, two: str) -> None:
-    """The newest demand is met whole, and the older one as far as they agree."""
+    """The newest claims request is covered as a whole, and the older one as far as they agree."""
     merged = merge_claims(one, two)
     assert covers(merged, two)
     assert covers(merge_claims(merged, one, two), two)
@@ -69,7 +69,7 @@ def test_what_was_merged_covers_the_last_demand(one: str, two: str) -> None:
 
 @given(ANYTHING)
 def test_one_demand_stays_as_it_is(claims: str | None) -> None:
-    """Nothing is added to what nobody else demands anything beside."""
+    """A single claims request stays as it is."""
     assert merge_claims(claims) == merge_claims(None, claims, None) == claims
     assert covers(claims, claims)
     assert covers(claims, None)
@@ -85,7 +85,7 @@ def test_no_text_breaks_it(one: str | None, two: str | None) -> None:
 
 @given(REQUESTS)
 def test_a_date_does_not_last(claims: str) -> None:
-    """Every later token is issued after it; what else was demanded stays."""
+    """Every later token is issued after it; the other claims stay."""
     kept = lasting(claims)
     assert covers(claims, kept)
     assert kept is None or "nbf" not in kept

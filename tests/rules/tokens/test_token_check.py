@@ -89,7 +89,7 @@ def test_one_service_has_many_names(expected: str, actual: str) -> None:
     ],
 )
 def test_another_service_is_refused(expected: str, actual: Any) -> None:
-    """A token for one service never stands in for another's."""
+    """A token for one service is never accepted for another."""
     with pytest.raises(TokenMismatchError, match="service"):
         check_token({"aud": actual}, ExpectedToken(audience=audience_of([expected])))
 
@@ -105,7 +105,7 @@ JSON = st.recursive(
     st.builds(ExpectedToken, st.none() | st.text(), st.none() | st.text(), st.none() | st.text()),
 )
 def test_strange_claims_do_no_harm(claims: dict[str, Any], expected: ExpectedToken) -> None:
-    """Whatever stands in a token, it is either refused or taken."""
+    """Whatever the claims, the token is either accepted or a TokenMismatchError."""
     try:
         check_token(claims, expected)
     except TokenMismatchError:
