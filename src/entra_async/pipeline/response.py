@@ -29,6 +29,7 @@ class Response(msgspec.Struct, frozen=True):
         url: Where it was sent, without its query.
         attempts: How many times the request was sent.
         client_request_id: The id we sent.
+        stream: The body as it arrives, where the pipeline was told to leave it open: whoever has it closes it.
     """
 
     status: int
@@ -39,7 +40,6 @@ class Response(msgspec.Struct, frozen=True):
     attempts: int
     client_request_id: str
     stream: BodyStream | None = None
-    """The body as it arrives, where the pipeline was told to leave it open: whoever has it closes it."""
 
     def __repr__(self) -> str:
         return (
