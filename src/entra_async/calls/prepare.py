@@ -17,7 +17,7 @@ from entra_async.rules.http.decoding import decoder_of
 from entra_async.rules.http.urls import build_url, encode_query, expand
 from entra_async.services import Service
 
-__all__ = ("BaseURL", "check_call", "prepare")
+__all__ = ("BaseURL", "check_call", "prepare", "prepare_path")
 
 # RFC 9110, sections 5.6.2 (token) and 5.5 (field values)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -121,6 +121,13 @@ def prepare(base: BaseURL, request: Request) -> PreparedRequest:
         sent[_check_name(header)] = _check_value(header, text)
     content = _encode(body, sent, request.content_type)
     return PreparedRequest(method, url, sent, content)
+
+
+def prepare_path(base: BaseURL, path: str) -> PreparedRequest:
+    """Return what a call sends that has a path and no more: what :func:`prepare` returns for ``Request(path)``."""
+    if base.plain is None or base.service.query:
+        return prepare(base, Request(path))
+    return PreparedRequest("GET", build_url(base.plain, path, ""), base.headers)
 
 
 def _join_query(service: Service, path: object, query: Mapping[str, object] | None) -> str:

@@ -15,7 +15,7 @@ from entra_async.calls.delta.state import DeltaStore
 from entra_async.calls.fan_out import Many, invoke_many
 from entra_async.calls.paging.pager import Pager, PageSource
 from entra_async.calls.paging.stream import Stream
-from entra_async.calls.prepare import check_call, prepare
+from entra_async.calls.prepare import check_call, prepare, prepare_path
 from entra_async.calls.request import (
     CALL_OPTIONS,
     READ_OPTIONS,
@@ -108,7 +108,20 @@ class Verbs(ABC):
             AuthenticationError: If there is no token; ``ConsentRequiredError`` if it lacks one of *required_scopes*.
             ClosedError: If the Session is closed, or open in another event loop.
         """
-        return await self.invoke_request(make_request(path, options, CALL_OPTIONS) if options else Request(path))
+        if options:
+            return await self.invoke_request(make_request(path, options, CALL_OPTIONS))
+        # What most calls are has a way of its own, which is as short as can be.
+        context = self._find(None)
+        if context.access.is_over:
+            await context.access.check(None)
+        prepared = prepare_path(context.base_url, path)
+        response = await context.pipeline.send(prepared)
+        if context.service.raw_only:
+            return response
+        value = response.read()
+        if not isinstance(value, Page):
+            return value
+        return await _read_pages(context, Request(path), prepared, value)
 
     async def invoke_request(self, request: Request) -> Any:
         """
@@ -127,16 +140,7 @@ class Verbs(ABC):
         value = response.read(request.type)
         if not isinstance(value, Page):
             return value
-        if not request.paging:
-            return value.items
-        pager = _pager(context, request, prepared, item_type(request.type), repeatable=prepared.method == "GET")
-        if not pager.follows(value):
-            return value.items
-        items: list[Any] = []
-        async with aclosing(pager.pages(value)) as pages:
-            async for page in pages:
-                items += page
-        return items
+        return await _read_pages(context, request, prepared, value)
 
     @overload
     def invoke_many(
@@ -334,6 +338,19 @@ class ContextVerbs(Verbs):
     @property
     def _start(self) -> StartTask:
         return self.context.start
+
+
+async def _read_pages(context: CallContext, request: Request, prepared: PreparedRequest, first: Page) -> list[Any]:
+    if not request.paging:
+        return first.items
+    pager = _pager(context, request, prepared, item_type(request.type), repeatable=prepared.method == "GET")
+    if not pager.follows(first):
+        return first.items
+    items: list[Any] = []
+    async with aclosing(pager.pages(first)) as pages:
+        async for page in pages:
+            items += page
+    return items
 
 
 def _pager(

@@ -88,15 +88,19 @@ class BearerToken:
         self._key = key
         self._source = source
         self._policy = policy
+        # The last token, and how it is sent.
+        self._token: Token | None = None
+        self._secret = self._header = ""
 
     def try_attach(self, headers: MutableMapping[str, str]) -> str | None:
         """Add the token, if it is in the cache; see :class:`Authorization`."""
         token = self._broker.find(self._key)
         if token is None:
             return None
-        secret = token.token
-        headers["Authorization"] = f"Bearer {secret}"
-        return secret
+        if token is not self._token:
+            self._token, self._secret, self._header = token, token.token, f"Bearer {token.token}"
+        headers["Authorization"] = self._header
+        return self._secret
 
     async def attach(self, headers: MutableMapping[str, str], *, within_s: float) -> str:
         """Add the token; see :class:`Authorization`."""

@@ -72,6 +72,7 @@ class Limiter:
         self.accepted = 0
         self.refused = 0
         self._clock = clock
+        self._monotonic = clock.monotonic
         self._queue_s = queue_s
         self._slots = min(limits.in_flight or limits.connections, limits.connections)
         self._capacity: Final = self._slots * SLOT
@@ -143,6 +144,25 @@ class Limiter:
         self._in_use -= weight
         if self._slot_freed is not None and not self._slot_freed.done():
             self._slot_freed.set_result(None)
+
+    def leave_accepted(self, weight: int, sent_at: float, cost: float) -> bool:
+        """
+        Do what :meth:`leave` does, and take note of a success, if no more has to be done; return whether that is so.
+
+        Args:
+            weight: See :meth:`try_enter`.
+            sent_at: When the request was sent, on the monotonic clock.
+            cost: See :meth:`try_enter`.
+        """
+        estimator, slot_freed = self.estimator, self._slot_freed
+        observed = estimator.observed
+        if estimator.limiting or sent_at < observed.since or not (slot_freed is None or slot_freed.done()):
+            return False
+        self._in_use -= weight
+        self.accepted += 1
+        # The service saw it somewhere in between; on average in the middle.
+        observed.accept((sent_at + self._monotonic()) / 2, cost)
+        return True
 
     def wake(self) -> None:
         """Let who watches the clock look again: it need not wait as long as it was told."""

@@ -7,7 +7,7 @@ is refused goes back to the limiter, not to sleep by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from math import inf
 from types import MappingProxyType
 from typing import Final, final
@@ -32,7 +32,6 @@ _UNITS: Final = "x-ms-resource-unit"
 # What is left of Azure Resource Manager's limits; a page says that only the lowest counts:
 # https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/request-limits-and-throttling
 _REMAINING: Final = "x-ms-ratelimit-remaining-"
-_PRIORITY: Final = "x-ms-throttle-priority"
 _GRAPH: Final = frozenset({"graph", "graphbeta"})
 _NEARLY_NONE: Final = 10
 
@@ -139,7 +138,7 @@ class ConnectionLimiters:
         self._service = service.lower()
         self._find_app = app
         self._app: str | None = None
-        self._found: dict[tuple[str, ...], tuple[Limiter, float]] = {}
+        self._found: dict[tuple[str, ...] | None, tuple[Limiter, float]] = {}
         self._forgotten = 0
 
     def in_batches(self) -> ConnectionLimiters:
@@ -148,26 +147,20 @@ class ConnectionLimiters:
             self._limiters, service=self._service, app=self._find_app, max_pause_s=self.max_pause_s, weight=1
         )
 
-    def set_priority(self, headers: MutableMapping[str, str]) -> None:
-        """Add the Session's priority to the headers of a request that has none of its own."""
-        if self.priority is not None:
-            headers.setdefault(_PRIORITY, self.priority)
-
     def find(self, method: str, url: str) -> tuple[Limiter, float]:
         """Return the limiter of a request, and what the request costs there in units."""
         shape = shape_of(method, url)
-        if shape is not None:
-            if self._forgotten != self._limiters.forgotten or len(self._found) >= _MOST_SHAPES:
-                self._found.clear()
-                self._forgotten = self._limiters.forgotten
-            found = self._found.get(shape)
-            if found is not None:
-                return found
+        found = self._found.get(shape)
+        if found is not None and self._forgotten == self._limiters.forgotten:
+            return found
         limit, cost, documented = cost_of(self._service, method, url)
         if self._app is None:
             self._app = self._find_app()
         found = self._limiters.find(url.split("/", 3)[2], self._app, limit, documented), cost
         if shape is not None:
+            if self._forgotten != self._limiters.forgotten or len(self._found) >= _MOST_SHAPES:
+                self._found.clear()
+                self._forgotten = self._limiters.forgotten
             self._found[shape] = found
         return found
 
@@ -181,13 +174,7 @@ class ConnectionLimiters:
             sent_at: When the request was sent, on the monotonic clock.
             cost: What the request was taken to cost.
         """
-        now, estimator = self._clock.monotonic(), limiter.estimator
-        if response.status < _BAD and not estimator.limiting:
-            limiter.accepted += 1
-            if sent_at >= estimator.observed.since:
-                estimator.observed.accept((sent_at + now) / 2, cost)
-            return
-        headers = response.headers
+        now, headers, estimator = self._clock.monotonic(), response.headers, limiter.estimator
         retry_after_s: float | None = None
         if response.status >= _BAD:
             retry_after_s = read_retry_after_s(headers, now=self._clock.now())

@@ -42,6 +42,7 @@ _NOT_MODIFIED: Final = 304
 _UNAUTHORIZED: Final = 401
 _SECOND: Final = 2
 _MOMENT_S: Final = 0.001
+_PRIORITY: Final = "x-ms-throttle-priority"  # https://learn.microsoft.com/en-us/graph/throttling
 _CONDITIONS: Final = ("if-none-match", "if-modified-since")
 
 
@@ -74,6 +75,7 @@ class Pipeline:
         self._private = authorization is None
         self._clock = clock
         self._policy = policy
+        self._priority = None if limiters is None else limiters.priority
         # A GUID for each request: what they have in common tells the connection in a service's logs.
         self._id_prefix = str(uuid.uuid4())[:24]
         self._numbers = count()
@@ -126,8 +128,8 @@ class Pipeline:
         """
         headers = prepared.headers.copy()
         headers["client-request-id"] = client_request_id = f"{self._id_prefix}{next(self._numbers):012x}"
-        if self._limiters is not None and self._limiters.priority is not None:
-            self._limiters.set_priority(headers)
+        if self._priority is not None:
+            headers.setdefault(_PRIORITY, self._priority)
         request = HTTPRequest(prepared.method, prepared.url, headers, prepared.body, None, streamed, self._private)
         started = self._clock.monotonic()
         deadline_s = self._policy.deadline_s if timeout_s is None else timeout_s
@@ -195,10 +197,14 @@ class Pipeline:
                 secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
                 now = monotonic()
             request.secret = secret
-            response = await self._transport.send(request, within_s=_left_s(ends_at, now))
-        finally:
+            left_s = ends_at - now
+            response = await self._transport.send(request, within_s=max(_MOMENT_S, left_s))
+        except BaseException:
             limiter.leave(weight)
-        limiters.observe(limiter, response, sent_at, cost)
+            raise
+        if response.status >= _BAD or not limiter.leave_accepted(weight, sent_at, cost):
+            limiter.leave(weight)
+            limiters.observe(limiter, response, sent_at, cost)
         return response
 
     async def _recover(

@@ -8,70 +8,56 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, final
 
-import msgspec
+__all__ = ("Deadlines",)
 
-__all__ = ("Deadline", "Deadlines")
-
-
-class Deadline(msgspec.Struct, eq=False):
-    """
-    The end of what the current task is doing. It cancels the task, as :func:`asyncio.timeout` does.
-
-    Attributes:
-        at: When that is, on the monotonic clock, in seconds.
-        task: The task.
-        cancelling: How many cancellations of the task were pending when it began.
-        expired: Whether it has come.
-    """
-
-    at: float
-    task: asyncio.Task[Any]
-    cancelling: int
-    expired: bool = False
-
-    def expire(self) -> None:
-        """Cancel the task."""
-        self.expired = True
-        self.task.cancel()
-
-    def caused(self) -> bool:
-        """
-        Return whether a ``CancelledError`` that the task has just got comes from here and from nobody else.
-
-        Ask once, and raise it again if not: the task is to end, then.
-        """
-        return self.expired and self.task.uncancel() <= self.cancelling
+_EXPIRED: Final = -inf
 
 
 @final
 class Deadlines:
     """
-    All deadlines of one event loop. Its timer is set to the soonest, so that a request costs none of its own.
+    The deadlines of tasks of one event loop, one for each task at a time.
+
+    One that comes cancels its task, as :func:`asyncio.timeout` does. The timer is set to the soonest, so that a request
+    costs none of its own.
 
     Attributes:
-        running: Those that have begun: ``running.discard(deadline)`` ends one, once what it was for is done.
+        running: When the deadline of each task is, on the monotonic clock, and how many cancellations of the task were
+            pending when it began: ``running.pop(task, None)`` ends it, once what it was for is done.
     """
 
     def __init__(self) -> None:
-        self.running: Final[set[Deadline]] = set()
+        self.running: Final[dict[asyncio.Task[Any], tuple[float, int]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
 
-    def start(self, seconds: float) -> Deadline:
-        """Begin a deadline for the current task."""
+    def start(self, seconds: float) -> asyncio.Task[Any]:
+        """Begin a deadline for the current task, and return that."""
         task = current_task()
         assert task is not None
-        deadline = Deadline(monotonic() + seconds, task, task.cancelling())
-        self.running.add(deadline)
-        if deadline.at < self._timer_at:
-            self._set_timer(deadline.at)
-        return deadline
+        at = monotonic() + seconds
+        self.running[task] = at, task.cancelling()
+        if at < self._timer_at:
+            self._set_timer(at)
+        return task
 
-    def move(self, deadline: Deadline, seconds: float) -> None:
-        """Let a deadline come so many seconds from now."""
-        deadline.at = monotonic() + seconds
-        if deadline.at < self._timer_at:
-            self._set_timer(deadline.at)
+    def move(self, task: asyncio.Task[Any], seconds: float) -> None:
+        """Let the deadline of a task come so many seconds from now."""
+        at, cancelling = self.running.get(task, (_EXPIRED, 0))
+        if at != _EXPIRED:
+            at = monotonic() + seconds
+            self.running[task] = at, cancelling
+            if at < self._timer_at:
+                self._set_timer(at)
+
+    def caused(self, task: asyncio.Task[Any]) -> bool:
+        """
+        Return whether a ``CancelledError`` that a task has just got comes from its deadline and from nobody else.
+
+        Ask once, and raise it again if not: the task is to end, then.
+        """
+        at, cancelling = self.running[task]
+        return at == _EXPIRED and task.uncancel() <= cancelling
 
     def close(self) -> None:
         """Forget the timer."""
@@ -87,11 +73,11 @@ class Deadlines:
     def _expire(self) -> None:
         self._timer, self._timer_at = None, inf
         now, soonest = monotonic(), inf
-        for deadline in list(self.running):
-            if deadline.at <= now:
-                self.running.discard(deadline)
-                deadline.expire()
-            elif deadline.at < soonest:
-                soonest = deadline.at
+        for task, (at, cancelling) in list(self.running.items()):
+            if at > now:
+                soonest = min(soonest, at)
+            elif at != _EXPIRED:
+                self.running[task] = _EXPIRED, cancelling
+                task.cancel()
         if soonest < inf:
             self._set_timer(soonest)

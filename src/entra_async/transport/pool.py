@@ -23,7 +23,7 @@ from yarl import URL
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError
 from entra_async.telemetry.events import Listener, RequestFinished, notify
-from entra_async.transport.deadlines import Deadline, Deadlines
+from entra_async.transport.deadlines import Deadlines
 from entra_async.transport.failures import translate
 from entra_async.transport.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.proxies import EnvironmentProxies
@@ -201,14 +201,14 @@ class Pool:
             within_s -= await self._wait_for_slot(request, within_s)
         started = 0.0 if self._listener is None else time.monotonic()
         response_s = self._timeouts.response_s
-        deadline = deadlines.start(min(within_s, response_s))
+        task = deadlines.start(min(response_s, within_s))
         status: int | None = None
         stream: BodyStream | None = None
         failure: Exception
         try:
             # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
             if request.streamed:
-                response = await self._send_streamed(client, request, deadline, within_s)
+                response = await self._send_streamed(client, request, task, within_s)
                 if response.status < _REDIRECTED:
                     stream = self._open_stream(response, request, started)
                     return HTTPResponse(response.status, response.headers, b"", stream)
@@ -227,13 +227,13 @@ class Pool:
             status = response.status
             return HTTPResponse(status, response.headers, body)
         except asyncio.CancelledError:
-            if not deadline.caused():
+            if not deadlines.caused(task):
                 raise
             failure = self._too_late(request)
         except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
             failure = translate(error, request, closed=self._closed)
         finally:
-            deadlines.running.discard(deadline)
+            deadlines.running.pop(task, None)
             if stream is None:
                 if slots.waiting:
                     slots.release()
@@ -267,14 +267,14 @@ class Pool:
         )
 
     async def _send_streamed(
-        self, client: aiohttp.ClientSession, request: HTTPRequest, deadline: Deadline, within_s: float
+        self, client: aiohttp.ClientSession, request: HTTPRequest, task: asyncio.Task[Any], within_s: float
     ) -> aiohttp.ClientResponse:
         # The deadline is moved with each piece of the body that leaves.
         latest = time.monotonic() + within_s
 
         def moved(last: bool) -> None:  # noqa: FBT001 - a callback
             wait_s = self._timeouts.response_s if last else self._timeouts.idle_s
-            self._deadlines.move(deadline, min(latest - time.monotonic(), wait_s))
+            self._deadlines.move(task, min(latest - time.monotonic(), wait_s))
 
         url, body = URL(request.url, encoded=True), request.body
         return await client.request(
@@ -327,16 +327,16 @@ class Pool:
 
     async def _wait_for_slot(self, request: HTTPRequest, within_s: float) -> float:
         started = time.monotonic()
-        deadline = self._deadlines.start(min(within_s, self._timeouts.queue_s))
+        task = self._deadlines.start(min(within_s, self._timeouts.queue_s))
         try:
             await self._slots.acquire()
         except asyncio.CancelledError:
-            if not deadline.caused():
+            if not self._deadlines.caused(task):
                 raise
         else:
             return time.monotonic() - started
         finally:
-            self._deadlines.running.discard(deadline)
+            self._deadlines.running.pop(task, None)
         where = request.where
         message = f"{request.method} {where}: all {self._limits.connections} slots of the pool were taken too long."
         hint = "Raise Limits.connections or Timeouts.queue_s, or start fewer calls at once."

@@ -77,14 +77,14 @@ class BodyStream:
             TransportError: If the response breaks off.
             ClosedError: If the pool was closed.
         """
-        deadline = self._deadlines.start(self._idle_s)
+        task = self._deadlines.start(self._idle_s)
         try:
             return await self._read()
         except asyncio.CancelledError:
-            if not deadline.caused():
+            if not self._deadlines.caused(task):
                 raise
         finally:
-            self._deadlines.running.discard(deadline)
+            self._deadlines.running.pop(task, None)
         raise self._stalled()
 
     async def read_all(self) -> bytes:

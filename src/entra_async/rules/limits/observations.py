@@ -71,17 +71,19 @@ class Observations:
         self._first_refused = inf
         self._accepted_later = 0.0
         self._last = -inf
+        self._next_start = -inf
         self._starts: deque[tuple[float, float]] = deque(maxlen=_STARTS)
 
     def accept(self, seen: float, cost: float) -> None:
         """Count a request that the service accepted when it saw it."""
-        if not self._starts:
-            self._starts.append((seen, 0.0))
+        if self._next_start == -inf:
+            self.start_interval(seen)
         self.units += cost
-        self._last = max(self._last, seen)
+        if seen > self._last:
+            self._last = seen
         if seen > self._first_refused:
             self._accepted_later += cost
-        if seen - self._starts[-1][0] >= _START_EVERY_S:
+        if seen >= self._next_start:
             self.start_interval(seen)
 
     def refuse(self, seen: float, cost: float) -> None:
@@ -94,6 +96,7 @@ class Observations:
     def start_interval(self, now: float) -> None:
         """Let an interval begin now."""
         self._starts.append((now, self.units))
+        self._next_start = now + _START_EVERY_S
 
     @property
     def is_outlier(self) -> bool:
