@@ -154,8 +154,8 @@ class Pipeline:
             request = headers = None  # type: ignore[assignment]
             wipe_locals(error)
             raise
-        # What the service's root is made of holds no user name, so without a query there is nothing to hide.
-        where = request.where if self._private or "?" in request.url else request.url
+        # A service's root holds no user name, so only the query is to be hidden.
+        where = request.where if self._private else request.url.partition("?")[0]
         return Response(
             outcome.status,
             outcome.headers,
