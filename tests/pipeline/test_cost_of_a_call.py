@@ -20,7 +20,7 @@ ADA = "users/ada@contoso.com"
 PACKAGE = Path(entra_async.__file__).parent
 CALLS = 50
 
-# Own Python calls of one request that succeeds; what docs/benchmarks.md says of time rests on these. Lower them with the
+# Own Python calls of one request that succeeds; what docs/benchmarks.md says of time rests on them. Lower them with the
 # code; whoever raises one says in the commit what it buys. Four of them are for the listener that each Session has in
 # these tests (conftest.py).
 MOST_CALLS = {"invoke": 21, "invoke with a query": 28, "one of invoke_many": 26}
