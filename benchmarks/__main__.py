@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.clients import CONNECTIONS, BareLoop, EntraAsync
+from benchmarks.layers import at_once, measure_layers, print_layers
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Contender, Result, compare
 from benchmarks.server import PAGE_SIZE, BenchServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from benchmarks.clients import Client
+    from collections.abc import Callable
 
 SMALL: Final = f"small GET over TLS, {CONNECTIONS} at a time"
 PAGES: Final = f"users in pages of {PAGE_SIZE}"
@@ -32,29 +31,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=4_000, help="small GETs a round (default: %(default)s)")
     parser.add_argument("--users", type=int, default=100_000, help="users in the directory (default: %(default)s)")
     parser.add_argument("--peers", action="store_true", help="measure azure-core and msgraph-sdk, too (slow)")
+    parser.add_argument("--layers", action="store_true", help="measure every layer instead, in processor time")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which the extra 'speed' brings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return parser.parse_args()
-
-
-def many_small(client: Client, total: int) -> Callable[[], Awaitable[int]]:
-    """Return work that makes *total* small requests, `CONNECTIONS` of them on the way at any time."""
-
-    async def work() -> int:
-        numbers = iter(range(total))
-        done = 0
-
-        async def worker() -> None:
-            nonlocal done
-            for _number in numbers:
-                await client.get_small()
-                done += 1
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTIONS):
-                group.create_task(worker())
-        return done
-
-    return work
 
 
 async def measure(server: BenchServer, arguments: argparse.Namespace) -> dict[str, list[Result]]:
@@ -63,14 +43,16 @@ async def measure(server: BenchServer, arguments: argparse.Namespace) -> dict[st
     async with contextlib.AsyncExitStack() as stack:
         bare = await stack.enter_async_context(BareLoop.open(server))
         ours = await stack.enter_async_context(EntraAsync.open(server))
-        small = [Contender(client.name, many_small(client, total), total) for client in (bare, ours)]
+        small = [Contender(client.name, at_once(client.get_small, total), total) for client in (bare, ours)]
         pages = [Contender(client.name, client.count_users, users) for client in (bare, ours)]
         if arguments.peers:
             from benchmarks.peers import AzureCore, MsGraph
 
             azure = await stack.enter_async_context(AzureCore.open(server))
             msgraph = await stack.enter_async_context(MsGraph.open(server))
-            small += [Contender(peer.name, many_small(peer, total // 10), total // 10) for peer in (azure, msgraph)]
+            small += [
+                Contender(peer.name, at_once(peer.get_small, total // 10), total // 10) for peer in (azure, msgraph)
+            ]
             first_users = min(users, msgraph.PAGES_READ * PAGE_SIZE)
             pages += [
                 Contender(azure.name, azure.count_users, users),
@@ -100,6 +82,13 @@ def print_report(results: dict[str, list[Result]]) -> None:
             )
 
 
+def load_uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes its event loops."""
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
 def main() -> None:
     """Measure and report."""
     arguments = read_arguments()
@@ -108,9 +97,13 @@ def main() -> None:
     versions = {name: version(name) for name in (*PACKAGES, *peers)}
     for name, value in {**facts, **versions}.items():
         print(f"{name}: {value}")
-    with BenchServer.start(arguments.users) as server:
-        results = asyncio.run(measure(server, arguments))
-    print_report(results)
+    runner = asyncio.Runner(loop_factory=load_uvloop() if arguments.uvloop else None)
+    with BenchServer.start(arguments.users) as server, runner:
+        if arguments.layers:
+            work = measure_layers(server, rounds=arguments.rounds, requests=arguments.requests)
+            print_layers(results := runner.run(work))
+        else:
+            print_report(results := runner.run(measure(server, arguments)))
     if arguments.json:
         report = {
             "machine": facts,

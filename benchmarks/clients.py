@@ -55,7 +55,7 @@ class BareLoop:
     name = "bare aiohttp loop"
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
-        self._session = session
+        self.session = session
         self._root = f"{base_url}/v1.0"
         self._decode = msgspec.json.Decoder().decode
 
@@ -70,8 +70,25 @@ class BareLoop:
         ) as session:
             yield cls(session, server.base_url)
 
+    def url(self, path: str) -> str:
+        """Return the URL of a path."""
+        return f"{self._root}/{path}"
+
+    async def get(self, url: str) -> bytes:
+        """Return the body of a response."""
+        async with self.session.get(url) as response:
+            response.raise_for_status()
+            return await response.read()
+
+    async def post(self, path: str, value: object) -> Any:
+        """Send JSON, and return what comes back."""
+        headers = {"Content-Type": "application/json"}
+        async with self.session.post(self.url(path), data=msgspec.json.encode(value), headers=headers) as response:
+            response.raise_for_status()
+            return self._decode(await response.read())
+
     async def _get(self, url: str) -> Any:
-        async with self._session.get(url) as response:
+        async with self.session.get(url) as response:
             response.raise_for_status()
             return self._decode(await response.read())
 

@@ -65,6 +65,10 @@ class Result:
         """Return the ratio of the rates, round by round: what slows the machine for a while slows both."""
         return [mine / theirs for mine, theirs in zip(self.rates, other.rates, strict=True)]
 
+    def cpu_ratios_to(self, other: Result) -> list[float]:
+        """Return how much of this one's processor time the other one needs, round by round."""
+        return [theirs / mine for mine, theirs in zip(self.cpu_s, other.cpu_s, strict=True)]
+
     def ratio_to(self, other: Result) -> float:
         """Return the median of those ratios."""
         return statistics.median(self.ratios_to(other))
@@ -110,7 +114,7 @@ class StallMeter:
         self._schedule()
 
 
-async def compare(contenders: list[Contender], *, rounds: int) -> list[Result]:
+async def compare(contenders: list[Contender], *, rounds: int, turns: int = 1) -> list[Result]:
     """
     Let the contenders take turns and return what each reached, in the order given.
 
@@ -120,23 +124,30 @@ async def compare(contenders: list[Contender], *, rounds: int) -> list[Result]:
     Args:
         contenders: Who takes part.
         rounds: How many rounds count.
+        turns: How many turns each has in a round, which is what they take together: a machine that is slow for a second
+            is slow for all.
 
     Raises:
         RuntimeError: If a contender did not do all of the work.
     """
     results = {contender.name: Result(contender.name) for contender in contenders}
     for number in range(rounds + 1):
-        for contender in contenders if number % 2 else reversed(contenders):
-            gc.collect()
-            with StallMeter() as meter:
-                started, cpu_started = time.perf_counter(), time.process_time()
-                done = await contender.work()
-                elapsed_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-            if done != contender.expected:
-                message = f"{contender.name} did {done} of {contender.expected} units."
-                raise RuntimeError(message)
-            if number:
-                results[contender.name].rates.append(done / elapsed_s)
-                results[contender.name].cpu_s.append(cpu_s / done)
-                results[contender.name].stalls_s.append(meter.longest_s)
+        elapsed_s, cpu_s, stall_s = (dict.fromkeys(results, 0.0) for _ in range(3))
+        for turn in range(turns):
+            for contender in contenders if (number + turn) % 2 else reversed(contenders):
+                gc.collect()
+                with StallMeter() as meter:
+                    started, cpu_started = time.perf_counter(), time.process_time()
+                    done = await contender.work()
+                    elapsed_s[contender.name] += time.perf_counter() - started
+                    cpu_s[contender.name] += time.process_time() - cpu_started
+                stall_s[contender.name] = max(stall_s[contender.name], meter.longest_s)
+                if done != contender.expected:
+                    message = f"{contender.name} did {done} of {contender.expected} units."
+                    raise RuntimeError(message)
+        for contender in contenders if number else ():
+            units = contender.expected * turns
+            results[contender.name].rates.append(units / elapsed_s[contender.name])
+            results[contender.name].cpu_s.append(cpu_s[contender.name] / units)
+            results[contender.name].stalls_s.append(stall_s[contender.name])
     return list(results.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import re
 import ssl
 import tempfile
 from pathlib import Path
@@ -26,6 +27,10 @@ TENANT_ID: Final = "3b1f0c52-7d5e-4d0a-9d43-0d1c6a5b2e11"
 CLIENT_ID: Final = "8f6f1f43-21f8-4b9d-8f6e-4c2f7f0a9d22"
 ACCESS_TOKEN: Final = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJodHRwczovL2dyYXBoLm1pY3Jvc29mdC5jb20ifQ.c2ln"
 PAGE_SIZE: Final = 999
+LARGE_BYTES: Final = 64 * 2**20
+UPLOAD: Final = "/upload"
+
+JSON: Final = "application/json;odata.metadata=minimal;charset=utf-8"
 
 Responses = dict[str, bytes]
 
@@ -47,12 +52,12 @@ def build_user(number: int) -> dict[str, object]:
     }
 
 
-def build_response(value: object) -> bytes:
-    """Return a whole HTTP answer with this JSON body."""
-    body = msgspec.json.encode(value)
+def build_response(value: object, *, status: str = "200 OK", media_type: str = JSON) -> bytes:
+    """Return a whole HTTP response with this body: bytes as they are, all else as JSON."""
+    body = value if isinstance(value, bytes) else msgspec.json.encode(value)
     head = (
-        "HTTP/1.1 200 OK\r\n"
-        "Content-Type: application/json;odata.metadata=minimal;charset=utf-8\r\n"
+        f"HTTP/1.1 {status}\r\n"
+        f"Content-Type: {media_type}\r\n"
         "request-id: 2f9f3c1e-6f3b-4b0c-9a57-6e1f0f0d8a10\r\n"
         "Date: Mon, 05 Jan 2026 12:00:00 GMT\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -83,6 +88,9 @@ def build_responses(base_url: str, users: int) -> Responses:
     }
     user = build_response({"@odata.context": f"{base_url}/v1.0/$metadata#users/$entity", **build_user(0)})
     responses["/v1.0/small"] = responses["/v1.0/users/0"] = user
+    responses["/v1.0/large"] = build_response(bytes(LARGE_BYTES), media_type="application/octet-stream")
+    session = {"uploadUrl": f"{base_url}{UPLOAD}", "nextExpectedRanges": ["0-"]}
+    responses["/v1.0/drive/root:/large:/createUploadSession"] = build_response(session)
     starts = range(0, users, PAGE_SIZE)
     for page, start in enumerate(starts):
         items = [build_user(number) for number in range(start, min(start + PAGE_SIZE, users))]
@@ -107,6 +115,16 @@ def build_batch_response(body: bytes, responses: Responses) -> bytes:
             }
         answers.append(answer)
     return build_response({"responses": answers[::-1]})
+
+
+def build_upload_response(head: str) -> bytes:
+    """Return the answer to a chunk of an upload session."""
+    match = re.search(r"content-range: bytes \d+-(\d+)/(\d+)", head, re.IGNORECASE)
+    assert match is not None
+    end, total = int(match[1]) + 1, int(match[2])
+    if end == total:
+        return build_response({"id": "1", "size": total}, status="201 Created")
+    return build_response({"nextExpectedRanges": [f"{end}-"]}, status="202 Accepted")
 
 
 class PrebuiltProtocol(asyncio.Protocol):
@@ -138,12 +156,14 @@ class PrebuiltProtocol(asyncio.Protocol):
             return
         head = bytes(self._received[:head_end]).decode("latin-1")
         if len(self._received) < head_end + 4 + content_length(head):
-            return
+            return  # a large body comes in some hundred pieces: its head is short enough to be read again with each
         body = bytes(self._received[head_end + 4 :])
         self._received.clear()
         target = head.split(" ", 2)[1].replace("%24", "$")
         if target == "/v1.0/$batch":
             response = build_batch_response(body, self._responses)
+        elif target == UPLOAD:
+            response = build_upload_response(head)
         else:
             response = self._responses.get(target, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         if self._latency_s:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import ssl
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from entra_async.errors import ConfigurationError
 
 __all__ = ("build_context",)
+
+# What OpenSSL and Python heed when a default context is made.
+_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 
 
 def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.SSLContext:
@@ -17,7 +22,7 @@ def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.
 
     Args:
         trust: A context, used as it is; the path of a PEM file, whose authorities are trusted and no others;
-            or ``None`` for the machine's own.
+            or ``None`` for the machine's own, which are read once a process, since that takes many milliseconds.
 
     Raises:
         ConfigurationError: If the file cannot be read or holds no certificate.
@@ -25,7 +30,7 @@ def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.
     if isinstance(trust, ssl.SSLContext):
         return trust
     if trust is None:
-        return ssl.create_default_context()
+        return _default_context(*(os.environ.get(name) for name in _VARIABLES))
     hint = "Give the path of a PEM file with the certificates of the authorities to trust, or an SSLContext."
     path = Path(trust)
     try:
@@ -38,3 +43,8 @@ def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.
     except (ssl.SSLError, ValueError) as error:
         message = f"ssl is {str(path)!r}, which holds no usable certificate."
         raise ConfigurationError(message, field="ssl", hint=hint) from error
+
+
+@lru_cache(maxsize=4)
+def _default_context(*_: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context()

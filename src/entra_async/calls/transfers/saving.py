@@ -25,25 +25,25 @@ class PartFile:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
 
     async def write(self, data: bytes) -> None:
         """Add bytes; most wait until there are enough of them."""
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes >= _WRITTEN_AT_ONCE:
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes >= _WRITTEN_AT_ONCE:
             await self.flush()
 
     async def flush(self) -> None:
         """Write what waits."""
-        data, self._held, self._held_bytes = b"".join(self._held), [], 0
-        if data:
-            await to_thread.run_sync(self._file.write, data)
+        pieces, self._pending, self._pending_bytes = self._pending, [], 0
+        if pieces:
+            await to_thread.run_sync(self._file.writelines, pieces)
 
     async def restart(self) -> None:
         """Forget everything."""
-        self._held, self._held_bytes = [], 0
+        self._pending, self._pending_bytes = [], 0
         await to_thread.run_sync(self._empty)
 
     def _empty(self) -> None:
