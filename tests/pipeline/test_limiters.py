@@ -89,7 +89,7 @@ async def test_a_crawl_finds_the_rate(emulator: Emulator) -> None:
     assert statuses[200] >= 0.8 * 60 * 10
     assert statuses[429] < 32 + 5  # those that were on their way when the limit was met
     assert state.rate_per_s == pytest.approx(10, rel=0.1)
-    assert (state.accepted, state.refused) == (statuses[200], statuses[429])
+    assert (state.accepted, state.throttled) == (statuses[200], statuses[429])
 
 
 async def test_first_come_first_served(emulator: Emulator) -> None:
@@ -150,9 +150,9 @@ async def test_a_closed_gate_is_an_error_for_who_cannot_wait(emulator: Emulator)
         async with anyio.create_task_group() as group:
             group.start_soon(graph.invoke, ADA)
             await emulator.requests.wait_for(1)
-            while not directory(session).refused:  # noqa: ASYNC110 - nothing tells of it
+            while not directory(session).throttled:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0)
-            with pytest.raises(ThrottledError, match=r"was not sent: .* left alone for 100 s") as caught:
+            with pytest.raises(ThrottledError, match=r"was not sent: .* throttles requests for 100 s") as caught:
                 await graph.invoke("groups", timeout=60)
         sent = [(request.path, request.status) for request in emulator.requests]
 

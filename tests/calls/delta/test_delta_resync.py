@@ -108,7 +108,7 @@ async def test_forgotten_twice_in_one_run(emulator: Emulator, path: Path) -> Non
         await stir(graph)
         emulator.graph.expire_delta_tokens("gone")
         emulator.graph.expire_delta_tokens("gone", at_page=3)
-        with pytest.raises(GoneError, match="read again"):
+        with pytest.raises(GoneError, match="during the full synchronization"):
             await mirror.follow(graph, path)
         await mirror.follow(graph, path)
         assert mirror.all_names == await people(graph)

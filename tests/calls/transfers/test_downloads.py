@@ -271,7 +271,7 @@ async def test_a_place_where_nothing_can_be(emulator: Emulator, graph: Connectio
         with pytest.raises(ConfigurationError) as caught:
             await graph.download(path, to=place)  # type: ignore[arg-type]
         assert caught.value.field == "to"
-    with pytest.raises(ConfigurationError, match="no place to go"):
+    with pytest.raises(ConfigurationError, match="no file to write"):
         await graph.download(path)
     with pytest.raises(ConfigurationError, match="awaited"):
         async with graph.download(path, to=tmp_path / "x"):
