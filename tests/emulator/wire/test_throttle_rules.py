@@ -210,10 +210,10 @@ def test_documented_writes_are_limited_per_app_and_per_tenant() -> None:
     write: dict[str, Any] = {"workload": "directory", "units": 1, "writes": 1}
     for app in range(6):
         assert _allowed(throttle, "graph", f"app {app}", 3_000, **write) == 3_000
-    refused = throttle.take("graph", "app 6", RequestCost(**write)).refused_by
+    refused = throttle.take("graph", "app 6", RequestCost(**write)).throttled_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "tenant")
-    refused = throttle.take("graph", "app 0", RequestCost(**write)).refused_by
+    refused = throttle.take("graph", "app 0", RequestCost(**write)).throttled_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "app")
 
@@ -261,8 +261,8 @@ def test_hunting_is_limited_by_running_time() -> None:
     throttle.documented()
     assert _allowed(throttle, "endpoint", "a", 10, workload="hunting", running_s=200) == 3
     refused = throttle.take("endpoint", "b", RequestCost(workload="hunting", running_s=200))
-    assert refused.refused_by is not None
-    assert refused.refused_by.by == "running_s"
+    assert refused.throttled_by is not None
+    assert refused.throttled_by.by == "running_s"
     clock.move(float(refused.retry_after or 0))
     assert throttle.take("endpoint", "b", RequestCost(workload="hunting", running_s=200)).allowed
 
