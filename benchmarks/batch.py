@@ -1,7 +1,7 @@
 """
 ``python -m benchmarks.batch``: many small reads one by one, as ``$batch``, and in batches that form by themselves.
 
-All three run in one process against one server that takes 50 ms for each answer, a batch's too, and may hold as many
+All three run in one process against one server that takes 50 ms for each response, a batch's too, and may hold as many
 connections as the others.
 """
 
@@ -38,7 +38,7 @@ def read_arguments() -> argparse.Namespace:
 
 def ways(graph: Connection, total: int, connections: int) -> list[Contender]:
     """Return the three ways to read *total* users."""
-    crowd = graph.batching()
+    batching = graph.batching()
 
     async def one_by_one() -> int:
         reads = graph.invoke_many((PATH for _ in range(total)), concurrency=connections)
@@ -48,7 +48,7 @@ def ways(graph: Connection, total: int, connections: int) -> list[Contender]:
         return sum(isinstance(user, dict) for user in await graph.batch(PATH for _ in range(total)))
 
     async def automatic() -> int:
-        users = await asyncio.gather(*(crowd.invoke(PATH) for _ in range(total)))
+        users = await asyncio.gather(*(batching.invoke(PATH) for _ in range(total)))
         return sum(isinstance(user, dict) for user in users)
 
     works: dict[str, Callable[[], Awaitable[int]]] = {
@@ -76,7 +76,7 @@ def main() -> None:
     with BenchServer.start(1, latency_s=LATENCY_S) as server:
         results = asyncio.run(measure(server, arguments))
     for connections, contenders in results.items():
-        print(f"\n{arguments.requests:,} reads, {connections} connections, {LATENCY_S * 1000:.0f} ms an answer")
+        print(f"\n{arguments.requests:,} reads, {connections} connections, {LATENCY_S * 1000:.0f} ms a response")
         print(
             f"  {'':14}{'wall time':>12}{'of one by one':>16}{'of batch()':>14}{'CPU a read':>14}{'longest stall':>16}"
         )

@@ -38,7 +38,7 @@ class Result:
         name: The contender.
         rates: Units per second.
         cpu_s: Processor time in seconds that one unit cost this process: less noisy than the rate on a busy machine.
-        stalls_s: The longest time in seconds that the event loop answered nobody.
+        stalls_s: The longest time in seconds that the event loop was blocked.
     """
 
     name: str

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SCOPE: Final = "https://graph.microsoft.com/.default"
 
 
-class HeldToken:
+class FixedToken:
     """A credential that holds a valid token, so that only the call itself is measured."""
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
@@ -60,7 +60,7 @@ class AzureCore:
     @contextlib.asynccontextmanager
     async def open(cls, server: BenchServer) -> AsyncIterator[AzureCore]:
         """Open the pool until the block ends."""
-        policies = [HeadersPolicy(), AsyncRetryPolicy(), AsyncBearerTokenCredentialPolicy(HeldToken(), _SCOPE)]
+        policies = [HeadersPolicy(), AsyncRetryPolicy(), AsyncBearerTokenCredentialPolicy(FixedToken(), _SCOPE)]
         connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust(server))
         async with aiohttp.ClientSession(connector=connector) as session:
             transport = AioHttpTransport(session=session, session_owner=False)
@@ -107,7 +107,7 @@ class MsGraph:
         async with httpx.AsyncClient(verify=trust(server), limits=limits) as plain:
             http = GraphClientFactory.create_with_default_middleware(client=plain)
             authentication = AzureIdentityAuthenticationProvider(
-                HeldToken(), scopes=[_SCOPE], allowed_hosts=["localhost"]
+                FixedToken(), scopes=[_SCOPE], allowed_hosts=["localhost"]
             )
             adapter = GraphRequestAdapter(authentication, client=http)
             adapter.base_url = f"{server.base_url}/v1.0"

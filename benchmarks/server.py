@@ -67,7 +67,7 @@ def build_response(value: object, *, status: str = "200 OK", media_type: str = J
 
 def build_responses(base_url: str, users: int) -> Responses:
     """
-    Return every answer of the server by request target.
+    Return every response of the server by request target.
 
     Args:
         base_url: The server's root, which the links lead back to.
@@ -102,19 +102,19 @@ def build_responses(base_url: str, users: int) -> Responses:
     return responses
 
 
-def build_batch_response(body: bytes, responses: Responses) -> bytes:
-    """Return the answer to a ``$batch``: for each item the body that lies ready, or 404."""
-    answers: list[dict[str, object]] = []
+def build_batch_response(body: bytes, prebuilt: Responses) -> bytes:
+    """Return the response to a ``$batch``: for each item the prebuilt body, or 404."""
+    responses: list[dict[str, object]] = []
     for item in msgspec.json.decode(body)["requests"]:
-        found = responses.get(f"/v1.0/{item['url'].removeprefix('/')}")
-        answer: dict[str, object] = {"id": item["id"], "status": 200 if found else 404}
+        found = prebuilt.get(f"/v1.0/{item['url'].removeprefix('/')}")
+        response: dict[str, object] = {"id": item["id"], "status": 200 if found else 404}
         if found:
-            answer |= {
+            response |= {
                 "headers": {"Content-Type": "application/json"},
                 "body": msgspec.Raw(found.partition(b"\r\n\r\n")[2]),
             }
-        answers.append(answer)
-    return build_response({"responses": answers[::-1]})
+        responses.append(response)
+    return build_response({"responses": responses[::-1]})
 
 
 def build_upload_response(head: str) -> bytes:
@@ -129,11 +129,11 @@ def build_upload_response(head: str) -> bytes:
 
 class PrebuiltProtocol(asyncio.Protocol):
     """
-    One connection: looks up the target of each request and sends the answer that lies ready.
+    One connection: looks up the target of each request and sends the prebuilt response.
 
     Args:
-        responses: Request target to answer.
-        latency_s: Seconds every answer takes.
+        responses: Request target to response.
+        latency_s: Seconds every response takes.
     """
 
     def __init__(self, responses: Responses, latency_s: float = 0.0) -> None:
@@ -143,7 +143,7 @@ class PrebuiltProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport to answer on."""
+        """Keep the transport to respond on."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
@@ -217,7 +217,7 @@ class BenchServer:
     @classmethod
     @contextlib.contextmanager
     def start(cls, users: int, *, latency_s: float = 0.0) -> Iterator[Self]:
-        """Run a server with that many users until the block ends; each answer takes *latency_s* seconds."""
+        """Run a server with that many users until the block ends; each response takes *latency_s* seconds."""
         # A fork would take over the parent's sockets and TLS state.
         spawn = multiprocessing.get_context("spawn")
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)

@@ -32,32 +32,32 @@ TENANT: Final = "11111111-1111-1111-1111-111111111111"
 CLIENT: Final = "22222222-2222-2222-2222-222222222222"
 SCOPE: Final = "https://graph.microsoft.com/.default"
 PAUSE_S: Final = 0.005
-REFRESH_IN_S: Final = 32  # azure-identity leaves a token alone for half a minute after it has asked
+REFRESH_IN_S: Final = 32  # azure-identity does not renew a token within half a minute of its last request
 
 
 class Source:
-    """A token service in the process: as slow as it is told to be."""
+    """A token service in the process: with a given latency."""
 
     def __init__(self, latency_s: float = 0.0) -> None:
         self.latency_s = latency_s
-        self.asked = 0
+        self.requests = 0
 
-    async def answer(self) -> dict[str, Any]:
-        self.asked += 1
-        if self.latency_s and self.asked > 1:  # the first one is not what is measured
+    async def respond(self) -> dict[str, Any]:
+        self.requests += 1
+        if self.latency_s and self.requests > 1:  # the first one is not what is measured
             await asyncio.sleep(self.latency_s)
         return {
             "token_type": "Bearer",
-            "access_token": f"token-{self.asked}",
+            "access_token": f"token-{self.requests}",
             "expires_in": 3600,
             "refresh_in": REFRESH_IN_S if self.latency_s else 1800,
         }
 
     async def get_token_info(self, *_: str, **__: Any) -> AccessTokenInfo:
         """Return a token as azure-core's newer protocol has it: what entra_async asks here."""
-        answer, now = await self.answer(), int(time.time())
+        response, now = await self.respond(), int(time.time())
         return AccessTokenInfo(
-            answer["access_token"], now + answer["expires_in"], refresh_on=now + answer["refresh_in"]
+            response["access_token"], now + response["expires_in"], refresh_on=now + response["refresh_in"]
         )
 
     async def get_token(self, *_: str, **__: Any) -> None:
@@ -67,7 +67,7 @@ class Source:
         """Hold nothing."""
 
 
-class _Answer(AsyncHttpResponse):
+class _Response(AsyncHttpResponse):
     def __init__(self, request: Any, body: bytes) -> None:
         super().__init__(request, None)
         self.status_code = 200
@@ -88,8 +88,8 @@ class Transport(AsyncHttpTransport):  # type: ignore[type-arg]  # azure-core's o
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    async def send(self, request: Any, **_: Any) -> _Answer:
-        return _Answer(request, json.dumps(await self._source.answer()).encode())
+    async def send(self, request: Any, **_: Any) -> _Response:
+        return _Response(request, json.dumps(await self._source.respond()).encode())
 
     async def open(self) -> None:
         """Hold nothing."""
@@ -108,7 +108,7 @@ def azure_credential(source: Source) -> ClientSecretCredential:
     )
 
 
-class _MsalAnswer:
+class _MsalResponse:
     status_code = 200
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
@@ -122,35 +122,35 @@ class _MsalAnswer:
 class MsalClient:
     """Sends msal's requests nowhere."""
 
-    def get(self, url: str, **_: Any) -> _MsalAnswer:
+    def get(self, url: str, **_: Any) -> _MsalResponse:
         root = url.partition("/v2.0/")[0]
         names = ("authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "issuer")
-        return _MsalAnswer({name: f"{root}/{name}" for name in names})
+        return _MsalResponse({name: f"{root}/{name}" for name in names})
 
-    def post(self, _: str, **__: Any) -> _MsalAnswer:
-        return _MsalAnswer({"token_type": "Bearer", "access_token": "token", "expires_in": 3600})
+    def post(self, _: str, **__: Any) -> _MsalResponse:
+        return _MsalResponse({"token_type": "Bearer", "access_token": "token", "expires_in": 3600})
 
     def close(self) -> None:
         """Hold nothing."""
 
 
-async def fill(ask: Callable[[str], Awaitable[object]], count: int, *, within_s: float) -> int:
+async def fill(get_token: Callable[[str], Awaitable[object]], count: int, *, within_s: float) -> int:
     """Ask for tokens of other scopes until so many are held, or the time is over; return how many are held."""
     until = time.monotonic() + within_s
     for number in range(1, count):
-        await ask(f"https://service-{number}.example/.default")
+        await get_token(f"https://service-{number}.example/.default")
         if time.monotonic() > until:
             return number + 1
     return count
 
 
-async def measure(ask: Callable[[str], Awaitable[object]], rounds: int, calls: int) -> float:
+async def measure(get_token: Callable[[str], Awaitable[object]], rounds: int, calls: int) -> float:
     """Return the median time of a look-up, in microseconds."""
     times = []
     for _ in range(rounds):
         started = time.perf_counter()
         for _ in range(calls):
-            await ask(SCOPE)
+            await get_token(SCOPE)
         times.append((time.perf_counter() - started) / calls * 1e6)
     return statistics.median(times)
 
@@ -169,15 +169,15 @@ async def compare_look_ups(rounds: int, patience_s: float) -> None:
                 http_client=MsalClient(),
             )
 
-            async def ask_msal(scope: str, application: Any = application) -> object:
+            async def get_msal_token(scope: str, application: Any = application) -> object:
                 return application.acquire_token_for_client([scope])
 
             cells = []
-            for ask, calls in ((ours.get_token, 100_000), (azure.get_token, 200), (ask_msal, 500)):
-                await ask(SCOPE)
-                held = await fill(ask, count, within_s=patience_s)
-                note = "" if held == count else f" (with {held:,})"
-                cells.append(f"{await measure(ask, rounds, calls):.2f} µs{note}")
+            for get_token, calls in ((ours.get_token, 100_000), (azure.get_token, 200), (get_msal_token, 500)):
+                await get_token(SCOPE)
+                cached = await fill(get_token, count, within_s=patience_s)
+                note = "" if cached == count else f" (with {cached:,})"
+                cells.append(f"{await measure(get_token, rounds, calls):.2f} µs{note}")
             print(f"| {count:,} | {' | '.join(cells)} |", flush=True)
 
 
@@ -215,7 +215,7 @@ async def compare_refreshes(latency_s: float) -> None:
             ("entra_async", ours.get_token, ours_source),
             ("azure-identity aio", azure.get_token, azure_source),
         ):
-            results[name] = await watch(get_token, latency_s + 3), source.asked - 1
+            results[name] = await watch(get_token, latency_s + 3), source.requests - 1
     print(f"\nA token service that takes {latency_s:g} s to renew a token that is valid, a caller each 5 ms:\n")
     print("| | callers | renewals | p50 | p99 | longest |\n|---|---|---|---|---|---|")
     for name, (took, renewals) in results.items():

@@ -43,8 +43,8 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         name: What ``service=`` takes to mean this connection.
         service: The service.
         account: Who is signed in.
-        access: Its tokens; the Session watches it, so that the provider is closed when nothing uses it any more.
-        holding: Releases the provider then; the Session's.
+        access: Its tokens; when nothing refers to it any more, the Session closes the provider.
+        finalizer: Releases the provider then; set by the Session.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         self.name = name
         self.service: Service = base_url.service
         self.account = account
-        self.holding: weakref.finalize[Any, Any] | None = None
+        self.finalizer: weakref.finalize[Any, Any] | None = None
         self.access = access = Access(name=name, key=key, account=account, broker=broker)
         self._key = key
         self._broker = broker
@@ -123,13 +123,13 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
 
         Args:
             scopes: Of one resource; by default the service's own.
-            claims: What a service demanded beyond that, as a JSON text.
+            claims: The claims of a service's claims challenge, as a JSON text.
             tenant_id: Another tenant than the one signed in to.
             enable_cae: Whether the caller can handle continuous access evaluation: for other scopes than the service's
                 own, whose token always is of that kind, since one token serves every caller of the service.
 
         Raises:
-            AuthenticationError: If there is none to be had.
+            AuthenticationError: If none can be acquired.
             ConfigurationError: If a scope or the claims cannot be requested.
             ClosedError: If the Session is closed, or the connection is disconnected.
 
@@ -165,9 +165,9 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         return await self.get_token(*scopes, **(options or {}))
 
     async def sign_in(self) -> None:
-        """Make sure that there is something to call with; the Session calls this."""
+        """Acquire a token, or the headers of one's own; the Session calls this."""
         if isinstance(self._authorization, BearerToken):
-            await self.get_token()  # a person has the provider's time, not a request's
+            await self.get_token()  # a user has the provider's time, not a request's
         else:
             try:
                 await self._authorization.attach({}, within_s=self._within_s)
@@ -180,7 +180,7 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         Return who is signed in, from the claims of the token. The token itself is not in it.
 
         Raises:
-            AuthenticationError: If there is no token to be had.
+            AuthenticationError: If no token can be acquired.
         """
         return identity_of(await self.get_token(), service=self.name, provider=self.account.provider)
 

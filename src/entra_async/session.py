@@ -62,7 +62,7 @@ class Session(BatchVerbs, TransferVerbs):
     Args:
         cloud: ``"global"``, ``"usgov"``, ``"usgovdod"``, ``"china"``, or a :class:`Cloud` of one's own.
         proxy: URL of an HTTP proxy for every request, sign-ins included.
-        ssl: Whom to trust: an ``SSLContext``, or the path of a PEM file with the authorities to trust and no others.
+        ssl: The trusted authorities: an ``SSLContext``, or the path of a PEM file with those to trust and no others.
             By default the machine's own. TLS cannot be switched off.
         trust_env: Take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
         limits: How many connections, how long they are kept, and how much may be requested of each service.
@@ -70,7 +70,7 @@ class Session(BatchVerbs, TransferVerbs):
         retry: When a request is sent again.
         clock: Where time comes from; tests pass their own.
         listener: Called with each :data:`entra_async.telemetry.Event`: an attempt of a request, a token request,
-            a token that was refused, a use of the store, a limiter that was paused. Several may be given.
+            a token that was rejected, a use of the store, a limiter that was paused. Several may be given.
         store: Where tokens outlive the Session and are shared with other processes, such as ``SQLiteStore(…)``.
             By default they are kept in memory only. The Session closes it.
 
@@ -124,7 +124,7 @@ class Session(BatchVerbs, TransferVerbs):
         # Each token request takes a thread while its HTTP request takes a connection: one limit for both.
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)
         self._broker = Broker(clock=self._clock, limit=limits.tokens, listener=combined, shared=self._shared)
-        self._accounts = ProviderRegistry()
+        self._providers = ProviderRegistry()
         self._refresh_tokens = RefreshTokens()
         self._connections: dict[str, Connection] = {}
         self._default = _DEFAULT_SERVICE
@@ -164,7 +164,7 @@ class Session(BatchVerbs, TransferVerbs):
             if self._shared is not None:
                 stack.push_async_callback(self._shared.aclose)
             stack.push_async_callback(self._pool.aclose)
-            stack.push_async_callback(self._accounts.aclose)
+            stack.push_async_callback(self._providers.aclose)
             stack.push_async_callback(self._broker.aclose)
 
     @property
@@ -303,12 +303,12 @@ class Session(BatchVerbs, TransferVerbs):
             refresh_tokens=self._refresh_tokens,
             shared=self._shared,
         )
-        # Only a person's provider has scopes; an application gets what was granted to it.
+        # Only a user's provider has scopes; an application gets what was granted to it.
         wanted = getattr(chosen_provider, "scopes", None)
         made: list[Connection] = []
         try:
             for base_url in base_urls:
-                account = self._accounts.acquire(chosen_provider, context)
+                account = self._providers.acquire(chosen_provider, context)
                 made.append(self._make(name or base_url.service.name, base_url, account, wanted))
                 await made[-1].sign_in()
         except BaseException:
@@ -334,7 +334,7 @@ class Session(BatchVerbs, TransferVerbs):
 
         Raises:
             ConfigurationError: If it is not connected.
-            AuthenticationError: If there is no token to be had.
+            AuthenticationError: If no token can be acquired.
         """
         return await self.connection(service).whoami()
 
@@ -361,16 +361,16 @@ class Session(BatchVerbs, TransferVerbs):
             listener=self._listener,
             limiters=self._limiters,
         )
-        connection.holding = self._accounts.watch(
+        connection.finalizer = self._providers.watch(
             connection.access, account, self._broker.forget, self._pool.start_soon
         )
         return connection
 
     async def _release(self, connection: Connection) -> None:
-        if connection.holding is None or connection.holding.detach() is None:
+        if connection.finalizer is None or connection.finalizer.detach() is None:
             return
         name = connection.account.name
-        if await self._accounts.release(connection.account):
+        if await self._providers.release(connection.account):
             self._broker.forget(name)
         elif all(
             other.account.name != name or other.scopes != connection.scopes for other in self._connections.values()
@@ -394,5 +394,5 @@ class Session(BatchVerbs, TransferVerbs):
             self._default = _DEFAULT_SERVICE
         await self._broker.delete_stored(connection.account.name, connection.scopes)
         if all(other.account is not connection.account for other in self._connections.values()):
-            await self._accounts.sign_out(connection.account)
+            await self._providers.sign_out(connection.account)
         await self._release(connection)

@@ -26,7 +26,7 @@ async def graph(emulator: Emulator) -> AsyncIterator[Connection]:
         yield await session.connect(emulator.client_secret)
 
 
-def ask(condition: Filter, **more: object) -> dict[str, object]:
+def filter_query(condition: Filter, **more: object) -> dict[str, object]:
     """Return the query for the users that pass."""
     return {"$filter": condition, "$select": list(PROPERTIES), "$top": 5, **more}
 
@@ -53,12 +53,12 @@ def has_e5(user: User) -> bool:
 async def test_filter_finds_those_that_pass(
     graph: Connection, emulator: Emulator, condition: Filter, passes: Callable[[User], bool]
 ) -> None:
-    """A filter in the query is all it takes; every page is asked for with it."""
+    """A filter in the query is all it takes; every page is requested with it."""
     everyone = await graph.invoke("users", query={"$select": list(PROPERTIES)})
     expected = [user for user in everyone if passes(user)]
     emulator.requests.clear()
 
-    found = [user async for user in graph.stream("users", query=ask(condition))]
+    found = [user async for user in graph.stream("users", query=filter_query(condition))]
 
     assert 0 < len(expected) < len(everyone)
     assert found == expected
@@ -77,7 +77,7 @@ async def test_filter_finds_those_that_pass(
         (Field("accountEnabled").is_not(True), lambda user: not user["accountEnabled"]),
     ],
 )
-async def test_filter_tells_when_it_needs_an_advanced_query(
+async def test_filter_knows_when_it_needs_an_advanced_query(
     graph: Connection, condition: Filter, passes: Callable[[User], bool]
 ) -> None:
     """What says it is advanced is refused without the header and $count, and found with them."""
@@ -85,8 +85,8 @@ async def test_filter_tells_when_it_needs_an_advanced_query(
 
     assert condition.advanced
     with pytest.raises(BadRequestError, match="ConsistencyLevel"):
-        await graph.invoke("users", query=ask(condition))
-    found = await graph.invoke("users", query=ask(condition, **{"$count": True}), headers=EVENTUAL)
+        await graph.invoke("users", query=filter_query(condition))
+    found = await graph.invoke("users", query=filter_query(condition, **{"$count": True}), headers=EVENTUAL)
     assert found == [user for user in everyone if passes(user)]
 
 
@@ -101,12 +101,12 @@ async def test_filter_tells_when_it_needs_an_advanced_query(
         "東京 + %27",
     ],
 )
-async def test_nobody_gets_out_of_a_literal(graph: Connection, name: str) -> None:
+async def test_literals_cannot_be_escaped_from(graph: Connection, name: str) -> None:
     """A name from outside, whatever it holds, is looked for and found nowhere: it changes nothing of the filter."""
-    assert await graph.invoke("users", query=ask(Field("surname") == name)) == []
+    assert await graph.invoke("users", query=filter_query(Field("surname") == name)) == []
 
 
-async def test_two_filters_at_once_are_refused(graph: Connection, emulator: Emulator) -> None:
+async def test_two_filters_at_once_are_an_error(graph: Connection, emulator: Emulator) -> None:
     """A list of filters is an error before anything is sent."""
     emulator.requests.clear()
 

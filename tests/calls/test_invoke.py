@@ -40,7 +40,7 @@ def graph(session: Session) -> Connection:
 
 
 async def test_json_goes_both_ways(graph: Connection, emulator: Emulator) -> None:
-    """Create, read, change and delete: bodies are JSON, answers are dicts, nothing is None."""
+    """Create, read, change and delete: bodies are JSON, responses are dicts, nothing is None."""
     new = {
         "accountEnabled": True,
         "displayName": "Zoë O'Neill & Co",
@@ -99,7 +99,7 @@ async def test_a_link_can_be_followed_by_hand(graph: Connection) -> None:
     assert len({user["id"] for user in (*first["value"], *rest)}) == 200
 
 
-async def test_typed_answers(graph: Connection) -> None:
+async def test_typed_responses(graph: Connection) -> None:
     """A type decodes one object, or every item of a collection over all its pages."""
     ada = await graph.invoke(ADA, type=User)
     users = await graph.invoke("users", query={"$top": 90}, type=list[User])
@@ -111,7 +111,7 @@ async def test_typed_answers(graph: Connection) -> None:
 
 
 async def test_a_type_that_does_not_fit(graph: Connection) -> None:
-    """An answer that is not of the type asked for says where it differs."""
+    """A response that is not of the type requested says where it differs."""
 
     class Wrong(msgspec.Struct):
         id: int
@@ -135,7 +135,7 @@ async def test_raw_gives_the_response(graph: Connection, emulator: Emulator) -> 
     assert "Ada" not in repr(response)
 
 
-async def test_an_answer_that_is_no_json(graph: Connection) -> None:
+async def test_a_response_that_is_no_json(graph: Connection) -> None:
     """A plain number is read with raw=True; without it the error says what came instead."""
     headers = {"ConsistencyLevel": "eventual"}
     count = await graph.invoke("users/$count", headers=headers, raw=True)
@@ -196,7 +196,7 @@ async def test_each_status_has_its_class(graph: Connection, emulator: Emulator) 
         ({"path": "users", "method": "POST", "body": "\ud800", "content_type": "text/plain"}, "body"),
     ],
 )
-async def test_bad_arguments_are_refused_before_any_call(
+async def test_bad_arguments_are_errors_before_any_request(
     graph: Connection, emulator: Emulator, arguments: dict[str, Any], field: str
 ) -> None:
     """What cannot be sent is named, and nothing is sent."""

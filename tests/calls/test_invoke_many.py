@@ -204,7 +204,7 @@ async def test_nothing(graph: Connection) -> None:
     assert [pair async for pair in graph.invoke_many(empty)] == []
 
 
-async def test_no_more_at_once_than_wanted(emulator: Emulator) -> None:
+async def test_concurrency_is_limited(emulator: Emulator) -> None:
     """concurrency= is how many are on the wire."""
     emulator.faults.add(f"/v1.0/{ADA}", times=None, delay_s=3600)
     async with emulator.session() as session:

@@ -253,11 +253,11 @@ async def test_a_replaced_connection_goes_on_and_leaves_nothing(emulator: Emulat
         ]
         identities = [(await connection.whoami()).client_id for connection in held]
         resource = await session.connect(emulator.client_secret, resource="https://vault.azure.net")
-        kept = session._accounts._accounts
+        kept = session._providers._accounts
         assert len(kept) == 6
         gc.disable()  # nothing is to wait for it
         del held, resource
-        left = {account.name for account in session._accounts._accounts.values()}
+        left = {account.name for account in session._providers._accounts.values()}
         gc.enable()
 
     assert identities == [app.client_id for app in callers]
@@ -277,7 +277,7 @@ async def test_what_is_let_go_in_another_thread_is_given_up(emulator: Emulator) 
         await anyio.to_thread.run_sync(held.clear)
         await anyio.wait_all_tasks_blocked()
 
-        assert not session._accounts._accounts
+        assert not session._providers._accounts
         assert session.token_stats.cached == 0
 
 

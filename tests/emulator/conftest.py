@@ -68,7 +68,7 @@ class Service:
     app_only: bool = True
     claims: dict[str, str] = field(default_factory=lambda: {"appid": "app-1"})
     audiences: Collection[str] = ()
-    refusal: str | None = None
+    unauthorized: str | None = None
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -80,8 +80,8 @@ class Service:
         """Let every token pass that the test does not refuse."""
         assert request.method
         self.audiences = audiences
-        if self.refusal is not None:
-            raise Unauthorized(self.refusal)
+        if self.unauthorized is not None:
+            raise Unauthorized(self.unauthorized)
         return Access(claims=self.claims, roles=frozenset(self.roles), app_only=self.app_only)
 
     async def request(self, method: str, path: str, *, eventual: bool = False, **options: Any) -> ServiceResponse:

@@ -1,4 +1,4 @@
-"""The gates: one pause for all, the rate of a limit nobody told, first come first served, and nothing left behind."""
+"""The limiters: one pause for all, the rate of an unknown limit, first come first served, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ async def quiet(emulator: Emulator, **options: Any) -> AsyncIterator[tuple[Sessi
 
 
 def directory(session: Session) -> LimiterStats:
-    """Return the state of the only gate of the directory."""
+    """Return the state of the only limiter of the directory."""
     (state,) = (state for name, state in session.throttling.items() if " directory " in name)
     return state
 
 
 async def crawl(connection: Connection, *, tasks: int, until_s: float, clock: QuietClock) -> None:
-    """Let so many tasks ask until then."""
+    """Let so many tasks send requests until then."""
 
     async def work() -> None:
         while clock.monotonic() < until_s:
@@ -59,9 +59,9 @@ async def crawl(connection: Connection, *, tasks: int, until_s: float, clock: Qu
 
 
 async def test_one_429_is_one_pause(emulator: Emulator) -> None:
-    """50 tasks meet a closed gate: those on their way are refused, nobody else is, and all wait one time."""
-    heard: list[Throttled] = []
-    listener = lambda event: heard.append(event) if isinstance(event, Throttled) else None  # noqa: E731
+    """50 tasks meet a 429: those in flight get one, no others do, and all wait one time."""
+    events: list[Throttled] = []
+    listener = lambda event: events.append(event) if isinstance(event, Throttled) else None  # noqa: E731
     async with quiet(emulator, limits=Limits(connections=5), listener=listener) as (session, clock):
         emulator.faults.add(f"/v1.0/{ADA}", throttle=30, times=5)
         graph = session.connections["Graph"]
@@ -73,12 +73,12 @@ async def test_one_429_is_one_pause(emulator: Emulator) -> None:
 
     assert statuses == {429: 5, 200: 50}
     assert 30 <= clock.monotonic() - started < 33
-    assert [event.limiter.split()[1] for event in heard] == ["directory"]
-    assert heard[0].pause_s == pytest.approx(30, abs=0.1)
+    assert [event.limiter.split()[1] for event in events] == ["directory"]
+    assert events[0].pause_s == pytest.approx(30, abs=0.1)
 
 
 async def test_a_crawl_finds_the_rate(emulator: Emulator) -> None:
-    """32 tasks under a hard limit nobody told them: four fifths of what it gives in the first minute."""
+    """32 tasks under an unknown hard limit: four fifths of what it allows in the first minute."""
     emulator.throttle.limit(10, per_s=1.0, service="graph", retry_after_s=5)
     async with quiet(emulator) as (session, clock):
         graph = session.connections["Graph"]
@@ -87,9 +87,9 @@ async def test_a_crawl_finds_the_rate(emulator: Emulator) -> None:
         statuses = Counter(request.status for request in emulator.requests)
 
     assert statuses[200] >= 0.8 * 60 * 10
-    assert statuses[429] < 32 + 5  # those that were on their way when the limit was met
+    assert statuses[429] < 32 + 5  # those in flight when the limit was met
     assert state.rate_per_s == pytest.approx(10, rel=0.1)
-    assert (state.accepted, state.refused) == (statuses[200], statuses[429])
+    assert (state.accepted, state.throttled) == (statuses[200], statuses[429])
 
 
 async def test_first_come_first_served(emulator: Emulator) -> None:
@@ -142,17 +142,17 @@ def test_a_ceiling_of_nothing_is_a_mistake(options: dict[str, Any]) -> None:
     assert caught.value.field == next(iter(options))
 
 
-async def test_a_closed_gate_is_an_error_for_who_cannot_wait(emulator: Emulator) -> None:
-    """Who has less time than the pause lasts is told at once, and nothing is sent; others wait."""
+async def test_a_pause_is_an_error_for_a_call_that_cannot_wait(emulator: Emulator) -> None:
+    """A call with less time than the pause lasts fails at once, and nothing is sent; others wait."""
     async with quiet(emulator) as (session, _):
         emulator.faults.add(f"/v1.0/{ADA}", throttle=100)
         graph = session.connections["Graph"]
         async with anyio.create_task_group() as group:
             group.start_soon(graph.invoke, ADA)
             await emulator.requests.wait_for(1)
-            while not directory(session).refused:  # noqa: ASYNC110 - nothing tells of it
+            while not directory(session).throttled:  # noqa: ASYNC110 - no event shows it
                 await asyncio.sleep(0)
-            with pytest.raises(ThrottledError, match=r"was not sent: .* left alone for 100 s") as caught:
+            with pytest.raises(ThrottledError, match=r"was not sent: .* throttles requests for 100 s") as caught:
                 await graph.invoke("groups", timeout=60)
         sent = [(request.path, request.status) for request in emulator.requests]
 
@@ -162,8 +162,8 @@ async def test_a_closed_gate_is_an_error_for_who_cannot_wait(emulator: Emulator)
     assert caught.value.url.endswith("/v1.0/groups")
 
 
-async def test_whose_turn_does_not_come_is_told(emulator: Emulator) -> None:
-    """A call that waits in line longer than it may ends in time, and those behind it go on."""
+async def test_a_turn_that_does_not_come_is_an_error(emulator: Emulator) -> None:
+    """A call that waits in the queue longer than it may ends in time, and those behind it go on."""
     async with emulator.session(limits=Limits(requests_per_s=4)) as session:
         graph = await session.connect(emulator.client_secret)
         async with anyio.create_task_group() as group:
@@ -176,8 +176,8 @@ async def test_whose_turn_does_not_come_is_told(emulator: Emulator) -> None:
     assert emulator.requests.count(path=f"/v1.0/{ADA}") == 3
 
 
-async def test_who_is_cancelled_leaves_the_line(emulator: Emulator) -> None:
-    """Cancelling who watches the clock, or one in the line, lets the others go on; nothing is held afterwards."""
+async def test_a_cancelled_call_leaves_the_queue(emulator: Emulator) -> None:
+    """Cancelling the call that watches the clock, or one in the queue, lets the others go on; no slot stays taken."""
     async with quiet(emulator, limits=Limits(requests_per_s=1)) as (session, _):
         graph = session.connections["Graph"]
         await graph.invoke(ADA)
@@ -195,7 +195,7 @@ async def test_who_is_cancelled_leaves_the_line(emulator: Emulator) -> None:
     assert (state.in_flight, state.waiting) == (0, 0)
 
 
-async def test_lanes_do_not_wait_for_each_other(emulator: Emulator) -> None:
+async def test_limits_do_not_wait_for_each_other(emulator: Emulator) -> None:
     """While one limit is exhausted, requests of another go."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -206,13 +206,13 @@ async def test_lanes_do_not_wait_for_each_other(emulator: Emulator) -> None:
             await emulator.requests.wait_for(1, path=f"/v1.0/{ADA}")
             await machines.invoke("machines", query={"$top": 1}, paging=False)
             group.cancel_scope.cancel()
-        lanes = {name.split()[1]: state for name, state in session.throttling.items()}
+        limits = {name.split()[1]: state for name, state in session.throttling.items()}
 
-    assert lanes["directory"].paused_s > 50
-    assert lanes["machines"].paused_s == 0
+    assert limits["directory"].paused_s > 50
+    assert limits["machines"].paused_s == 0
 
 
-async def test_an_app_has_one_gate_whoever_connects(emulator: Emulator) -> None:
+async def test_connections_of_one_app_share_a_limiter(emulator: Emulator) -> None:
     """Two connections of one app share a limit, as they do at the service; another app has its own."""
     async with emulator.session() as session:
         one = await session.connect(emulator.client_secret, name="one")
@@ -240,8 +240,8 @@ async def test_priority_is_sent_to_graph_only(emulator: Emulator) -> None:
     assert [text for text in sent if text] == ["Low", "High"]
 
 
-async def test_a_503_that_names_a_time_is_for_all(emulator: Emulator) -> None:
-    """A service that asks to be left alone is left alone by every task, not by the one that heard it."""
+async def test_a_503_with_retry_after_pauses_every_request(emulator: Emulator) -> None:
+    """A Retry-After is kept by every task, not only by the one that received it."""
     async with quiet(emulator, limits=Limits(connections=1)) as (session, clock):
         emulator.faults.add(f"/v1.0/{ADA}", status=503, headers={"Retry-After": "20"})
         graph = session.connections["Graph"]
@@ -255,8 +255,8 @@ async def test_a_503_that_names_a_time_is_for_all(emulator: Emulator) -> None:
     assert 20 <= clock.monotonic() - started < 22
 
 
-async def test_a_crawlers_request_outlives_many_refusals(emulator: Emulator) -> None:
-    """A 429 does not count as an attempt: a request that is refused ten times is sent an eleventh time."""
+async def test_a_request_outlives_many_429s(emulator: Emulator) -> None:
+    """A 429 does not count as an attempt: a request that is throttled eight times is sent a ninth time."""
     clock = VirtualClock()
     async with emulator.session(clock=clock, retry=RetryPolicy(max_attempts=2)) as session:
         graph = await session.connect(emulator.client_secret)
@@ -269,8 +269,8 @@ async def test_a_crawlers_request_outlives_many_refusals(emulator: Emulator) -> 
     assert response.attempts == 9
 
 
-async def test_each_mailbox_has_a_gate(emulator: Emulator) -> None:
-    """One mailbox that is exhausted holds up no other."""
+async def test_each_mailbox_has_a_limiter(emulator: Emulator) -> None:
+    """A limit that one mailbox has reached holds up no other."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         for number in range(5):
@@ -281,7 +281,7 @@ async def test_each_mailbox_has_a_gate(emulator: Emulator) -> None:
     assert names == {f"mail of {number}" for number in range(5)}
 
 
-def test_limiters_that_nobody_needs_are_forgotten() -> None:
+def test_unused_limiters_are_forgotten() -> None:
     """A crawl of a million mailboxes does not hold a million limiters; one that is paused is kept."""
     limiters = Limiters(clock=SystemClock(), limits=Limits(), queue_s=1.0)
     paused = limiters.find("graph", "an app", "mail of ada", UNKNOWN)

@@ -1,4 +1,4 @@
-"""Which request is sent how often, and how long is waited: method by method, answer by answer."""
+"""Which request is sent how often, and how long is waited: method by method, response by response."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ FORMS: dict[str, tuple[dict[str, str], float | None]] = {
     "three minutes": ({"Retry-After": "180"}, 180),
 }
 BACKOFF = (0.25, 0.5)  # half a second at the first time, less up to a half by chance
-GATE = (1.0, 1.0)  # what a gate waits when it is not told
+LIMITER_WAIT = (1.0, 1.0)  # what a limiter waits without a Retry-After
 SAFE = ("GET", "HEAD", "PUT", "DELETE")
 UNSAFE = ("POST", "PATCH")
 
 
 def expected(status: int, form: str, *, repeatable: bool) -> tuple[int, tuple[float, float]]:
-    """Return how often a request is sent that is answered so once, and the least and most that is waited."""
-    asked_s = FORMS[form][1]
-    unasked = GATE if status == 429 else BACKOFF
-    wait = unasked if asked_s is None else (asked_s, asked_s)
-    if status in (408, 429) or (status in (503, 504) and asked_s is not None):
-        return 2, wait  # refused without acting, or asked to come again: whatever the method
+    """Return how often a request with that response is sent, and the least and most that is waited."""
+    retry_after_s = FORMS[form][1]
+    without_retry_after = LIMITER_WAIT if status == 429 else BACKOFF
+    wait = without_retry_after if retry_after_s is None else (retry_after_s, retry_after_s)
+    if status in (408, 429) or (status in (503, 504) and retry_after_s is not None):
+        return 2, wait  # throttled or unavailable, without acting: whatever the method
     if status in (500, 502, 503, 504) and repeatable:
         return 2, wait
     return 1, (0, 0)
 
 
 @pytest.mark.parametrize(("method", "idempotent"), [(name, None) for name in (*SAFE, *UNSAFE)] + [("POST", True)])
-async def test_each_answer(method: str, idempotent: bool | None, emulator: Emulator) -> None:
-    """Statuses with every form of Retry-After: as many sends as are safe, and exactly the wait that was asked for."""
+async def test_each_response(method: str, idempotent: bool | None, emulator: Emulator) -> None:
+    """Statuses with every form of Retry-After: as many sends as are safe, and exactly the wait that was requested."""
     repeatable = method in SAFE or idempotent is True
     wrong: list[str] = []
     for status in (400, 404, 408, 409, 429, 500, 501, 502, 503, 504):
@@ -68,7 +68,7 @@ async def test_each_answer(method: str, idempotent: bool | None, emulator: Emula
                     error = raised
                 sends, (least_s, most_s) = expected(status, form, repeatable=repeatable)
                 seen = strike.hits + then.hits, clock.moved_s - before_s, getattr(error, "attempts", None)
-                # A gate waits from the answer on: what has passed since then is not waited again.
+                # A limiter waits from the response on: what has passed since then is not waited again.
                 if seen[0] != sends or not least_s - 0.1 <= seen[1] <= most_s + 1e-6 or (error is None) != (sends > 1):
                     wrong.append(f"{status} with {form}: {seen}, not {sends} in {least_s}…{most_s} s; {error}")
 
@@ -79,16 +79,16 @@ async def test_each_answer(method: str, idempotent: bool | None, emulator: Emula
 LOST: dict[str, dict[str, Any]] = {
     "reset before it was read": {"reset": "before"},
     "reset after it was read": {"reset": "after"},
-    "half an answer": {"half_body": True},
-    "cut in the answer": {"cut_response_after": 3},
+    "half a response": {"half_body": True},
+    "cut in the response": {"cut_response_after": 3},
 }
-WITH_A_BODY = ("GET", "PUT", "DELETE", "POST", "PATCH")  # in the answer, that is: else there is nothing to cut
+WITH_A_BODY = ("GET", "PUT", "DELETE", "POST", "PATCH")  # in the response, that is: else there is nothing to cut
 
 
 @pytest.mark.parametrize(("method", "idempotent"), [(name, None) for name in WITH_A_BODY] + [("POST", True)])
 @pytest.mark.parametrize("fault", LOST)
-async def test_each_lost_answer(fault: str, method: str, idempotent: bool | None, emulator: Emulator) -> None:
-    """No answer arrives: what cannot act twice is sent again after a short wait; what could is not."""
+async def test_each_lost_response(fault: str, method: str, idempotent: bool | None, emulator: Emulator) -> None:
+    """No response arrives: what cannot act twice is sent again after a short wait; what could is not."""
     repeatable = method in SAFE or idempotent is True
     async with emulator.session(clock=(clock := VirtualClock())) as session:
         await session.connect(emulator.client_secret)
@@ -111,7 +111,7 @@ async def test_each_lost_answer(fault: str, method: str, idempotent: bool | None
 
 @pytest.mark.parametrize("method", [*SAFE, *UNSAFE])
 async def test_an_hour_is_an_error_at_once(method: str, emulator: Emulator) -> None:
-    """A Retry-After beyond what the call may wait is a ThrottledError that tells it, after one send and no wait."""
+    """A Retry-After beyond what the call may wait is a ThrottledError that has it, after one send and no wait."""
     async with emulator.session(clock=(clock := VirtualClock())) as session:
         await session.connect(emulator.client_secret)
         strike = emulator.faults.add(PATH, status=429, headers={"Retry-After": "3600"}, times=None)
@@ -123,7 +123,7 @@ async def test_an_hour_is_an_error_at_once(method: str, emulator: Emulator) -> N
 
 
 @pytest.mark.parametrize("method", [*SAFE, *UNSAFE])
-async def test_nothing_is_sent_where_nobody_listens(method: str, emulator: Emulator) -> None:
+async def test_nothing_is_sent_to_a_closed_port(method: str, emulator: Emulator) -> None:
     """A host that cannot be reached has not seen the request: any method is tried again, up to the policy's limit."""
     async with emulator.session(clock=VirtualClock()) as session:
         nowhere = await session.connect(emulator.client_secret, service_url="https://127.0.0.1:9/v1.0", name="nowhere")

@@ -62,7 +62,7 @@ async def call(graph: Connection, method: str, user_id: str, name: str, **option
 
 
 def dated(fault: dict[str, Any]) -> dict[str, Any]:
-    """Return the fault, with its date written out by the clock of the answer."""
+    """Return the fault, with its date written out by the clock of the response."""
     if fault.get("throttle") != LATER:
         return fault
     now = time.time()
@@ -78,9 +78,7 @@ async def ids(emulator: Emulator) -> list[str]:
 
 
 @pytest.mark.parametrize(("fault", "repeatable", "other"), TABLE, ids=str)
-async def test_a_fault_that_strikes_twice(
-    emulator: Emulator, fault: dict[str, Any], repeatable: Any, other: Any
-) -> None:
+async def test_a_fault_that_comes_twice(emulator: Emulator, fault: dict[str, Any], repeatable: Any, other: Any) -> None:
     """For each method, and whatever the caller says of it: as many sends, and exactly the waits, as in the table."""
     users = await ids(emulator)
     for (method, idempotent), user_id, number in zip(product(METHODS, (None, True, False)), users, count()):
@@ -108,7 +106,7 @@ async def test_a_fault_that_strikes_twice(
 
 
 @pytest.mark.parametrize("fault", [{"reset": "after"}, {"half_body": True}], ids=str)
-async def test_the_service_acted_and_the_answer_is_lost(emulator: Emulator, fault: dict[str, Any]) -> None:
+async def test_the_service_acted_and_the_response_is_lost(emulator: Emulator, fault: dict[str, Any]) -> None:
     """What may not act twice is not sent again, and its error says that it may have acted."""
     users = await ids(emulator)
     for method, user_id in zip(METHODS, users, strict=False):
@@ -132,7 +130,7 @@ async def test_the_service_acted_and_the_answer_is_lost(emulator: Emulator, faul
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 502}, {"reset": "before"}], ids=str)
 async def test_a_fault_that_stays(emulator: Emulator, fault: dict[str, Any]) -> None:
-    """After as many attempts as the policy allows, the last answer is the error."""
+    """After as many attempts as the policy allows, the last response is the error."""
     emulator.faults.add("/v1.0/users*", times=None, **fault)
     for method in METHODS:
         async with emulator.session(clock=VirtualClock(), retry=POLICY) as session:

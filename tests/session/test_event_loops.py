@@ -265,7 +265,7 @@ def test_two_running_loops_do_not_share_a_session(elsewhere: Emulator) -> None:
     assert "open in another event loop" in str(errors[0])
 
 
-def test_a_question_that_a_loop_took_with_it_is_asked_again(elsewhere: Emulator) -> None:
+def test_a_token_request_lost_with_its_loop_is_sent_again(elsewhere: Emulator) -> None:
     """A loop ends while a token is on its way: the next loop asks anew, and waits for nobody."""
     session = Session(cloud=elsewhere.cloud, ssl=elsewhere.ca_file)
     elsewhere.faults.add("/*/oauth2/v2.0/token", service="identity", delay_s=3600)
@@ -331,7 +331,7 @@ class Left:
 
 
 @pytest.mark.parametrize("way", ["secret", "certificate", "person", "function"])
-def test_what_another_loop_began_holds_up_nobody(way: str, elsewhere: Emulator) -> None:
+def test_what_another_loop_began_holds_up_no_caller(way: str, elsewhere: Emulator) -> None:
     """A loop was left in the middle of its questions, as a forked process leaves its parent's: the next one asks."""
     session = Session(cloud=elsewhere.cloud, ssl=elsewhere.ca_file, limits=Limits(connections=1))
     left = Left(elsewhere)

@@ -97,14 +97,14 @@ class Bench:
             public_client=True, delegated=[f"{api.identifier_uri}/access_as_user"], admin_consent=True
         )
         user = self.emulator.user
-        person = UsernamePassword(
+        password = UsernamePassword(
             client_id=app.client_id,
             tenant_id=self.emulator.tenant_id,
             username=user.user_principal_name,
             password=user.password,
         )
         session = await self.stack.enter_async_context(self.emulator.session())
-        caller = await (await session.connect(person, resource=api.identifier_uri)).get_token()
+        caller = await (await session.connect(password, resource=api.identifier_uri)).get_token()
         return OnBehalfOf(
             client_id=api.client_id,
             tenant_id=self.emulator.tenant_id,
@@ -236,7 +236,7 @@ async def test_other_sdks_take_the_connection(name: str, bench: Bench) -> None:
 
 
 async def test_a_static_token_is_a_credential_of_its_one_resource(bench: Bench) -> None:
-    """A token made elsewhere serves msgraph-sdk, which asks for the resource it is made for."""
+    """A token made elsewhere serves msgraph-sdk, which requests the resource it is made for."""
     async with bench.emulator.session() as session:
         made = await (await session.connect(bench.emulator.client_secret, name="made")).get_token()
         connection = await session.connect(StaticToken(token=made.token))

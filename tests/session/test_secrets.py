@@ -167,8 +167,10 @@ def produce(secret, errors):
     go.set()
 
     assert await task == next(generator) == CANARY
-    held = [names for error in errors for place, names in frames_of(error.__traceback__) if place.endswith(":fail")]
-    assert held == [{}, {}]
+    local_names = [
+        names for error in errors for place, names in frames_of(error.__traceback__) if place.endswith(":fail")
+    ]
+    assert local_names == [{}, {}]
 
 
 def test_the_watch_sees() -> None:

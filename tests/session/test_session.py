@@ -263,7 +263,7 @@ def test_known_hosts() -> None:
         china.find("Endpoint")
 
 
-async def test_use_after_close_is_told(emulator: Emulator) -> None:
+async def test_use_after_close_is_an_error(emulator: Emulator) -> None:
     """A closed Session says that it is closed, whatever is asked of it."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -282,7 +282,7 @@ async def test_use_after_close_is_told(emulator: Emulator) -> None:
             pass
 
 
-async def test_another_event_loop_is_told(emulator: Emulator) -> None:
+async def test_another_event_loop_is_an_error(emulator: Emulator) -> None:
     """A Session that is open in one loop is not usable in another, and says so."""
     caught: list[BaseException] = []
     async with emulator.session() as session:
@@ -305,7 +305,7 @@ async def test_another_event_loop_is_told(emulator: Emulator) -> None:
     assert user["surname"] == "Lovelace"
 
 
-async def test_a_refused_sign_in_registers_nothing(emulator: Emulator) -> None:
+async def test_a_failed_sign_in_registers_nothing(emulator: Emulator) -> None:
     """A connection that cannot sign in is not there afterwards; the one it would have replaced is."""
     wrong = ClientSecret(client_id=emulator.app.client_id, tenant_id=emulator.tenant_id, client_secret="wrong")
     async with emulator.session() as session:

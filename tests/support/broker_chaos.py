@@ -1,5 +1,5 @@
 """
-A broker among tenants, people, services, failures and clocks that jump, and what must be true of it all the time.
+A broker among tenants, users, services, failures and clocks that jump, and what must be true of it all the time.
 
 ``python -m tests.support.broker_chaos 1000000`` makes a million look-ups at random and says what happened.
 """
@@ -18,10 +18,10 @@ from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
 
-TENANTS, PEOPLE, RESOURCES = 50, 10, 5
+TENANTS, USERS, RESOURCES = 50, 10, 5
 LIMIT = 400
 LIVES_S = (1, 50, 299, 3600, 90_000)
-DEMANDS = (None, '{"access_token": {"acrs": {"value": "c1"}}}', '{"access_token": {"nbf": {"value": "1"}}}')
+CHALLENGES = (None, '{"access_token": {"acrs": {"value": "c1"}}}', '{"access_token": {"nbf": {"value": "1"}}}')
 
 
 class Clock:
@@ -60,20 +60,20 @@ class BrokerChaos:
         self._in_flight: dict[TokenKey, asyncio.Future[str]] = {}
         self._expires_at: dict[str, float] = {}
         self._rejected: set[str] = set()
-        self._demanded: dict[TokenKey, str] = {}
+        self._challenged: dict[TokenKey, str] = {}
         self._callers: set[asyncio.Task[None]] = set()
 
     def key(self, number: int) -> TokenKey:
         """Return one of the keys; some differ in one field only, each of the fields."""
-        person, number = number % PEOPLE, number // PEOPLE
+        user, number = number % USERS, number // USERS
         resource, tenant = number % RESOURCES, number // RESOURCES % TENANTS
         return TokenKey(
             f"https://login{tenant % 2}.example",
             f"tenant-{tenant // 2}",
-            f"person-{person // 2}",
+            f"user-{user // 2}",
             (f"api://{resource // 2}/.default",),
             "{}" if resource % 2 else None,
-            enable_cae=person % 2 == 0,
+            enable_cae=user % 2 == 0,
         )
 
     def look_up(self, number: int) -> None:
@@ -111,9 +111,9 @@ class BrokerChaos:
 
     async def request(self, key: TokenKey, claims: str | None) -> Token:
         """Respond as a token service would, on command; there is never another request for the key."""
-        demanded = self._demanded.get(key)
-        if not covers(claims, demanded):
-            self.faults.append(f"{claims} is requested, though {demanded} was demanded")
+        challenged = self._challenged.get(key)
+        if not covers(claims, challenged):
+            self.faults.append(f"{claims} is requested, though {challenged} was demanded")
         if key in self._in_flight:
             self.faults.append(f"two requests for {key}")
         self.counts["token requests"] += 1
@@ -125,7 +125,7 @@ class BrokerChaos:
                 raise AuthenticationError(message)
         finally:
             self._in_flight.pop(key, None)
-        self._demanded.pop(key, None)
+        self._challenged.pop(key, None)
         life_s = self.random.choice(LIVES_S)
         number = str(next(self._numbers))
         # It lives from now on; its expiry is counted from when it was requested, by the wall clock of then.
@@ -146,23 +146,23 @@ class BrokerChaos:
                 task.cancel()
 
     def reject(self, number: int) -> None:
-        """A service answers 401 to a cached token."""
+        """A service responds with 401 to a cached token."""
         key = self.key(number)
         cached = self.broker.peek(key)
         if cached is not None:
             self.counts["rejected"] += 1
             self._rejected.add(cached.token.rpartition(" ")[2])
-            demand = self.random.choice(DEMANDS)
-            if demand is not None:
-                self._demanded[key] = demand
-            assert self.broker.rejected(key, cached.token, demand)
+            challenge = self.random.choice(CHALLENGES)
+            if challenge is not None:
+                self._challenged[key] = challenge
+            assert self.broker.rejected(key, cached.token, challenge)
             assert self.broker.peek(key) is None
 
-    def forget(self, person: int) -> None:
+    def forget(self, user: int) -> None:
         """Somebody disconnects."""
-        account = f"person-{person // 2}"
+        account = f"user-{user // 2}"
         self.broker.forget(account)
-        self._demanded = {key: demand for key, demand in self._demanded.items() if key.account != account}
+        self._challenged = {key: challenge for key, challenge in self._challenged.items() if key.account != account}
 
     def move(self, seconds: float) -> None:
         """Let time pass."""
@@ -216,7 +216,7 @@ async def run(look_ups: int, *, seed: int) -> Counter[str]:
     """Make so many look-ups, with everything else happening at random in between; return what happened."""
     chaos = BrokerChaos(seed=seed)
     chance = chaos.random
-    keys = TENANTS * PEOPLE * RESOURCES
+    keys = TENANTS * USERS * RESOURCES
     while chaos.counts["look-ups"] < look_ups:
         hot = chance.random() < 0.5
         for _ in range(chance.randrange(40)):
@@ -234,7 +234,7 @@ async def run(look_ups: int, *, seed: int) -> Counter[str]:
                 chaos.reject(chance.randrange(60))
             case 6:
                 if not chance.randrange(20):
-                    chaos.forget(chance.randrange(PEOPLE))
+                    chaos.forget(chance.randrange(USERS))
             case _:
                 chaos.respond(0.7, fail=False)
         await chaos.turn()

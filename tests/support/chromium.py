@@ -1,4 +1,4 @@
-"""A real Chromium without a window, driven over its DevTools protocol: what a person's browser makes of our pages."""
+"""A real Chromium without a window, driven over its DevTools protocol: what a user's browser makes of our pages."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ class Mirror:
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}
-        self.told: list[Change] = []
+        self.received: list[Change] = []
 
     def apply(self, change: Change) -> None:
-        self.told.append(change)
+        self.received.append(change)
         if change.removed is None:
             self.names[change.id] = {**self.names.get(change.id, {}), **change.item}
         else:
@@ -44,14 +44,14 @@ class Mirror:
         return {name: item["displayName"] for name, item in self.names.items()}
 
 
-async def people(graph: Connection) -> dict[str, str]:
+async def users_of(graph: Connection) -> dict[str, str]:
     users = await graph.invoke("users", query={"$select": "id,displayName", "$top": 999})
     return {user["id"]: user["displayName"] for user in users}
 
 
 async def stir(graph: Connection, *, seed: int = 0) -> None:
     """Change one user, delete one for a while and one for good, and make one."""
-    ids = sorted(await people(graph))
+    ids = sorted(await users_of(graph))
     renamed, deleted, purged = ids[seed], ids[seed + 1], ids[seed + 2]
     await graph.invoke(f"users/{renamed}", method="PATCH", body={"displayName": f"Renamed {seed}"})
     await graph.invoke(f"users/{deleted}", method="DELETE")

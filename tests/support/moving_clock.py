@@ -12,7 +12,7 @@ class MovingClock:
     The emulator's time, moved on by whoever would sleep.
 
     Attributes:
-        sleeps: Every wait asked for, in seconds.
+        sleeps: Every wait requested, in seconds.
     """
 
     def __init__(self, clock: EmulatorClock) -> None:

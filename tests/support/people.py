@@ -57,14 +57,14 @@ class Person:
         self.came.set()
 
     async def visit(self, http: aiohttp.ClientSession, **fields: str) -> tuple[int, str]:
-        """Come back with these fields, in the way that was asked for."""
+        """Come back with these fields, in the way that was requested."""
         asked = read_link(self.link)
         async with http.post(asked["redirect_uri"], data={"state": asked["state"], **fields}) as response:
             return response.status, await response.text()
 
 
 class Machine:
-    """A program that several people use, one after the other: whoever sits at it answers its sign-ins."""
+    """A program that several users use, one after the other: whoever sits at it answers its sign-ins."""
 
     def __init__(self, emulator: Emulator, kind: str = "Browser") -> None:
         self.emulator = emulator

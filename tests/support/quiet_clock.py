@@ -23,7 +23,7 @@ class QuietClock:
         emulator: Whose clock it is: what the service refills and what the client waits for is the same time.
 
     Attributes:
-        sleeps: Every wait asked for, in seconds.
+        sleeps: Every wait requested, in seconds.
     """
 
     def __init__(self, emulator: Emulator) -> None:

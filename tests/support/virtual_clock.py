@@ -12,7 +12,7 @@ class VirtualClock:
     Keeps its own time: a sleep moves it forward and returns after one turn of the loop.
 
     Attributes:
-        sleeps: Every wait asked for, in seconds.
+        sleeps: Every wait requested, in seconds.
     """
 
     def __init__(self) -> None:

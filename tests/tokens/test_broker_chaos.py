@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.support.broker_chaos import LIMIT, PEOPLE, RESOURCES, TENANTS, BrokerChaos, run
+from tests.support.broker_chaos import LIMIT, RESOURCES, TENANTS, USERS, BrokerChaos, run
 
-KEYS = st.one_of(st.integers(0, 20), st.integers(0, TENANTS * PEOPLE * RESOURCES - 1))
+KEYS = st.one_of(st.integers(0, 20), st.integers(0, TENANTS * USERS * RESOURCES - 1))
 SHARES = st.floats(0, 1)
 
 
@@ -63,7 +63,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
         self.runner.run(reject())
 
-    @rule(person=st.integers(0, PEOPLE - 1))
+    @rule(person=st.integers(0, USERS - 1))
     def forget(self, person: int) -> None:
         async def forget() -> None:
             self.chaos.forget(person)
@@ -94,7 +94,7 @@ async def test_fifty_thousand_look_ups_at_random() -> None:
     """A long random sequence, with more tenants, people and services than tokens may be cached."""
     counts = await run(50_000, seed=3)
 
-    assert TENANTS * PEOPLE * RESOURCES > LIMIT
+    assert TENANTS * USERS * RESOURCES > LIMIT
     assert counts["tokens"] > 30_000
     for what in ("cancelled", "failures", "rejected", "forgotten", "jumps"):
         assert counts[what] > 0

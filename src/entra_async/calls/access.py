@@ -1,4 +1,4 @@
-"""Whose tokens the requests of a connection carry."""
+"""The tokens that the requests of a connection carry."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Access:
     Args:
         name: The connection's.
         key: Of its tokens.
-        account: Where they are requested.
-        broker: Holds them.
+        account: The provider they are requested from.
+        broker: Caches them.
     """
 
     def __init__(self, *, name: str, key: TokenKey, account: OpenProvider, broker: Broker) -> None:
@@ -47,7 +47,7 @@ class Access:
         Return the token of a key.
 
         Raises:
-            AuthenticationError: If there is none to be had.
+            AuthenticationError: If none can be acquired.
             ClosedError: If the connection is disconnected, or the Session closed.
         """
         if self.is_over:

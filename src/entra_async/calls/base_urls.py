@@ -1,4 +1,4 @@
-"""From the arguments of ``connect`` to where the requests of its connections go: what does not fit is found here."""
+"""The base URLs of the connections that ``connect`` makes: its arguments are checked here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def choose_base_urls(
         default: The service meant where none is named.
         service: A name, a list of names, or ``None``.
         service_url: Another root than the service's own.
-        resource: What is no service.
+        resource: The Application ID URI of what is no service.
         parameters: Values for the parameters of the URL.
         name: What the connection is to be called.
 
@@ -57,9 +57,11 @@ def choose_base_urls(
             field = "name" if name is not None else "service_url"
             message = f"{field} cannot stand for {len(names)} services."
             raise ConfigurationError(message, field=field, hint="Connect them one by one.")
-        there = services if cloud is services.cloud else Services(cloud)
+        available = services if cloud is services.cloud else Services(cloud)
         # One's own services belong to no cloud.
-        found = [there[each] if isinstance(each, str) and each in there else services.find(each) for each in names]
+        found = [
+            available[each] if isinstance(each, str) and each in available else services.find(each) for each in names
+        ]
         if service_url is not None:
             found = [replace(found[0], url=service_url)]
     base_urls = [BaseURL(each, parameters or {}) for each in found]

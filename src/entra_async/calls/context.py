@@ -1,4 +1,4 @@
-"""What every verb of a connection needs."""
+"""The call context: what every verb of a connection needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CallContext:
         name: The connection's.
         service: The service.
         base_url: Where requests go.
-        access: Whose tokens they carry.
+        access: The tokens they carry.
         pipeline: Sends them.
         preauthenticated: Sends requests to pre-authenticated URLs.
         clock: Where time comes from.
@@ -54,7 +54,7 @@ class CallContext:
             notify(self.listener, event)
 
     def over(self, transport: Transport) -> CallContext:
-        """Return the same with requests that travel inside those that *transport* makes."""
+        """Return the same, with requests sent through *transport*, which puts them into batches."""
         return replace(self, pipeline=self.pipeline.over(transport))
 
     def prepare(self, request: Request) -> PreparedRequest:

@@ -19,7 +19,7 @@ GivenT = TypeVar("GivenT", bound=RequestLike)
 Many: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 _END: Final[Any] = object()
-_BREATH: Final = 20  # calls begun in one turn of the event loop
+_YIELD_EVERY: Final = 20  # calls begun in one turn of the event loop
 
 
 def check_many(given: object, concurrency: object = 1) -> None:
@@ -75,7 +75,7 @@ async def fan_out(
         ClosedError: If the Session is closed meanwhile.
         EntraError: The first one, with *stop_on_error*.
     """
-    places = asyncio.Semaphore(concurrency)
+    slots = asyncio.Semaphore(concurrency)
     ready: asyncio.Queue[asyncio.Task[tuple[T, Any]] | None] = asyncio.Queue()
     running: set[asyncio.Task[tuple[T, Any]]] = set()
 
@@ -93,13 +93,13 @@ async def fan_out(
         source = iterate(given)
         try:
             while True:
-                await places.acquire()
+                await slots.acquire()
                 each = await anext(source, _END)
                 if each is _END:
                     return
                 task = start(run(each), name="entra_async call")
                 running.add(task)
-                if next(started) % _BREATH == 0:
+                if next(started) % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)
                 if ordered:
                     ready.put_nowait(task)
@@ -118,7 +118,7 @@ async def fan_out(
                 continue
             each, outcome = await finish(task)
             running.discard(task)
-            places.release()
+            slots.release()
             if stop_on_error and isinstance(outcome, EntraError):
                 raise outcome
             yield each, outcome
@@ -155,7 +155,7 @@ def invoke_many(
     async def call(given: GivenT) -> Any:
         request = as_request(given)
         if request.depends_on:
-            message = "A request depends on another one, which only a batch can heed."
+            message = "A request depends on another one, which only a batch can do."
             raise ConfigurationError(message, field="depends_on", hint="Use batch().")
         return await invoke(request)
 

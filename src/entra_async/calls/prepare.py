@@ -69,7 +69,7 @@ def check_call(kind: object, timeout_s: object) -> None:
     Check what a call takes beside what it sends.
 
     Args:
-        kind: What the answer is decoded into; ``None`` for dicts and lists.
+        kind: What the response is decoded into; ``None`` for dicts and lists.
         timeout_s: Seconds it may take; ``None`` for the default.
 
     Raises:

@@ -171,7 +171,7 @@ class Verbs(ABC):
         stop_on_error: bool = False,
     ) -> AsyncGenerator[tuple[Any, Any]]:
         """
-        Make many calls at once, and yield each request with what became of it as soon as that is known.
+        Make many calls at once, and yield each request with its result as soon as that is known.
 
         *requests* may be endless: no more are taken from it than are under way. One that fails yields its error, and
         the others go on. If *requests* itself fails, what is under way is yielded first. A loop that is left early
@@ -231,8 +231,8 @@ class Verbs(ABC):
         Give every item of a collection, each once and in order: ``async for user in graph.stream("users")``.
 
         The next page is fetched while this one is used, and never more than that: memory stays flat over millions of
-        items. A loop that is left early leaves no request behind. When a page token has expired, the query is started
-        over, at most three times, and what was given is left out.
+        items. A loop that is left early leaves no request behind. When a page token has expired, the query is
+        restarted, at most three times, and what was given is left out.
 
         Args:
             path: See :meth:`invoke`.
@@ -276,16 +276,16 @@ class Verbs(ABC):
         first of the next page is asked for: a run that is cut off gives its last page again, and loses nothing. An
         object may come more than once; what comes last is how it is.
 
-        When the service has forgotten its own state, everything is read again, once, and what is missing then is given
-        as removed, with ``derived=True``.
+        When the service's own state has expired, a full synchronization follows, once, and what is missing from it is
+        given as removed, with ``derived=True``.
 
         Args:
             path: A delta function, such as ``"users/delta"``.
             state: Where the checkpoint is kept: ``DeltaState("users.delta")``, or a store of one's own. One for
                 each path and query.
-            minimal: ``True`` for only the properties that changed, once everything was read
+            minimal: ``True`` for only the properties that changed, after the full synchronization
                 (``Prefer: return=minimal``).
-            latest: ``True`` to begin now, without what is there: a new state gives nothing the first time.
+            latest: ``True`` to begin now, without the objects that exist: a new state gives nothing the first time.
             query: Of the first request, such as ``{"$select": "displayName"}``; the service keeps it.
             headers: Sent with every page.
             parameters: See :meth:`invoke`.
@@ -298,7 +298,7 @@ class Verbs(ABC):
                 Nothing was sent, and the state is as it was.
             StoreError: If the state is damaged, cannot be saved, or was moved on by another process.
             PagingError: If a link leads to a page that was read before, or the pages end without a delta link.
-            GoneError: If everything has to be read again while that is being done.
+            GoneError: If a full synchronization is demanded during one.
             EntraError: Whatever :meth:`invoke` raises.
 
         Sources:
@@ -325,7 +325,7 @@ class ContextVerbs(Verbs):
 
     Args:
         context: See above.
-        concurrency: How many calls of ``invoke_many`` are under way at once, unless it is told.
+        concurrency: How many calls of ``invoke_many`` are under way at once, by default.
     """
 
     def __init__(self, context: CallContext, *, concurrency: int = 100) -> None:

@@ -96,7 +96,7 @@ class CustomHeadersSource:
         message = f"The callable of CustomHeaders gave no answer within {within_s:g} s."
         raise RequestTimeoutError(message, sent=False, hint="Give the call more time with timeout=.")
 
-    def refused(self, secret: str, claims: str | None) -> None:
+    def rejected(self, secret: str, claims: str | None) -> None:
         """Do nothing: the callable is called again in any case."""
 
     async def get_token(self, *_: str, **__: Any) -> Token:

@@ -1,4 +1,4 @@
-"""What makes a request one of ours: attached to each attempt, after its URL was checked."""
+"""The authorization of a request: attached to each attempt, after its URL was checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ("Authorization", "AuthorizedTransport", "BearerToken", "BorrowedAutho
 
 @runtime_checkable
 class Authorization(Protocol):
-    """Attaches what a service wants to see. A token source that gives no tokens, but headers, is one itself."""
+    """Attaches a token, or other headers. A token source that returns no tokens, but headers, is one itself."""
 
     def try_attach(self, headers: MutableMapping[str, str]) -> str | None:
         """Do what :meth:`attach` does if nothing has to be waited for, or return ``None``."""
@@ -34,7 +34,7 @@ class Authorization(Protocol):
             within_s: Seconds it may take.
 
         Returns:
-            The secret that was added: to be given to :meth:`refused`, and never to be shown.
+            The secret that was added: to be given to :meth:`rejected`, and never to be shown.
 
         Raises:
             AuthenticationError: If there is nothing to attach.
@@ -42,13 +42,13 @@ class Authorization(Protocol):
         """
         ...
 
-    def refused(self, secret: str, claims: str | None) -> None:
+    def rejected(self, secret: str, claims: str | None) -> None:
         """
         Take note that the service answered 401.
 
         Args:
             secret: What the attempt carried.
-            claims: What the service demands of the next token, a JSON text; ``None`` if it does not say.
+            claims: The claims of the service's claims challenge, a JSON text; ``None`` if there is none.
         """
         ...
 
@@ -67,7 +67,7 @@ class NoAuthorization:
         del headers, within_s
         return ""
 
-    def refused(self, secret: str, claims: str | None) -> None:
+    def rejected(self, secret: str, claims: str | None) -> None:
         """Do nothing: there is nothing else to try."""
 
 
@@ -77,10 +77,10 @@ class BearerToken:
     A token of the broker's (RFC 6750, section 2.1).
 
     Args:
-        broker: Holds the tokens.
+        broker: Caches the tokens.
         key: Which one.
         source: What it is requested from.
-        policy: What is known of its account.
+        policy: The policy of its account.
     """
 
     def __init__(self, broker: Broker, key: TokenKey, source: TokenSource, policy: AccountPolicy = NO_POLICY) -> None:
@@ -114,7 +114,7 @@ class BearerToken:
         headers["Authorization"] = f"Bearer {secret}"
         return secret
 
-    def refused(self, secret: str, claims: str | None) -> None:
+    def rejected(self, secret: str, claims: str | None) -> None:
         """Forget exactly this token, unless another took its place already: the next attempt requests a new one."""
         self._broker.rejected(self._key, secret, claims)
 
@@ -122,10 +122,10 @@ class BearerToken:
 @final
 class BorrowedAuthorization:
     """
-    The authorization of a request that travels inside another one: that one carries the secret.
+    The authorization of a request in a batch: the request for the batch carries the secret.
 
     Args:
-        outer: What the other one attaches.
+        outer: The authorization of the batch.
     """
 
     def __init__(self, outer: Authorization) -> None:
@@ -139,15 +139,15 @@ class BorrowedAuthorization:
         """Return the secret without adding it; see :class:`Authorization`."""
         return await self._outer.attach({}, within_s=within_s)
 
-    def refused(self, secret: str, claims: str | None) -> None:
+    def rejected(self, secret: str, claims: str | None) -> None:
         """Pass it on: it is the same secret."""
-        self._outer.refused(secret, claims)
+        self._outer.rejected(secret, claims)
 
 
 @final
 class AuthorizedTransport:
     """
-    Sends each request once, with what authorizes it: what carries others, which have passed limiters of their own.
+    Sends each request once, authorized, past the limiters: for batches, whose items have passed limiters of their own.
 
     Args:
         transport: Where they go.

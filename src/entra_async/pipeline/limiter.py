@@ -19,7 +19,7 @@ from entra_async.transport.messages import HTTPRequest
 
 __all__ = ("SLOT", "Limiter", "LimiterStats")
 
-SLOT: Final = 20  # the weight of a request on the wire: so many travel in one batch
+SLOT: Final = 20  # the weight of a request on the wire: so many are in one batch
 _CATCH_UP_S: Final = 0.02  # timers are no better than that
 _THROTTLED: Final = 429
 
@@ -31,12 +31,12 @@ class LimiterStats:
 
     Attributes:
         rate_per_s: What the service is believed to accept per second: requests, or resource units for the
-            limit ``directory`` of Graph. ``None`` as long as nothing was refused.
+            limit ``directory`` of Graph. ``None`` as long as nothing was throttled.
         paused_s: Seconds until requests go on after a 429; 0 if there is no pause.
         in_flight: Requests on the wire.
         waiting: Requests that wait.
         accepted: Responses other than 429, so far.
-        refused: Responses 429, so far.
+        throttled: Responses 429, so far.
     """
 
     rate_per_s: float | None
@@ -44,7 +44,7 @@ class LimiterStats:
     in_flight: int
     waiting: int
     accepted: int
-    refused: int
+    throttled: int
 
 
 @final
@@ -63,14 +63,14 @@ class Limiter:
         name: What it is called.
         estimator: When the next one may go.
         accepted: Responses other than 429, so far.
-        refused: Responses 429, so far.
+        throttled: Responses 429, so far.
     """
 
     def __init__(self, name: str, *, estimator: RateEstimator, clock: Clock, limits: Limits, queue_s: float) -> None:
         self.name: Final = name
         self.estimator: Final = estimator
         self.accepted = 0
-        self.refused = 0
+        self.throttled = 0
         self._clock = clock
         self._monotonic = clock.monotonic
         self._queue_s = queue_s
@@ -105,7 +105,7 @@ class Limiter:
             in_flight=-(-self._in_use // SLOT),
             waiting=self._waiting,
             accepted=self.accepted,
-            refused=self.refused,
+            throttled=self.throttled,
         )
 
     @property
@@ -165,7 +165,7 @@ class Limiter:
         return True
 
     def wake(self) -> None:
-        """Let who watches the clock look again: it need not wait as long as it was told."""
+        """Let who watches the clock look again: it need not wait as long as it meant to."""
         if self._sleep is not None:
             self._sleep.cancel()
 
@@ -271,7 +271,9 @@ class Limiter:
         paused_s = self.estimator.paused_until - self._clock.monotonic()
         if paused_s > longest_s:
             where = strip_query(request.url)
-            message = f"{request.method} {where} was not sent: the service asked to be left alone for {paused_s:.3g} s."
+            message = (
+                f"{request.method} {where} was not sent: the service throttles requests for {paused_s:.3g} s more."
+            )
             hint = "Come back later, or allow a longer wait with timeout= and RetryPolicy.max_retry_after_s."
             raise _throttled(message, hint, request, paused_s)
 

@@ -1,8 +1,8 @@
 """
-Throttling is governed, not suffered: one limiter for each limit of a service, and every request of it passes there.
+The limiters: one for each limit of a service, and every request of it passes there.
 
-A 429 pauses its limiter once, for as long as it asks; then requests go at the rate the service was seen to accept. What
-is refused goes back to the limiter, not to sleep by itself.
+A 429 pauses its limiter once, for its ``Retry-After``; then requests go at the rate the service was seen to accept. A
+throttled request goes back to the limiter, not to sleep by itself.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Limiters:
     Attributes:
         clock: See above.
         limits: See above.
-        forgotten: How many times limiters were forgotten: who remembers one looks it up anew.
+        forgotten: How many times limiters were forgotten: who has one looks it up anew.
     """
 
     def __init__(self, *, clock: Clock, limits: Limits, queue_s: float, listener: Listener | None = None) -> None:
@@ -71,8 +71,8 @@ class Limiters:
         Return the limiter of a limit.
 
         Args:
-            host: Whose limit it is.
-            app: Whom it is for.
+            host: The service's host.
+            app: The application it is for.
             limit: Which one.
             documented: What is documented of it.
         """
@@ -98,7 +98,7 @@ class Limiters:
         return limiter
 
     def emit_paused(self, limiter: Limiter, pause_s: float) -> None:
-        """Tell the listener that a limiter was paused."""
+        """Call the listener: a limiter was paused."""
         if self._listener is not None:
             notify(self._listener, Throttled(limiter.name, pause_s, limiter.waiting))
 
@@ -111,7 +111,7 @@ class ConnectionLimiters:
     Args:
         limiters: The Session's.
         service: The name of the service.
-        app: Returns who calls; called once, at the first request.
+        app: Returns the calling application; called once, at the first request.
         max_pause_s: The longest pause that a request waits for.
         weight: How much of a slot each request takes.
 
@@ -142,7 +142,7 @@ class ConnectionLimiters:
         self._forgotten = 0
 
     def in_batches(self) -> ConnectionLimiters:
-        """Return the same limiters for requests that travel together, so many in one slot."""
+        """Return the same limiters for the requests of a batch, so many in one slot."""
         return ConnectionLimiters(
             self._limiters, service=self._service, app=self._find_app, max_pause_s=self.max_pause_s, weight=1
         )
@@ -179,7 +179,7 @@ class ConnectionLimiters:
         if response.status >= _BAD:
             retry_after_s = read_retry_after_s(headers, now=self._clock.now())
             if response.status == _THROTTLED:
-                limiter.refused += 1
+                limiter.throttled += 1
                 if estimator.refused(sent_at, now, retry_after_s, cost):
                     self._limiters.emit_paused(limiter, estimator.paused_until - now)
                 return
@@ -193,7 +193,7 @@ class ConnectionLimiters:
             near_limit = _is_near_limit(headers)
         if estimator.accepted(sent_at, now, cost, near_limit=near_limit):
             limiter.wake()
-        # If it asks for longer than anybody would wait, only the one that was asked gives up.
+        # If the Retry-After is longer than anybody would wait, only this request gives up.
         if retry_after_s is not None and retry_after_s <= self.max_pause_s:
             outcome = Outcome(response.status, retry_after_s=retry_after_s)
             if is_service_wide(outcome) and estimator.pause(now, retry_after_s):

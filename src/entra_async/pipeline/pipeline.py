@@ -82,12 +82,12 @@ class Pipeline:
 
     @property
     def authorized_transport(self) -> Transport:
-        """Sends a request once, with a token, past the limiters: for a request that carries others."""
+        """Sends a request once, with a token, past the limiters: for batches."""
         return AuthorizedTransport(self._transport, self._authorization)
 
     def over(self, transport: Transport) -> Pipeline:
         """
-        Return a pipeline whose requests travel inside others, which carry the token for them.
+        Return a pipeline whose requests are put into batches, which carry the token for them.
 
         Args:
             transport: Puts them there.
@@ -179,7 +179,7 @@ class Pipeline:
         raise status_error(response, now=self._clock.now(), secret=request.secret)
 
     async def _attempt(self, request: HTTPRequest, now: float, ends_at: float, *, first: bool) -> HTTPResponse:
-        """Send once, when the limiter says so: *first* of all that wait there, if it was refused before."""
+        """Send once, when the limiter says so: *first* of all that wait there, if it was throttled before."""
         monotonic, limiters = self._clock.monotonic, self._limiters
         if limiters is None:
             request.secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
@@ -229,11 +229,11 @@ class Pipeline:
 
         try:
             response = await loop.run(send, request=request, idempotent=repeatable, limited=limited, first=outcome)
-            # A refused token may have been revoked; 401 says that nothing was done, so any method may be sent again.
+            # A rejected token may have been revoked; 401 says that nothing was done, so any method may be sent again.
             if response.status == _UNAUTHORIZED:
                 refused = request.secret
                 await self._renew(response, request, within_s=loop.left_s())
-                # Who keeps tokens for us may give the same one again: that would be refused again.
+                # An external credential may return the same token again: that would be rejected again.
                 if request.secret != refused:
                     response = await loop.run(send, request=request, idempotent=repeatable, limited=limited)
             if follow and response.status in _REDIRECTS and method in _FOLLOWING:
@@ -246,11 +246,11 @@ class Pipeline:
     async def _renew(self, response: HTTPResponse, request: HTTPRequest, *, within_s: float) -> None:
         challenges = [value for name, value in response.headers.items() if name.lower() == "www-authenticate"]
         claims = read_claims(challenges)
-        self._authorization.refused(request.secret, claims)
+        self._authorization.rejected(request.secret, claims)
         try:
             request.secret = await self._authorization.attach(request.headers, within_s=within_s)
         except AuthenticationError as error:
-            # Whoever signs the user in again must ask for what the service demanded.
+            # Whoever signs the user in again must request these claims.
             error.claims = error.claims or claims
             raise
 

@@ -1,7 +1,7 @@
 """
 Requests to pre-authenticated URLs: monitors on other hosts, upload sessions, downloads.
 
-Nothing of ours goes there: no token, no header of the service. Whoever knows such a URL may use it, so neither an
+No token and no header of the service goes there. Whoever knows such a URL may use it, so neither an
 error nor an event names more of it than the host.
 """
 
@@ -32,7 +32,7 @@ _BAD: Final = 300
 @final
 class PreauthenticatedRequests:
     """
-    Sends them.
+    Sends requests to pre-authenticated URLs.
 
     Attributes:
         policy: When a request is sent again.
@@ -105,7 +105,7 @@ class PreauthenticatedRequests:
         Make attempts until one is good, and wait between them as the service says; what is no success is raised.
 
         Args:
-            attempt: Makes one, within so many seconds. It is told nothing of the one before.
+            attempt: Makes one, within so many seconds.
             method: Named in errors.
             url: Its host is named in errors.
             timeout_s: Seconds it may take in all.

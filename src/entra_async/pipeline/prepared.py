@@ -1,4 +1,4 @@
-"""A request that is right in itself: what verbs prepare, and the pipeline sends."""
+"""The prepared request: checked by the verbs, sent by the pipeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("PreparedRequest",)
 
 class PreparedRequest(msgspec.Struct, frozen=True, gc=False):
     """
-    A request that is right in itself.
+    A request that was checked and can be sent.
 
     Attributes:
         method: In upper case.

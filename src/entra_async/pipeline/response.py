@@ -29,7 +29,7 @@ class Response(msgspec.Struct, frozen=True):
         url: Where it was sent, without its query.
         attempts: How many times the request was sent.
         client_request_id: The id we sent.
-        stream: The body as it arrives, where the pipeline was told to leave it open: whoever has it closes it.
+        stream: The body as it arrives, if it was requested as a stream: whoever has it closes it.
     """
 
     status: int
@@ -49,7 +49,7 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def request_id(self) -> str | None:
-        """The service's id of the request: what Microsoft's support asks for."""
+        """The service's id of the request, for Microsoft's support."""
         return next((self.headers[name] for name in _REQUEST_IDS if name in self.headers), None)
 
     @property
@@ -102,7 +102,7 @@ class Response(msgspec.Struct, frozen=True):
         what = "nothing" if not self.body else (content_type or "no content type").partition(";")[0]
         detail = f" ({detail})" if self.body and is_json(content_type) else ""
         message = f"{self.method} {self.url} answered {self.status} with {what} instead of the JSON asked for{detail}."
-        return self._decode_error(message, "Use raw=True if the answer is meant to be no JSON.")
+        return self._decode_error(message, "Use raw=True if the response is meant to be no JSON.")
 
     def _decode_error(self, message: str, hint: str) -> DecodeError:
         return DecodeError(

@@ -1,4 +1,4 @@
-"""From an answer that says no to the error that says why."""
+"""The error for a response that is no success."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _SERVER: Final = 500
 _HINTS: Final[dict[int, str]] = {
     **dict.fromkeys(
         (300, 301, 302, 303, 307, 308),
-        "Only reads are redirected: call the new place, which the Location header names.",
+        "Only reads are redirected: call the new URL, which the Location header names.",
     ),
-    401: "The token was refused: is it made for this service and tenant, and is the machine's clock right?",
+    401: "The token was rejected: is it made for this service and tenant, and is the machine's clock right?",
     403: "Grant the application (or the user) the permission that this path needs, and consent to it.",
     429: "Send fewer requests, or allow a longer wait with timeout= and RetryPolicy.max_retry_after_s.",
 }
@@ -48,10 +48,10 @@ _HINTS: Final[dict[int, str]] = {
 
 def status_error(response: Response, *, now: float, secret: str) -> APIStatusError:
     """
-    Return the error for an answer that is no success.
+    Return the error for a response that is no success.
 
     Args:
-        response: The answer.
+        response: The response.
         now: Seconds since the epoch, for a ``Retry-After`` that is a date.
         secret: What the request carried; hidden should the service repeat it.
     """

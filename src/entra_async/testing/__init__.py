@@ -1,4 +1,4 @@
-"""A strict local Microsoft Entra tenant to test against: real TLS, real signatures, real refusals, no network."""
+"""A strict local Microsoft Entra tenant to test against: real TLS, real signatures, real errors, no network."""
 
 from __future__ import annotations
 

@@ -79,15 +79,15 @@ class Emulator(SingleUseContext):
     A strict local tenant: Entra ID, Microsoft Graph, Azure, Key Vault and Defender, over TLS on loopback.
 
     Each service has a port, and so an origin, of its own. Tokens are signed, secrets and certificates are checked, and
-    what Microsoft refuses is refused here. An emulator is used for one block; nothing of it is left afterwards.
+    what Microsoft rejects is rejected here. An emulator is used for one block; nothing of it is left afterwards.
 
     Attributes:
         clock: The emulator's time; move it instead of waiting.
         faults: Inject faults.
         requests: What arrived, with secrets masked.
         throttle: The hard limits of the services; off unless a test sets one.
-        access_evaluation: Which access tokens are refused before they expire, and how Graph says so.
-        arm: Azure Resource Manager: what is there, who may do what, how operations go.
+        access_evaluation: Which access tokens are revoked before they expire, and the form of the challenge.
+        arm: Azure Resource Manager: its resources, role assignments and operations.
         drives: The users' drives: what is stored, how transfers and copies go.
         graph: How Graph pages and reports changes: page size, lifetime of links, irregularities.
         defender: How Defender for Endpoint pages.
@@ -95,9 +95,9 @@ class Emulator(SingleUseContext):
         token_lifetimes: How long tokens live.
         domain: The tenant's verified domain, usable in place of its GUID.
         directory: The users, groups and machines, to read and change from Python.
-        user: A user with a password; change it to provoke a refusal.
+        user: A user with a password; change it to provoke an error.
         vault: The Key Vault: its secrets, and who may read them.
-        browser: Signs people in on the real pages.
+        browser: Signs users in on the real pages.
         external_issuer: Another issuer, whose tokens an app with a federated credential may sign in with.
 
     Args:
@@ -257,7 +257,7 @@ class Emulator(SingleUseContext):
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """A client's TLS context that trusts the emulator and nobody else."""
+        """A client's TLS context that trusts the emulator's authority only."""
         self._check_entered()
         return self._ssl_context
 
@@ -319,7 +319,7 @@ class Emulator(SingleUseContext):
 
     @cached_property
     def public_app(self) -> App:
-        """A public client on ``http://localhost`` for people, with consent to what most apps ask for."""
+        """A public client on ``http://localhost`` for users, with consent to what most apps request."""
         return self._tenant.register_public_app()
 
     @property

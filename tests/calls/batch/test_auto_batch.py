@@ -37,14 +37,14 @@ def patient(graph: Connection) -> Verbs:
     return graph.batching(window_s=0.05)
 
 
-async def test_each_caller_gets_its_own_answer(graph: Connection, emulator: Emulator) -> None:
-    """Forty-five reads at once take three requests, and each comes back to who asked for it."""
+async def test_each_caller_gets_its_own_response(graph: Connection, emulator: Emulator) -> None:
+    """Forty-five reads at once take three requests, and each comes back to who requested it."""
     users = await graph.invoke("users", query={"$top": 44, "$select": "id"}, paging=False)
     emulator.requests.clear()
-    crowd = patient(graph)
+    batching = patient(graph)
     results = await asyncio.gather(
-        *(crowd.invoke(f"users/{user['id']}") for user in users),
-        crowd.invoke("users/nobody@contoso.com"),
+        *(batching.invoke(f"users/{user['id']}") for user in users),
+        batching.invoke("users/nobody@contoso.com"),
         return_exceptions=True,
     )
 
@@ -53,22 +53,22 @@ async def test_each_caller_gets_its_own_answer(graph: Connection, emulator: Emul
     assert sorted(arrived(emulator)) == [("POST", BATCH, 5), ("POST", BATCH, 20), ("POST", BATCH, 20)]
 
 
-async def test_one_alone_travels_alone(graph: Connection, emulator: Emulator) -> None:
+async def test_a_single_read_is_sent_alone(graph: Connection, emulator: Emulator) -> None:
     """A read without company is sent as it is."""
-    crowd = graph.batching()
-    assert (await crowd.invoke(ADA))["givenName"] == "Ada"
-    assert (await crowd.invoke(ADA))["givenName"] == "Ada"
+    batching = graph.batching()
+    assert (await batching.invoke(ADA))["givenName"] == "Ada"
+    assert (await batching.invoke(ADA))["givenName"] == "Ada"
     assert arrived(emulator) == [("GET", f"/v1.0/{ADA}", 0)] * 2
 
 
 async def test_only_reads_share_a_batch(graph: Connection, emulator: Emulator) -> None:
     """Writes and files go by themselves, and at once."""
-    crowd = patient(graph)
+    batching = patient(graph)
     await asyncio.gather(
-        crowd.invoke(ADA),
-        crowd.invoke(ADA, headers={"Accept-Language": "de"}),
-        crowd.invoke(ADA, method="PATCH", body={"city": "Turin"}),
-        crowd.invoke("me/photo/$value", raw=True),
+        batching.invoke(ADA),
+        batching.invoke(ADA, headers={"Accept-Language": "de"}),
+        batching.invoke(ADA, method="PATCH", body={"city": "Turin"}),
+        batching.invoke("me/photo/$value", raw=True),
         return_exceptions=True,
     )
 
@@ -81,19 +81,19 @@ async def test_only_reads_share_a_batch(graph: Connection, emulator: Emulator) -
 
 async def test_pages_are_followed(graph: Connection) -> None:
     """Collections that are read at once are each read to their end."""
-    crowd = patient(graph)
-    lists = await asyncio.gather(*(crowd.invoke("users", query={"$top": 60}) for _ in range(3)))
-    streamed = [user async for user in crowd.stream("users", query={"$top": 150})]
+    batching = patient(graph)
+    lists = await asyncio.gather(*(batching.invoke("users", query={"$top": 60}) for _ in range(3)))
+    streamed = [user async for user in batching.stream("users", query={"$top": 150})]
 
     assert all(users == lists[0] for users in lists)
     assert len(lists[0]) == len(streamed) == 200
 
 
 async def test_a_throttled_one_waits_alone(graph: Connection, emulator: Emulator) -> None:
-    """A read that is throttled inside a batch is repeated; the others have their answers."""
+    """A read that is throttled inside a batch is repeated; the others have their responses."""
     emulator.faults.add(f"/v1.0/{ADA}", throttle=9)
-    crowd = patient(graph)
-    ada, groups = await asyncio.gather(crowd.invoke(ADA), crowd.invoke("groups", paging=False))
+    batching = patient(graph)
+    ada, groups = await asyncio.gather(batching.invoke(ADA), batching.invoke("groups", paging=False))
 
     assert ada["givenName"] == "Ada"
     assert groups
@@ -101,20 +101,20 @@ async def test_a_throttled_one_waits_alone(graph: Connection, emulator: Emulator
     assert arrived(emulator) == [("POST", BATCH, 2), ("GET", f"/v1.0/{ADA}", 0)]
 
 
-async def test_a_refused_batch_harms_nobody(graph: Connection, emulator: Emulator) -> None:
+async def test_a_rejected_batch_harms_no_item(graph: Connection, emulator: Emulator) -> None:
     """If one read makes the service refuse the batch, the others are answered all the same."""
     emulator.faults.add(BATCH, status=400)
-    crowd = patient(graph)
-    users = await asyncio.gather(*(crowd.invoke(ADA) for _ in range(3)))
+    batching = patient(graph)
+    users = await asyncio.gather(*(batching.invoke(ADA) for _ in range(3)))
 
     assert [user["givenName"] for user in users] == ["Ada"] * 3
     assert arrived(emulator)[1:] == [("GET", f"/v1.0/{ADA}", 0)] * 3
 
 
-async def test_a_caller_that_leaves_before_the_batch_does(graph: Connection, emulator: Emulator) -> None:
+async def test_a_caller_cancelled_before_the_batch_is_sent(graph: Connection, emulator: Emulator) -> None:
     """A read that is cancelled while it waits for company is not sent."""
-    crowd = patient(graph)
-    tasks = [asyncio.create_task(crowd.invoke(ADA)) for _ in range(4)]
+    batching = patient(graph)
+    tasks = [asyncio.create_task(batching.invoke(ADA)) for _ in range(4)]
     await asyncio.sleep(0)
     tasks[1].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,11 +124,11 @@ async def test_a_caller_that_leaves_before_the_batch_does(graph: Connection, emu
     assert arrived(emulator) == [("POST", BATCH, 3)]
 
 
-async def test_a_caller_that_leaves_on_the_way(graph: Connection, emulator: Emulator) -> None:
+async def test_a_caller_cancelled_in_flight(graph: Connection, emulator: Emulator) -> None:
     """A read that is cancelled on its way harms none of those that travel with it."""
     emulator.faults.add(BATCH, delay_s=3600)
-    crowd = patient(graph)
-    tasks = [asyncio.create_task(crowd.invoke(ADA)) for _ in range(3)]
+    batching = patient(graph)
+    tasks = [asyncio.create_task(batching.invoke(ADA)) for _ in range(3)]
     await emulator.requests.wait_for(1, path=r"/v1.0/\$batch")
     tasks[0].cancel()
     await asyncio.wait(tasks[:1])
@@ -140,11 +140,11 @@ async def test_a_caller_that_leaves_on_the_way(graph: Connection, emulator: Emul
     assert len(emulator.requests) == 1
 
 
-async def test_when_all_have_left_the_batch_is_given_up(graph: Connection, emulator: Emulator) -> None:
+async def test_a_batch_without_callers_is_cancelled(graph: Connection, emulator: Emulator) -> None:
     """A batch that nobody waits for any more is cancelled, and so is one that has not left yet."""
     emulator.faults.add(BATCH, delay_s=3600)
-    crowd = graph.batching(window_s=0)
-    on_the_way = [asyncio.create_task(crowd.invoke(ADA)) for _ in range(3)]
+    batching = graph.batching(window_s=0)
+    on_the_way = [asyncio.create_task(batching.invoke(ADA)) for _ in range(3)]
     await emulator.requests.wait_for(1, path=r"/v1.0/\$batch")
     waiting = [asyncio.create_task(patient(graph).invoke(ADA)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -157,13 +157,13 @@ async def test_when_all_have_left_the_batch_is_given_up(graph: Connection, emula
     assert len(emulator.requests) == 1
 
 
-async def test_time_is_each_ones_own(emulator: Emulator) -> None:
+async def test_each_item_has_its_own_timeout(emulator: Emulator) -> None:
     """A read whose time is over fails alone."""
     emulator.faults.add(BATCH, delay_s=3600)
     async with emulator.session() as session:
-        crowd = patient(await session.connect(emulator.client_secret))
-        hasty = asyncio.create_task(crowd.invoke(ADA, timeout=0.1))
-        calm = asyncio.create_task(crowd.invoke(ADA))
+        batching = patient(await session.connect(emulator.client_secret))
+        hasty = asyncio.create_task(batching.invoke(ADA, timeout=0.1))
+        calm = asyncio.create_task(batching.invoke(ADA))
         with pytest.raises(RequestTimeoutError, match=r"no answer within 0\.1 s"):
             await hasty
         emulator.clock.move(3600)
@@ -175,8 +175,8 @@ async def test_closing_the_session_ends_those_that_wait(emulator: Emulator) -> N
     emulator.faults.add(BATCH, times=None, delay_s=3600)
     session = emulator.session()
     graph = await session.connect(emulator.client_secret)
-    crowd, slow = graph.batching(window_s=0), patient(graph)
-    tasks = [asyncio.create_task(crowd.invoke(ADA)) for _ in range(3)]
+    batching, slow = graph.batching(window_s=0), patient(graph)
+    tasks = [asyncio.create_task(batching.invoke(ADA)) for _ in range(3)]
     await emulator.requests.wait_for(1, path=r"/v1.0/\$batch")
     tasks += [asyncio.create_task(slow.invoke(ADA)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -198,13 +198,13 @@ def blockbuster() -> None:
     """Allow the event loops of this test's own to be closed here."""
 
 
-async def read_together(crowd: Verbs, count: int) -> list[Any]:
-    return await asyncio.gather(*(crowd.invoke(ADA) for _ in range(count)))
+async def read_together(batching: Verbs, count: int) -> list[Any]:
+    return await asyncio.gather(*(batching.invoke(ADA) for _ in range(count)))
 
 
-async def leave_waiting(crowd: Verbs) -> None:
+async def leave_waiting(batching: Verbs) -> None:
     """End the loop while a read still waits for company."""
-    task = asyncio.create_task(crowd.invoke(ADA))
+    task = asyncio.create_task(batching.invoke(ADA))
     await asyncio.sleep(0)
     assert not task.done()
 
@@ -214,13 +214,13 @@ async def test_in_the_next_event_loop(emulator: Emulator) -> None:
     session: Session = emulator.session()
 
     async def begin() -> Verbs:
-        crowd = patient(await session.connect(emulator.client_secret))
-        assert len(await read_together(crowd, 3)) == 3
-        await leave_waiting(crowd)
-        return crowd
+        batching = patient(await session.connect(emulator.client_secret))
+        assert len(await read_together(batching, 3)) == 3
+        await leave_waiting(batching)
+        return batching
 
-    crowd = await anyio.to_thread.run_sync(lambda: asyncio.run(begin()))
-    users = await anyio.to_thread.run_sync(lambda: asyncio.run(read_together(crowd, 2)))
+    batching = await anyio.to_thread.run_sync(lambda: asyncio.run(begin()))
+    users = await anyio.to_thread.run_sync(lambda: asyncio.run(read_together(batching, 2)))
     await anyio.to_thread.run_sync(lambda: asyncio.run(session.aclose()))
 
     assert len(users) == 2

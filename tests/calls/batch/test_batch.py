@@ -117,7 +117,7 @@ async def test_a_throttled_item_waits_alone(emulator: Emulator) -> None:
 
 
 async def test_pages_beyond_the_first_are_followed(graph: Connection, emulator: Emulator) -> None:
-    """A collection in a batch is read to its end, with its headers and type, and raw gives the answer itself."""
+    """A collection in a batch is read to its end, with its headers and type, and raw gives the response itself."""
 
     class User(msgspec.Struct):
         id: str
@@ -132,13 +132,13 @@ async def test_pages_beyond_the_first_are_followed(graph: Connection, emulator: 
             Request("users", query=query, headers=eventual),
         ]
     )
-    everyone, first, answer, advanced = results
+    everyone, first, response, advanced = results
 
     assert len({user.id for user in everyone}) == len(everyone) == 200
     assert len(first) == 30
-    assert isinstance(answer, Response)
-    assert answer.headers["CONTENT-type"].startswith("application/json")
-    assert "request-id" in answer.headers
+    assert isinstance(response, Response)
+    assert response.headers["CONTENT-type"].startswith("application/json")
+    assert "request-id" in response.headers
     assert advanced == await graph.invoke("users", query=query, headers=eventual)
     assert len(advanced) > 90
 
@@ -298,7 +298,7 @@ async def test_what_depends_on_a_failure_is_not_sent(graph: Connection, emulator
     assert sizes(emulator) == [2]
 
 
-async def test_a_follower_waits_until_the_first_is_through(emulator: Emulator) -> None:
+async def test_a_dependent_waits_until_the_first_has_ended(emulator: Emulator) -> None:
     """A request that is throttled and then succeeds has its followers sent after it, once."""
     emulator.faults.add(f"/v1.0/{ADA}", method="PATCH", throttle=5, times=2)
     async with emulator.session(clock=VirtualClock()) as session:
@@ -315,7 +315,7 @@ async def test_a_follower_waits_until_the_first_is_through(emulator: Emulator) -
     assert sent == [("PATCH", 429), ("PATCH", 429), ("PATCH", 204), ("GET", 200)]
 
 
-async def test_a_missing_permission_is_each_ones_own(emulator: Emulator) -> None:
+async def test_a_missing_permission_fails_one_item(emulator: Emulator) -> None:
     """Items whose token lacks a permission say so, beside items that succeed."""
     app = emulator.register_app(roles=["User.Read.All"])
     provider = emulator.client_secret.__class__(

@@ -66,7 +66,7 @@ def sent(emulator: Emulator) -> Counter[tuple[str, int | None]]:
     ],
     ids=str,
 )
-async def test_a_fault_of_the_envelope(
+async def test_a_fault_of_the_batch(
     emulator: Emulator, fault: dict[str, Any], reads: Any, writes: Any, waits: list[float] | None
 ) -> None:
     """A batch that was not taken leaves each item to its own method: what may be repeated is, by itself."""
@@ -83,13 +83,13 @@ async def test_a_fault_of_the_envelope(
     expected_items = {("GET", 200): int(reads == "again"), ("PATCH", 204): int(writes == "again")}
     assert sent(emulator) == Counter({key: count for key, count in expected_items.items() if count})
     if waits is not None:
-        # This clock moves before the second item has heard its answer. Then one tries first, and the other waits.
+        # This clock moves before the second item has heard its response. Then one tries first, and the other waits.
         assert clock.sleeps == pytest.approx(waits, abs=0.1)
 
 
 @pytest.mark.parametrize("fault", [{"reset": "after"}, {"half_body": True}], ids=str)
-async def test_an_answer_that_is_lost(emulator: Emulator, fault: dict[str, Any]) -> None:
-    """When the service acted and the answer is lost, reads are sent again and writes are not: they may have acted."""
+async def test_a_lost_response(emulator: Emulator, fault: dict[str, Any]) -> None:
+    """When the service acted and the response is lost, reads are sent again and writes are not: they may have acted."""
     emulator.faults.add(BATCH, **fault)
     async with connected(emulator) as graph:
         results: list[Any] = await graph.batch(
@@ -135,7 +135,7 @@ async def test_a_fault_of_an_item(
         assert read.retry_after_s == 3600
 
 
-async def test_a_refused_batch_goes_one_by_one(emulator: Emulator) -> None:
+async def test_a_rejected_batch_is_sent_one_by_one(emulator: Emulator) -> None:
     """When the batch as a whole is called malformed, nothing of it ran: each request is answered by itself."""
     emulator.faults.add(BATCH, status=400)
     async with connected(emulator) as graph:
@@ -148,7 +148,7 @@ async def test_a_refused_batch_goes_one_by_one(emulator: Emulator) -> None:
     assert emulator.requests.count(path="/v1.0/users.*") == 3
 
 
-async def test_a_refused_token_is_renewed_once(emulator: Emulator) -> None:
+async def test_a_rejected_token_is_renewed_once(emulator: Emulator) -> None:
     """A batch answered 401 costs one token, and every item is answered."""
     async with connected(emulator) as graph:
         emulator.access_evaluation.reject_tokens()
@@ -159,7 +159,7 @@ async def test_a_refused_token_is_renewed_once(emulator: Emulator) -> None:
     assert sent(emulator) == {("GET", 200): 60}
 
 
-async def test_a_token_refused_to_one_item(emulator: Emulator) -> None:
+async def test_a_token_rejected_for_one_item(emulator: Emulator) -> None:
     """An item may be answered 401 by itself: it is sent again with a new token, and the others are not."""
     emulator.faults.add(f"/v1.0/{ADA}", method="PATCH", status=401)
     async with connected(emulator) as graph:
@@ -188,7 +188,7 @@ ITEM = {"status": 200, "headers": {"Content-Type": "application/json"}, "body": 
         (None, ""),
     ],
 )
-async def test_answers_that_make_no_sense(emulator: Emulator, responses: Any, good: str) -> None:
+async def test_malformed_batch_responses(emulator: Emulator, responses: Any, good: str) -> None:
     """Ids that are missing, doubled or unknown, and items of a wrong shape, are errors of their own items only."""
     async with connected(emulator) as graph:
         await graph.batch([ADA, ADA])
@@ -210,7 +210,7 @@ async def test_answers_that_make_no_sense(emulator: Emulator, responses: Any, go
             assert "fault of the service" in str(result)
 
 
-async def test_a_chain_whose_head_is_lost_goes_no_further(emulator: Emulator) -> None:
+async def test_a_chain_ends_with_its_lost_first_item(emulator: Emulator) -> None:
     """A write that may have acted fails for good, and what depends on it is never sent."""
     emulator.faults.add(BATCH, reset="after")
     async with connected(emulator) as graph:
@@ -222,7 +222,7 @@ async def test_a_chain_whose_head_is_lost_goes_no_further(emulator: Emulator) ->
     assert city == "Turin"
 
 
-async def test_time_is_each_ones_own(emulator: Emulator) -> None:
+async def test_each_item_has_its_own_timeout(emulator: Emulator) -> None:
     """One whose time is over fails alone, by name; another in the same batch waits on and is answered."""
     emulator.faults.add(f"/v1.0/{ADA}", delay_s=3600)
     async with emulator.session() as session:

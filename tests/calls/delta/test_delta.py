@@ -18,7 +18,7 @@ from entra_async.errors import (
     UnsafeLinkError,
 )
 from entra_async.testing import Emulator
-from tests.support.mirror import PATH, QUERY, Mirror, people, stir
+from tests.support.mirror import PATH, QUERY, Mirror, stir, users_of
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ async def test_everything_first_then_changes(emulator: Emulator, path: Path) -> 
             if stirred:
                 await stir(graph)
             counts.append(await mirror.follow(graph, path))
-            expected = await people(graph)
+            expected = await users_of(graph)
 
     assert counts == [45, 4, 0]
     assert mirror.all_names == expected
-    assert sorted(change.removed or "" for change in mirror.told[45:]) == ["", "", "changed", "deleted"]
-    assert not any(change.derived for change in mirror.told)
+    assert sorted(change.removed or "" for change in mirror.received[45:]) == ["", "", "changed", "deleted"]
+    assert not any(change.derived for change in mirror.received)
 
 
 async def test_killed_at_every_page_in_turn(tmp_path: Path) -> None:
@@ -60,35 +60,35 @@ async def test_killed_at_every_page_in_turn(tmp_path: Path) -> None:
         for stop in range(1, 28):
             path = tmp_path / f"{stop}.delta"
             mirror = Mirror()
-            total = len(await people(graph))
+            total = len(await users_of(graph))
             await mirror.follow(graph, path, stop_after=stop)
-            used = stop - 1  # the last one was given, but what follows it was never asked for
+            used = stop - 1  # the last one was given, but what follows it was never requested
             assert await mirror.follow(graph, path) == total - used // 5 * 5
             await stir(graph, seed=stop % 5)
             for step in (1, 2, 3, None):
                 await mirror.follow(graph, path, stop_after=step)
-            assert mirror.all_names == await people(graph)
+            assert mirror.all_names == await users_of(graph)
 
 
 async def test_minimal(emulator: Emulator, path: Path) -> None:
-    """minimal=True asks for changed properties only, and only once everything was read; own preferences stay."""
+    """minimal=True requests changed properties only, and only once everything was read; own preferences stay."""
     mirror = Mirror()
     options: dict[str, Any] = {"query": {}, "minimal": True, "headers": {"prefer": "outlook.timezone=UTC"}}
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         await mirror.follow(graph, path, **options)
-        asked = emulator.requests.count(path=PATH)
+        requests = emulator.requests.count(path=PATH)
         await stir(graph)
         count = await mirror.follow(graph, path, **options)
 
-    changed = next(change for change in mirror.told[-count:] if change.item.get("displayName") == "Renamed 0")
+    changed = next(change for change in mirror.received[-count:] if change.item.get("displayName") == "Renamed 0")
     assert set(changed.item) == {"id", "displayName"}
     preferred = [
         {k.lower(): v for k, v in request.headers.items()}["prefer"]
         for request in emulator.requests.matching(path=PATH)
     ]
-    assert set(preferred[:asked]) == {"outlook.timezone=UTC"}
-    assert set(preferred[asked:]) == {"outlook.timezone=UTC, return=minimal"}
+    assert set(preferred[:requests]) == {"outlook.timezone=UTC"}
+    assert set(preferred[requests:]) == {"outlook.timezone=UTC, return=minimal"}
 
 
 async def test_cancelled_in_the_middle_of_a_page(emulator: Emulator, path: Path) -> None:
@@ -100,7 +100,7 @@ async def test_cancelled_in_the_middle_of_a_page(emulator: Emulator, path: Path)
         async with aclosing(graph.delta("users/delta", state=DeltaState(path), query=QUERY)) as changes:
             async for change in changes:
                 mirror.apply(change)
-                if len(mirror.told) == 15:
+                if len(mirror.received) == 15:
                     reached.set()
                     await asyncio.sleep(3600)
 
@@ -113,7 +113,7 @@ async def test_cancelled_in_the_middle_of_a_page(emulator: Emulator, path: Path)
             await task
         assert "entra_async next page" not in {other.get_name() for other in asyncio.all_tasks()}
         assert await mirror.follow(graph, path) == 35
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
 async def test_cancelled_while_waiting_for_a_page(emulator: Emulator, path: Path) -> None:
@@ -128,12 +128,12 @@ async def test_cancelled_while_waiting_for_a_page(emulator: Emulator, path: Path
         with pytest.raises(asyncio.CancelledError):
             await task
         await mirror.follow(graph, path)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
 @pytest.mark.parametrize("where", ["https://evil.example/v1.0/users/delta?$deltatoken=x", "http://localhost/x", 5])
 @pytest.mark.parametrize("name", ["@odata.nextLink", "@odata.deltaLink", "Location"])
-async def test_links_to_another_host_are_refused(emulator: Emulator, path: Path, name: str, where: Any) -> None:
+async def test_links_to_another_host_are_errors(emulator: Emulator, path: Path, name: str, where: Any) -> None:
     """Neither a page's links nor a resync lead away from the service, and the page is not lost."""
     mirror = Mirror()
     async with emulator.session() as session:
@@ -147,7 +147,7 @@ async def test_links_to_another_host_are_refused(emulator: Emulator, path: Path,
             await mirror.follow(graph, path)
         await mirror.follow(graph, path)
         mirror.names.pop("x", None)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ async def test_links_to_another_host_are_refused(emulator: Emulator, path: Path,
         ({"value": [5], "@odata.deltaLink": "?$deltatoken=x"}, "without 'id'"),
     ],
 )
-async def test_what_is_no_delta_answer(emulator: Emulator, path: Path, body: Any, match: str) -> None:
-    """An answer that makes no sense is an error before any of it is given."""
+async def test_what_is_no_delta_response(emulator: Emulator, path: Path, body: Any, match: str) -> None:
+    """A response that makes no sense is an error before any of it is given."""
     mirror = Mirror()
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -168,10 +168,10 @@ async def test_what_is_no_delta_answer(emulator: Emulator, path: Path, body: Any
         with pytest.raises(PagingError, match=match):
             await mirror.follow(graph, path)
 
-    assert mirror.told == []
+    assert mirror.received == []
 
 
-async def test_pages_in_circles_end(emulator: Emulator, path: Path) -> None:
+async def test_link_loops_end(emulator: Emulator, path: Path) -> None:
     """A link that was followed before is an error, not a loop."""
     mirror = Mirror()
     emulator.faults.add(

@@ -16,7 +16,7 @@ from entra_async.errors import (
 )
 from entra_async.telemetry.events import Event, ResyncStarted
 from entra_async.testing import Emulator
-from tests.support.mirror import PATH, Mirror, people, stir
+from tests.support.mirror import PATH, Mirror, stir, users_of
 
 RESETS = ("location", "gone", "sync_state_not_found", "resync_required")
 
@@ -51,15 +51,15 @@ async def test_one_resync_with_deletions(emulator: Emulator, path: Path, reset: 
             emulator.graph.expire_delta_tokens(reset)
         else:
             emulator.graph.expire_delta_tokens(reset, at_page=at_page)
-        before = len(mirror.told)
+        before = len(mirror.received)
         await mirror.follow(graph, path)
-        expected = await people(graph)
+        expected = await users_of(graph)
         later = await mirror.follow(graph, path)
 
     assert mirror.all_names == expected
     assert later == 0
     assert [event.located for event in resyncs(events)] == [reset == "location"]
-    derived = [change for change in mirror.told[before:] if change.derived]
+    derived = [change for change in mirror.received[before:] if change.derived]
     assert len(derived) == (2 if at_page is None else 0)
     assert all(change.removed == "deleted" and change.item == {"id": change.id} for change in derived)
 
@@ -73,7 +73,7 @@ async def test_killed_at_every_step_of_a_resync(emulator: Emulator, tmp_path: Pa
         for part in range(14):
             path = tmp_path / f"{part}.delta"
             # From the first change to the last of those that are derived: one person comes, two are missing.
-            stop = 1 + part * (len(await people(graph)) + 1) // 13
+            stop = 1 + part * (len(await users_of(graph)) + 1) // 13
             mirror = Mirror()
             await mirror.follow(graph, path)
             await stir(graph)
@@ -82,10 +82,10 @@ async def test_killed_at_every_step_of_a_resync(emulator: Emulator, tmp_path: Pa
             await stir(graph, seed=3)
             await mirror.follow(graph, path)
             await mirror.follow(graph, path)
-            assert mirror.all_names == await people(graph)
+            assert mirror.all_names == await users_of(graph)
 
 
-async def test_forgotten_again_between_two_runs(emulator: Emulator, path: Path) -> None:
+async def test_expired_again_between_two_runs(emulator: Emulator, path: Path) -> None:
     """A resync that was cut off, and whose own links have expired since, is begun again; nobody is missed."""
     mirror = Mirror()
     async with emulator.session() as session:
@@ -96,10 +96,10 @@ async def test_forgotten_again_between_two_runs(emulator: Emulator, path: Path) 
             emulator.graph.expire_delta_tokens("gone")
             await mirror.follow(graph, path, stop_after=25)
         await mirror.follow(graph, path)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
-async def test_forgotten_twice_in_one_run(emulator: Emulator, path: Path) -> None:
+async def test_expired_twice_in_one_run(emulator: Emulator, path: Path) -> None:
     """A service that demands a resync in the middle of one gets an error and no loop; the next run goes on."""
     mirror = Mirror()
     async with emulator.session() as session:
@@ -108,10 +108,10 @@ async def test_forgotten_twice_in_one_run(emulator: Emulator, path: Path) -> Non
         await stir(graph)
         emulator.graph.expire_delta_tokens("gone")
         emulator.graph.expire_delta_tokens("gone", at_page=3)
-        with pytest.raises(GoneError, match="read again"):
+        with pytest.raises(GoneError, match="during the full synchronization"):
             await mirror.follow(graph, path)
         await mirror.follow(graph, path)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
 async def test_after_a_week(emulator: Emulator, path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_after_a_week(emulator: Emulator, path: Path) -> None:
         await stir(graph)
         emulator.clock.move(8 * 86_400)
         await mirror.follow(graph, path)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
     assert len(resyncs(events)) == 1
 
 
@@ -139,7 +139,7 @@ async def test_latest(emulator: Emulator, path: Path, reset: Any) -> None:
         assert await mirror.follow(graph, path, latest=True) == 4
         emulator.graph.expire_delta_tokens(reset)
         await mirror.follow(graph, path, latest=True)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
 async def test_replays_are_harmless(emulator: Emulator, path: Path) -> None:
@@ -154,10 +154,10 @@ async def test_replays_are_harmless(emulator: Emulator, path: Path) -> None:
         await mirror.follow(graph, path)
         emulator.graph.expire_delta_tokens("gone")
         await mirror.follow(graph, path)
-        assert mirror.all_names == await people(graph)
+        assert mirror.all_names == await users_of(graph)
 
 
-async def test_other_refusals_are_errors(emulator: Emulator, path: Path) -> None:
+async def test_other_statuses_are_errors(emulator: Emulator, path: Path) -> None:
     """Only a forgotten state is read over; a first request that is refused never is. The state stays as it was."""
     mirror = Mirror()
     async with emulator.session() as session:

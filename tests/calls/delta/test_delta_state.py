@@ -192,14 +192,14 @@ async def test_a_broken_file_is_an_error(emulator: Emulator, path: Path, spoil: 
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         await follow(graph, DeltaState(path))
-        asked = emulator.requests.count(path="/v1.0/users/delta")
+        requests = emulator.requests.count(path="/v1.0/users/delta")
         await to_thread.run_sync(spoil, path)
         kept = None if spoil is spoil_folder else await anyio.Path(path).read_bytes()
         with pytest.raises(StoreError, match=r"users\.delta") as caught:
             await follow(graph, DeltaState(path))
         assert caught.value.hint
         assert kept is None or await anyio.Path(path).read_bytes() == kept
-        assert emulator.requests.count(path="/v1.0/users/delta") == asked
+        assert emulator.requests.count(path="/v1.0/users/delta") == requests
 
 
 async def test_the_state_of_another_query(emulator: Emulator, path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_the_state_of_another_query(emulator: Emulator, path: Path) -> Non
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         await follow(graph, DeltaState(path))
-        asked = emulator.requests.count(service="graph")
+        requests = emulator.requests.count(service="graph")
         kept = await anyio.Path(path).read_bytes()
         with pytest.raises(ConfigurationError, match="another query") as caught:
             await follow(graph, DeltaState(path), query={"$select": "mail"})
@@ -215,7 +215,7 @@ async def test_the_state_of_another_query(emulator: Emulator, path: Path) -> Non
         with pytest.raises(ConfigurationError, match=r"another path, https://.*/v1\.0/users/delta"):
             await follow(graph, DeltaState(path), path="groups/delta")
         assert await anyio.Path(path).read_bytes() == kept
-        assert emulator.requests.count(service="graph") == asked
+        assert emulator.requests.count(service="graph") == requests
 
 
 async def test_the_state_of_another_tenant(emulator: Emulator) -> None:
@@ -230,9 +230,9 @@ async def test_the_state_of_another_tenant(emulator: Emulator) -> None:
             await follow(await session.connect(emulator.client_secret), kept)
 
 
-async def test_the_state_of_another_person(emulator: Emulator) -> None:
+async def test_the_state_of_another_user(emulator: Emulator) -> None:
     """Below "me" a state is of one person, elsewhere it is not."""
-    person = UsernamePassword(
+    user = UsernamePassword(
         client_id=emulator.public_app.client_id,
         tenant_id=emulator.tenant_id,
         username=emulator.user.user_principal_name,
@@ -242,7 +242,7 @@ async def test_the_state_of_another_person(emulator: Emulator) -> None:
     emulator.faults.add("/v1.0/me/contacts/delta", times=None, status=200, body=body)
     mine, all_ = StateInMemory(), StateInMemory()
     async with emulator.session() as session:
-        graph = await session.connect(person)
+        graph = await session.connect(user)
         assert await follow(graph, mine, path="me/contacts/delta") == ["1"]
         await follow(graph, all_)
         other = await session.connect(emulator.client_secret)

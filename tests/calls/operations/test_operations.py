@@ -128,7 +128,7 @@ async def test_a_failure_is_an_error_with_the_providers_code(
     assert "api-version" not in str(caught.value)
 
 
-async def test_an_answer_that_is_final_is_an_operation_that_is_over(
+async def test_a_final_first_response_has_ended_the_operation(
     emulator: Emulator, azure: tuple[Connection, MovingClock]
 ) -> None:
     """What is done at once is not asked after, and has no token."""
@@ -136,11 +136,11 @@ async def test_an_answer_that_is_final_is_an_operation_that_is_over(
     arm, clock = azure
     operation = await create(emulator, arm)
     assert (operation.done, operation.token) == (True, None)
-    asked = len(emulator.requests)
+    requested = len(emulator.requests)
     assert await operation.poll()
     assert (await operation)["name"] == "files"
 
-    assert len(emulator.requests) == asked
+    assert len(emulator.requests) == requested
     assert clock.sleeps == []
 
 
@@ -158,16 +158,16 @@ async def test_polling_by_hand(emulator: Emulator, azure: tuple[Connection, Movi
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_another_process_goes_on(emulator: Emulator, form: Any) -> None:
+async def test_another_process_resumes(emulator: Emulator, form: Any) -> None:
     """The token, a plain text without any secret of ours, resumes the operation on another connection."""
     emulator.arm.operations(form=form, takes_s=25)
     async with connected(emulator, "Azure") as (arm, _):
         token = (await create(emulator, arm)).token
-        held = arm.token
+        access_token = arm.token
     assert token is not None
     assert re.fullmatch(r"[\w.-]+", token)
-    assert held is not None
-    assert held.token not in token
+    assert access_token is not None
+    assert access_token.token not in token
     async with connected(emulator, "Azure") as (arm, _):
         operation = await arm.operation(token=pickle.loads(pickle.dumps(token)))
         assert not operation.done
@@ -232,7 +232,7 @@ async def test_a_wait_is_a_number_of_seconds(
         await operation.result(timeout=limit)
 
 
-async def test_who_stops_waiting_stops_nothing(emulator: Emulator) -> None:
+async def test_cancelling_a_wait_does_not_cancel_the_operation(emulator: Emulator) -> None:
     """A waiter that is cancelled leaves the operation running, and it can be awaited again."""
     emulator.arm.operations(form="async", takes_s=100)
     async with emulator.session() as session:  # by the emulator's own clock, which nobody moves
@@ -246,7 +246,7 @@ async def test_who_stops_waiting_stops_nothing(emulator: Emulator) -> None:
         assert (await operation)["properties"]["provisioningState"] == "Succeeded"
 
 
-async def test_of_several_who_wait_one_asks(emulator: Emulator) -> None:
+async def test_of_several_waiters_one_polls(emulator: Emulator) -> None:
     """Many waiters cost no more questions than one."""
     emulator.arm.operations(form="async", takes_s=10, retry_after_s=10)
     results: list[Any] = []
@@ -267,7 +267,7 @@ async def test_of_several_who_wait_one_asks(emulator: Emulator) -> None:
     assert emulator.requests.count(path=".*/operations/.*") == 1
 
 
-async def test_a_busy_service_is_asked_again(emulator: Emulator, azure: tuple[Connection, MovingClock]) -> None:
+async def test_a_busy_service_is_polled_again(emulator: Emulator, azure: tuple[Connection, MovingClock]) -> None:
     """What goes wrong with a question is repeated like any GET; it is no failure of the operation."""
     emulator.arm.operations(form="async", takes_s=25)
     operation = await create(emulator, azure[0])
@@ -280,7 +280,7 @@ async def test_a_busy_service_is_asked_again(emulator: Emulator, azure: tuple[Co
 
 
 async def test_a_status_that_is_missing(emulator: Emulator, azure: tuple[Connection, MovingClock]) -> None:
-    """An answer that does not say how it stands is an error, and the operation can be asked after again."""
+    """A response that does not say how it stands is an error, and the operation can be asked after again."""
     emulator.arm.operations(form="async", takes_s=5)
     operation = await create(emulator, azure[0])
     emulator.faults.add("*/operations/*", status=200, body={"name": "x"})
@@ -290,7 +290,7 @@ async def test_a_status_that_is_missing(emulator: Emulator, azure: tuple[Connect
     assert await operation is not None
 
 
-async def test_a_refusal_is_what_invoke_raises(emulator: Emulator, azure: tuple[Connection, MovingClock]) -> None:
+async def test_an_error_is_what_invoke_raises(emulator: Emulator, azure: tuple[Connection, MovingClock]) -> None:
     """A request that the service refuses begins nothing."""
     emulator.arm.operations(takes_s=100)
     _ = await create(emulator, azure[0])
@@ -316,9 +316,9 @@ async def test_a_monitor_elsewhere_gets_no_token(emulator: Emulator) -> None:
 
     assert copy["name"] == "copy.txt"
     assert clock.sleeps == pytest.approx([1, 10, 10, 10], abs=0.5)
-    asked = emulator.requests.matching(path="/monitor/.*")
-    assert len(asked) == 4
-    assert all("authorization" not in request.headers for request in asked)
+    requested = emulator.requests.matching(path="/monitor/.*")
+    assert len(requested) == 4
+    assert all("authorization" not in request.headers for request in requested)
 
 
 async def test_a_monitor_that_redirects_leads_to_the_copy(emulator: Emulator) -> None:
@@ -367,8 +367,8 @@ async def test_a_location_without_version(emulator: Emulator) -> None:
         result = await operation
 
     assert result["givenName"] == "Ada"
-    asked = emulator.requests.matching(path=r"/v1.0/teams\('1'\).*")
-    assert all(request.headers.get("authorization") for request in asked)
+    requested = emulator.requests.matching(path=r"/v1.0/teams\('1'\).*")
+    assert all(request.headers.get("authorization") for request in requested)
 
 
 @pytest.mark.parametrize("link", ["http://evil.example/x", "ftp://evil.example/", "https://x@evil.example/"])
@@ -380,7 +380,7 @@ async def test_a_monitor_that_is_no_https_url(emulator: Emulator, link: str) -> 
             _ = await graph.operation("teams", body={})
 
 
-async def test_accepted_and_nothing_to_ask(emulator: Emulator) -> None:
+async def test_accepted_and_nothing_to_poll(emulator: Emulator) -> None:
     """A 202 that leads nowhere is the end of what can be known."""
     emulator.faults.add("/v1.0/me/sendMail", status=202, body="")
     async with connected(emulator, "Graph") as (graph, _):

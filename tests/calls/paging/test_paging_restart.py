@@ -126,7 +126,7 @@ async def test_an_id_that_is_none_is_no_id(emulator: Emulator, ids: list[Any]) -
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "Request_BadRequest"), (404, "Request_ResourceNotFound")])
-async def test_other_refusals_are_errors(emulator: Emulator, status: int, code: str) -> None:
+async def test_other_statuses_are_errors(emulator: Emulator, status: int, code: str) -> None:
     """Only an expired token starts a query over."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -197,7 +197,7 @@ async def test_a_page_that_comes_twice(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("planted", [{3: 3}, {3: 2}, {4: 2}])
-async def test_pages_in_circles_end(emulator: Emulator, planted: dict[int, int]) -> None:
+async def test_link_loops_end(emulator: Emulator, planted: dict[int, int]) -> None:
     """A page that links to itself or back ends in an error after the items before it, none of them twice."""
     emulator.graph.injected_links = planted
     seen: list[Any] = []
@@ -227,7 +227,7 @@ async def test_a_slow_page(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("fault", [{"html": True}, {"wrong_json": "truncated"}, {"empty": True}, {"half_body": True}])
 @pytest.mark.parametrize("after", [0, 5])
-async def test_a_page_that_is_no_json_is_asked_for_again(emulator: Emulator, fault: Any, after: int) -> None:
+async def test_a_page_that_is_no_json_is_requested_again(emulator: Emulator, fault: Any, after: int) -> None:
     """A page that a gateway answered, or that was cut off, does not end a crawl; one that stays so does."""
     query = {"$select": "id", "$top": 10}
     async with emulator.session(clock=VirtualClock()) as session:
@@ -241,7 +241,7 @@ async def test_a_page_that_is_no_json_is_asked_for_again(emulator: Emulator, fau
             await read(graph.stream("users", query=query), into=[])
 
 
-async def test_items_of_another_type_are_not_asked_for_again(emulator: Emulator) -> None:
+async def test_items_of_another_type_are_not_requested_again(emulator: Emulator) -> None:
     """JSON that does not fit type= would not fit the next time either."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)

@@ -12,7 +12,7 @@ from entra_async.testing import Emulator
 
 
 def plant(emulator: Emulator, path: str, *pages: list[Any], service: str = "endpoint", **marks: Any) -> None:
-    """Let these pages be the answers to the next requests, without links."""
+    """Let these pages be the responses to the next requests, without links."""
     for page in pages:
         emulator.faults.add(path, service=service, status=200, body={"value": page, **marks})
 
@@ -22,8 +22,8 @@ def machines(*numbers: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("verb", ["invoke", "stream"])
-@pytest.mark.parametrize(("count", "asked"), [(0, 1), (3, 1), (4, 2), (7, 2), (8, 3)])
-async def test_to_the_end(emulator: Emulator, verb: str, count: int, asked: int) -> None:
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (3, 1), (4, 2), (7, 2), (8, 3)])
+async def test_to_the_end(emulator: Emulator, verb: str, count: int, requests: int) -> None:
     """A full page is followed by the next one; a shorter or an empty one is the end."""
     everything = machines(*range(count))
     plant(emulator, "/api/machines", *(everything[start : start + 4] for start in range(0, count + 1, 4)))
@@ -37,8 +37,8 @@ async def test_to_the_end(emulator: Emulator, verb: str, count: int, asked: int)
 
     assert found == everything
     queries = [request.query for request in emulator.requests.matching(path="/api/machines")]
-    assert len(queries) == asked
-    assert [query.get("$skip") for query in queries] == [None, "4", "8"][:asked]
+    assert len(queries) == requests
+    assert [query.get("$skip") for query in queries] == [None, "4", "8"][:requests]
     assert all(query["$filter"] == "osPlatform eq 'Linux'" for query in queries)
 
 
@@ -79,7 +79,7 @@ async def test_links_come_first(emulator: Emulator) -> None:
     assert emulator.requests.count(path="/api/machines") == 2
 
 
-async def test_what_moves_down_is_given_once(emulator: Emulator) -> None:
+async def test_what_moves_down_is_yielded_once(emulator: Emulator) -> None:
     """Something new at the top moves the rest down: what comes again on the next page is left out."""
     async with emulator.session() as session:
         endpoint = await session.connect(emulator.client_secret, service="Endpoint")
@@ -140,7 +140,7 @@ async def test_paging_false_is_one_page(emulator: Emulator) -> None:
     assert emulator.requests.count(path="/api/machines") == 1
 
 
-async def test_a_list_that_a_post_answers_is_whole(emulator: Emulator) -> None:
+async def test_a_list_in_the_response_to_a_post_is_whole(emulator: Emulator) -> None:
     """Only what was read with GET is read on."""
     async with emulator.session() as session:
         endpoint = await session.connect(emulator.client_secret, service="Endpoint")

@@ -98,7 +98,7 @@ async def test_a_page_that_links_to_itself_is_an_error(emulator: Emulator) -> No
 
 
 @pytest.mark.parametrize("verb", ["stream", "invoke"])
-async def test_a_link_to_another_host_is_refused(emulator: Emulator, verb: str) -> None:
+async def test_a_link_to_another_host_is_an_error(emulator: Emulator, verb: str) -> None:
     """The other host sees not one byte: not a request, not even a connection."""
     connections = []
 
@@ -120,7 +120,7 @@ async def test_a_link_to_another_host_is_refused(emulator: Emulator, verb: str) 
     assert "skiptoken" not in str(caught.value)
 
 
-async def test_a_redirect_to_another_host_is_refused(emulator: Emulator) -> None:
+async def test_a_redirect_to_another_host_is_an_error(emulator: Emulator) -> None:
     """A redirect elsewhere is an error; one on the same host is followed."""
     own = f"{emulator.graph_url}/v1.0/users/ada@contoso.com"
     emulator.faults.add("/v1.0/moved", status=302, headers={"Location": own})
@@ -133,8 +133,8 @@ async def test_a_redirect_to_another_host_is_refused(emulator: Emulator) -> None
     assert user["givenName"] == "Ada"
 
 
-async def test_the_next_page_is_on_its_way_while_one_is_used(emulator: Emulator) -> None:
-    """Page two is asked for before page one is used up, and page three is not."""
+async def test_the_next_page_is_requested_while_one_is_used(emulator: Emulator) -> None:
+    """Page two is requested before page one is used up, and page three is not."""
     async with connected(emulator) as graph, aclosing(graph.stream("users", query={"$top": 10})) as users:
         await anext(users)
         await emulator.requests.wait_for(2, path="/v1.0/users")
@@ -205,7 +205,7 @@ async def test_two_services_at_once(emulator: Emulator) -> None:
     assert len(emulator.token_requests) == 2
 
 
-async def test_a_page_on_its_way_ends_with_the_session(emulator: Emulator) -> None:
+async def test_a_page_in_flight_ends_with_the_session(emulator: Emulator) -> None:
     """Closing the Session ends the prefetch of a stream that is still held, even in the middle of a long wait."""
     emulator.faults.add("/v1.0/users", after=1, times=None, throttle=100)
     session: Session = emulator.session()
@@ -233,7 +233,7 @@ async def test_closing_the_session_ends_a_stream(emulator: Emulator) -> None:
 
 
 class Thin(msgspec.Struct):
-    """A user without what tells users apart, unless it was asked for."""
+    """A user without what tells users apart, unless it was requested."""
 
     id: str | None = None
     number: int = 0
@@ -245,7 +245,7 @@ class Thin(msgspec.Struct):
     ids=["null", "empty", "twice on one page", "twice on the next"],
 )
 @pytest.mark.parametrize("kind", [None, Thin])
-async def test_what_tells_items_apart_must_do_so(ids: list[str | None], kind: Any, emulator: Emulator) -> None:
+async def test_an_item_key_must_be_unique(ids: list[str | None], kind: Any, emulator: Emulator) -> None:
     """Ids that are null, empty, or not unique are none: no item is taken for a repeated one."""
     items = [{"id": each, "number": number} for number, each in enumerate(ids)]
     async with emulator.session() as session:

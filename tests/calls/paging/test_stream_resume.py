@@ -87,18 +87,18 @@ async def test_typed_items(emulator: Emulator) -> None:
 
 
 async def test_before_the_first_and_after_the_last(emulator: Emulator) -> None:
-    """A stream that was not read begins at the beginning; one that was read to its end asks for nothing."""
+    """A stream that was not read begins at the beginning; one that was read to its end requests nothing."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         unread = graph.stream("users", query=QUERY).position
         everything, end = await take(graph, 200, start=unread)
-        asked = emulator.requests.count(path="/v1.0/users")
+        requests = emulator.requests.count(path="/v1.0/users")
         nothing, still = await take(graph, 5, start=end)
 
     assert len(everything) == 200
     assert nothing == []
     assert still == end
-    assert emulator.requests.count(path="/v1.0/users") == asked
+    assert emulator.requests.count(path="/v1.0/users") == requests
 
 
 async def test_a_page_that_changed_meanwhile(emulator: Emulator) -> None:
@@ -162,7 +162,7 @@ async def test_a_position_that_is_too_old(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("start", ["", "not a position", 5, {"link": "x"}, "W10"])
-async def test_nonsense_is_refused(emulator: Emulator, start: Any) -> None:
+async def test_nonsense_is_an_error(emulator: Emulator, start: Any) -> None:
     """Whatever is no position is refused before anything is sent."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)

@@ -30,7 +30,7 @@ from tests.support.moving_clock import MovingClock
 
 DATA = random.Random(7).randbytes(900_000)
 OTHER = random.Random(8).randbytes(900_000)
-IMPATIENT = Timeouts(idle_s=0.1)  # planted answers that are too short leave the connection open
+IMPATIENT = Timeouts(idle_s=0.1)  # planted responses that are too short leave the connection open
 PHOTO = "/v1.0/users/ada@contoso.com/photo/$value"
 
 
@@ -83,7 +83,7 @@ async def test_a_file_to_a_file(emulator: Emulator, graph: Connection, tmp_path:
     assert await files_in(tmp_path) == ["file.bin"]
 
 
-async def test_nothing_of_ours_goes_to_the_download_host(emulator: Emulator, graph: Connection) -> None:
+async def test_no_token_goes_to_the_download_host(emulator: Emulator, graph: Connection) -> None:
     """Graph sees the token and no range; the host with the bytes sees no token."""
     emulator.faults.add("/download/*", cut_response_after=100_000)
     assert await read(graph, put(emulator)) == DATA
@@ -164,7 +164,7 @@ async def test_a_file_that_got_shorter_midway(emulator: Emulator, graph: Connect
         await read(graph, path)
 
 
-async def test_a_service_that_overlooks_the_range(emulator: Emulator) -> None:
+async def test_a_service_that_ignores_the_range(emulator: Emulator) -> None:
     """If all of the same version comes again, what was there already is left out."""
     emulator.faults.add(PHOTO, status=200, body=DATA, headers={"ETag": '"1"', "Content-Length": str(len(DATA) + 5)})
     emulator.faults.add(PHOTO, status=200, body=DATA + b"12345", headers={"ETag": '"1"'})
@@ -210,10 +210,10 @@ async def test_bytes_from_the_service_itself(emulator: Emulator) -> None:
         (200, {"Content-Encoding": "br"}),
     ],
 )
-async def test_other_bytes_than_were_asked_for(
+async def test_other_bytes_than_were_requested(
     emulator: Emulator, graph: Connection, status: int, headers: dict[str, str]
 ) -> None:
-    """A part nobody asked for, or compressed bytes, are not taken for the file."""
+    """A part nobody requested, or compressed bytes, are not taken for the file."""
     emulator.faults.add(PHOTO, status=status, body=b"12345", headers=headers)
     with pytest.raises(DecodeError, match="other bytes"):
         await read(graph, "users/ada@contoso.com/photo/$value")
@@ -257,13 +257,13 @@ async def test_no_such_file(emulator: Emulator, graph: Connection, tmp_path: Pat
 
 
 @pytest.mark.parametrize("header", ["Range", "If-Range", "Accept-Encoding", "if-none-match"])
-async def test_headers_of_ours(graph: Connection, header: str) -> None:
+async def test_reserved_headers(graph: Connection, header: str) -> None:
     """What the parts are asked with is not the caller's to say."""
     with pytest.raises(ConfigurationError, match="set by the download"):
         _ = graph.download("x/content", headers={header: "x"})
 
 
-async def test_a_place_where_nothing_can_be(emulator: Emulator, graph: Connection, tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_written(emulator: Emulator, graph: Connection, tmp_path: Path) -> None:
     """A directory, a missing one, and no path at all are refused before anything is sent."""
     path = put(emulator)
     before = len(emulator.requests)
@@ -271,7 +271,7 @@ async def test_a_place_where_nothing_can_be(emulator: Emulator, graph: Connectio
         with pytest.raises(ConfigurationError) as caught:
             await graph.download(path, to=place)  # type: ignore[arg-type]
         assert caught.value.field == "to"
-    with pytest.raises(ConfigurationError, match="no place to go"):
+    with pytest.raises(ConfigurationError, match="no file to write"):
         await graph.download(path)
     with pytest.raises(ConfigurationError, match="awaited"):
         async with graph.download(path, to=tmp_path / "x"):
@@ -336,12 +336,12 @@ async def test_closing_the_session_ends_a_download(emulator: Emulator) -> None:
 
 
 async def test_events(emulator: Emulator) -> None:
-    """A listener hears when a download has ended: whole, or without a status when it broke off."""
-    heard: list[Any] = []
+    """A listener gets an event when a download has ended: whole, or without a status when it broke off."""
+    events: list[Any] = []
     emulator.faults.add("/download/*", cut_response_after=1000)
-    async with connected(emulator, listener=heard.append) as graph:
+    async with connected(emulator, listener=events.append) as graph:
         await read(graph, put(emulator))
-    ends = [event for event in heard if getattr(event, "url", "") == f"{emulator.drives.url}/…"]
+    ends = [event for event in events if getattr(event, "url", "") == f"{emulator.drives.url}/…"]
 
     assert [event.status for event in ends] == [None, 200] or [event.status for event in ends] == [None, 206]
 

@@ -42,7 +42,7 @@ def hash_of(emulator: Emulator, name: str) -> str:
     return sha256(emulator.drives.content(name)).hexdigest()
 
 
-async def test_nothing_of_ours_goes_to_the_upload_host(emulator: Emulator, graph: Connection) -> None:
+async def test_no_token_goes_to_the_upload_host(emulator: Emulator, graph: Connection) -> None:
     """The session's host sees no token and no header of the service; Graph sees the token once."""
     await graph.upload(place(emulator), DATA)
     sent = emulator.requests.matching(path="/upload/.*")
@@ -54,12 +54,12 @@ async def test_nothing_of_ours_goes_to_the_upload_host(emulator: Emulator, graph
 
 async def test_progress(emulator: Emulator, graph: Connection) -> None:
     """Progress tells what has arrived, and ends with all of it."""
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     await graph.upload(
-        place(emulator), DATA, chunk_size=UNIT, progress=lambda arrived, total: told.append((arrived, total))
+        place(emulator), DATA, chunk_size=UNIT, progress=lambda arrived, total: reported.append((arrived, total))
     )
 
-    assert told == [(n, len(DATA)) for n in (UNIT, 2 * UNIT, 3 * UNIT, len(DATA))]
+    assert reported == [(n, len(DATA)) for n in (UNIT, 2 * UNIT, 3 * UNIT, len(DATA))]
 
 
 async def test_cut_at_random_bytes(emulator: Emulator) -> None:
@@ -89,7 +89,7 @@ def plant(emulator: Emulator, chance: random.Random) -> Fault:
 
 
 async def test_what_has_arrived_is_not_sent_again(emulator: Emulator, graph: Connection) -> None:
-    """If the answer to a chunk is lost, the service is asked, and gets the next one."""
+    """If the response to a chunk is lost, the service is asked, and gets the next one."""
     emulator.faults.add("/upload/*", method="PUT", after=1, reset="after")
     await graph.upload(place(emulator), DATA, chunk_size=UNIT)
 
@@ -98,8 +98,8 @@ async def test_what_has_arrived_is_not_sent_again(emulator: Emulator, graph: Con
 
 
 @pytest.mark.parametrize("behavior", [None, "fail", "replace"])
-async def test_the_last_answer_is_lost(emulator: Emulator, graph: Connection, behavior: Any) -> None:
-    """If the session ended with the last chunk, whose answer was lost, the file that is there is the result."""
+async def test_the_last_response_is_lost(emulator: Emulator, graph: Connection, behavior: Any) -> None:
+    """If the session ended with the last chunk, whose response was lost, the file that is there is the result."""
     emulator.faults.add("/upload/*", method="PUT", after=3, reset="after")
     item = await graph.upload(place(emulator), DATA, chunk_size=UNIT, conflict_behavior=behavior)
 
@@ -107,7 +107,7 @@ async def test_the_last_answer_is_lost(emulator: Emulator, graph: Connection, be
     assert emulator.drives.content("big/file.bin") == DATA
 
 
-async def test_the_last_answer_is_lost_and_nobody_knows(emulator: Emulator, graph: Connection) -> None:
+async def test_the_last_response_is_lost_and_the_outcome_unknown(emulator: Emulator, graph: Connection) -> None:
     """Where the file was to be renamed it cannot be found again: the error says so, and nothing is sent twice."""
     emulator.faults.add("/upload/*", method="PUT", after=3, reset="after")
     with pytest.raises(TransportError, match="may be there") as caught:
@@ -117,7 +117,7 @@ async def test_the_last_answer_is_lost_and_nobody_knows(emulator: Emulator, grap
     assert len(puts(emulator)) == 4
 
 
-async def test_a_pause_is_kept(emulator: Emulator) -> None:
+async def test_a_retry_after_is_kept(emulator: Emulator) -> None:
     """A throttled session is left alone for as long as it asks."""
     clock = MovingClock(emulator.clock)
     emulator.faults.add("/upload/*", method="PUT", throttle=17)
@@ -140,10 +140,10 @@ async def test_a_chunk_that_is_there_already(emulator: Emulator, graph: Connecti
 
 async def test_an_expired_session_begins_anew_once(emulator: Emulator, graph: Connection) -> None:
     """A session that is gone before its time is replaced once, which progress shows; the second time it is an error."""
-    told: list[int] = []
+    reported: list[int] = []
     emulator.faults.add("/upload/*", method="PUT", after=2, status=404)
-    await graph.upload(place(emulator), DATA, chunk_size=UNIT, progress=lambda arrived, _: told.append(arrived))
-    assert told == [UNIT, 2 * UNIT, 0, UNIT, 2 * UNIT, 3 * UNIT, len(DATA)]
+    await graph.upload(place(emulator), DATA, chunk_size=UNIT, progress=lambda arrived, _: reported.append(arrived))
+    assert reported == [UNIT, 2 * UNIT, 0, UNIT, 2 * UNIT, 3 * UNIT, len(DATA)]
     assert emulator.drives.content("big/file.bin") == DATA
     emulator.faults.add("/upload/*", method="PUT", times=None, status=404)
     with pytest.raises(NotFoundError, match="before its time"):
@@ -224,7 +224,7 @@ async def test_a_cancelled_upload_leaves_nothing(emulator: Emulator, graph: Conn
         emulator.drives.content("big/file.bin")
 
 
-async def test_a_farewell_that_fails_hides_nothing(emulator: Emulator, graph: Connection) -> None:
+async def test_a_failed_cancellation_hides_nothing(emulator: Emulator, graph: Connection) -> None:
     """If the session cannot be ended either, the first error is the one that is raised."""
     emulator.faults.add("/upload/*", method="PUT", status=403)
     emulator.faults.add("/upload/*", method="DELETE", reset="before")
@@ -295,11 +295,11 @@ async def test_closing_the_session_ends_an_upload(emulator: Emulator) -> None:
 
 
 async def test_events_show_the_host_only(emulator: Emulator) -> None:
-    """A listener hears of each chunk, but not where exactly it went."""
-    heard: list[Any] = []
-    async with connected(emulator, listener=heard.append) as graph:
+    """A listener gets an event for each chunk, but not where exactly it went."""
+    events: list[Any] = []
+    async with connected(emulator, listener=events.append) as graph:
         await graph.upload(place(emulator), DATA, chunk_size=UNIT)
-    chunks = [event for event in heard if getattr(event, "url", "").startswith(emulator.drives.url)]
+    chunks = [event for event in events if getattr(event, "url", "").startswith(emulator.drives.url)]
 
     assert [event.status for event in chunks] == [202, 202, 202, 201]
     assert {event.url for event in chunks} == {f"{emulator.drives.url}/…"}

@@ -56,7 +56,7 @@ async def test_subscriptions_and_groups_are_listed(azure: Azure) -> None:
         ("POST", "{account}/start", STORAGE, 404, "InvalidResourceType"),
     ],
 )
-async def test_nonsense_is_refused(
+async def test_nonsense_is_an_error(
     azure: Azure, method: str, path: str, version: str | None, status: int, code: str
 ) -> None:
     """What ARM refuses is refused, with its status and code, in its shape."""

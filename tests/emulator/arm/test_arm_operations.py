@@ -137,7 +137,7 @@ async def test_azure_core_follows_an_action_and_a_group(azure: Azure) -> None:
     assert (await azure.get(machine, COMPUTE)).code == "ResourceGroupNotFound"
 
 
-async def test_status_url_tells_how_far_it_is(azure: Azure) -> None:
+async def test_status_url_has_the_progress(azure: Azure) -> None:
     """Azure-AsyncOperation is always 200: the provider's own word and a share of the way, then the end and its time."""
     azure.emulator.arm.operations(form="async", takes_s=100, running="Provisioning", outcome="Failed")
     started = await azure.send("PUT", azure.account, STORAGE, json=ACCOUNT)
@@ -160,7 +160,7 @@ async def test_status_url_tells_how_far_it_is(azure: Azure) -> None:
     assert "Retry-After" not in over.headers
 
 
-async def test_location_url_answers_202_until_it_is_over(azure: Azure) -> None:
+async def test_location_url_responds_202_until_the_end(azure: Azure) -> None:
     """Location is 202 with itself and Retry-After, then the resource; a failure is an error of its own."""
     azure.emulator.arm.operations(form="location", takes_s=100, retry_after_s=17)
     started = await azure.send("PUT", azure.account, STORAGE, json=ACCOUNT)
@@ -178,7 +178,7 @@ async def test_location_url_answers_202_until_it_is_over(azure: Azure) -> None:
     assert (over.status, over.code) == (409, "AllocationFailed")
 
 
-async def test_only_the_resource_may_tell(azure: Azure) -> None:
+async def test_only_the_resource_may_have_the_state(azure: Azure) -> None:
     """Without headers the body's provisioningState says that it goes on, and a GET that it is over."""
     azure.emulator.arm.operations(form="provisioning_state", takes_s=100)
     started = await azure.send("PUT", azure.account, STORAGE, json=ACCOUNT)
@@ -193,7 +193,7 @@ async def test_only_the_resource_may_tell(azure: Azure) -> None:
     assert (await azure.get(azure.account, STORAGE)).status == 404
 
 
-async def test_a_busy_resource_is_left_alone(azure: Azure) -> None:
+async def test_a_busy_resource_is_a_conflict(azure: Azure) -> None:
     """While an operation goes on, another one on the same resource, or in a group that is deleted, is refused."""
     azure.emulator.arm.operations(takes_s=100)
     assert (await azure.send("PUT", azure.account, STORAGE, json=ACCOUNT)).status == 201

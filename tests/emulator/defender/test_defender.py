@@ -107,7 +107,7 @@ async def test_token_and_role_are_checked(defender: Service) -> None:
     assert (refused.status, refused.body["error"]["code"]) == (403, "Forbidden")
     defender.app_only = False
     assert (await defender.get("/api/machines")).status == 200
-    defender.refusal = "Access token is empty."
+    defender.unauthorized = "Access token is empty."
     refused = await defender.get("/api/machines")
     assert (refused.status, refused.body["error"]["code"]) == (401, "Unauthorized")
     assert refused.headers["WWW-Authenticate"].startswith("Bearer")
@@ -174,7 +174,7 @@ async def test_devices_are_hunted(defender: Service) -> None:
     assert (await defender.request("POST", path, json={"Query": query})).status == 403
 
 
-async def test_documented_limits_count_by_lane(defender: Service) -> None:
+async def test_documented_limits_count_by_workload(defender: Service) -> None:
     """A hundred calls for machines in a minute leave the alerts and the queries as they were."""
     defender.throttle.documented()
     statuses = [(await defender.get("/api/machines?$top=1")).status for _ in range(101)]

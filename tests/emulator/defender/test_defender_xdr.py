@@ -147,7 +147,7 @@ async def test_each_operation_takes_its_permission(xdr: Service) -> None:
     assert await allowed() == {"read", "get"}
 
 
-async def test_hunting_answers_with_stats_schema_and_results(xdr: Service) -> None:
+async def test_hunting_returns_stats_schema_and_results(xdr: Service) -> None:
     """The response has the three documented parts; a wrong name in the body is not taken for the query."""
     xdr.hunting.running_s = 19.0625
     query = 'DeviceInfo | where OSPlatform == "Ubuntu" | project DeviceName, OSPlatform | take 2'
@@ -173,7 +173,7 @@ async def test_hunting_answers_with_stats_schema_and_results(xdr: Service) -> No
     assert "timed out after 180 seconds" in response.body["error"]["message"]
 
 
-async def test_429_tells_which_limit(xdr: Service) -> None:
+async def test_429_names_the_limit(xdr: Service) -> None:
     """The body says whether it was the minute, the hour or the running time, and when to come again."""
     xdr.throttle.documented()
     for _ in range(50):

@@ -99,7 +99,7 @@ async def test_operators_work_in_order() -> None:
     ],
 )
 async def test_what_is_no_query_is_refused(text: str, message: str) -> None:
-    """A query that can't be understood, or asks for more than the emulator does, says what is wrong."""
+    """A query that can't be understood, or uses more than the emulator does, says what is wrong."""
     with pytest.raises(HuntingError, match=message.replace("(", r"\(")):
         await found(text)
 

@@ -38,8 +38,8 @@ def test_whatever_a_header_says_is_no_crash(text: str, size: int) -> None:
     except UnsatisfiableRange:
         part = None
     assert part is None or 0 <= part.start <= part.end < size
-    told = parse_content_range(text)
-    assert told is None or told.start <= told.end < told.total
+    parsed = parse_content_range(text)
+    assert parsed is None or parsed.start <= parsed.end < parsed.total
 
 
 @given(start=SIZES, end=SIZES, total=SIZES)

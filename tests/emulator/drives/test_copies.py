@@ -46,7 +46,7 @@ async def test_a_copy_takes_its_time(files: Files) -> None:
     assert files.emulator.drives.content("b.txt") == b"data"
 
 
-async def test_the_monitor_refuses_tokens(files: Files) -> None:
+async def test_the_monitor_rejects_tokens(files: Files) -> None:
     """The monitor's URL is pre-authenticated: an access token gives 401, an unknown one 404."""
     files.emulator.drives.put("a.txt", b"data")
     monitor = await start(files, "a.txt", name="b.txt")
@@ -98,7 +98,7 @@ async def test_a_folder_is_copied_with_all_in_it(files: Files) -> None:
 
 
 @pytest.mark.parametrize(("behavior", "name"), [("replace", "b.txt"), ("rename", "b 1.txt")])
-async def test_a_taken_name_is_met_as_asked(files: Files, behavior: str, name: str) -> None:
+async def test_a_taken_name_is_handled_as_requested(files: Files, behavior: str, name: str) -> None:
     """The query's conflictBehavior replaces what is there, or gives the copy another name."""
     files.emulator.drives.put("a.txt", b"new")
     files.emulator.drives.put("b.txt", b"old")

@@ -26,7 +26,7 @@ async def files(emulator: Emulator, http: aiohttp.ClientSession) -> AsyncIterato
 
 
 async def user_token(files: Files, scope: str, user_name: str = "") -> str:
-    """Return a token for a person."""
+    """Return a token for a user."""
     emulator = files.emulator
     app = emulator.register_app(public_client=True, delegated=[scope], admin_consent=True)
     user = emulator.add_user(user_name) if user_name else emulator.user
@@ -114,7 +114,7 @@ async def test_every_way_to_a_drive_leads_to_it(files: Files) -> None:
         ("DELETE", "{drive}/root", 403, "accessDenied"),
     ],
 )
-async def test_nonsense_is_refused(files: Files, method: str, path: str, status: int, code: str) -> None:
+async def test_nonsense_is_an_error(files: Files, method: str, path: str, status: int, code: str) -> None:
     """What leads nowhere or may not be is refused with OneDrive's codes, and changes nothing."""
     files.emulator.drives.put("a.txt", DATA)
     files.emulator.drives.put("folder/b.txt", DATA)
@@ -175,7 +175,7 @@ async def test_content_comes_from_another_host(files: Files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "end"),
+    ("requested", "start", "end"),
     [
         ("bytes=0-0", 0, 0),
         ("bytes=100-199", 100, 199),
@@ -185,11 +185,11 @@ async def test_content_comes_from_another_host(files: Files) -> None:
         ("bytes=-99999", 0, 4999),
     ],
 )
-async def test_a_part_can_be_read(files: Files, asked: str, start: int, end: int) -> None:
+async def test_a_part_can_be_read(files: Files, requested: str, start: int, end: int) -> None:
     """A Range is answered 206 with just those bytes, and says which they are."""
     files.emulator.drives.put("a.bin", DATA)
     url = (await files.graph("GET", f"{files.drive}/root:/a.bin:/content")).headers["Location"]
-    part = await files.plain("GET", url, headers={"Range": asked})
+    part = await files.plain("GET", url, headers={"Range": requested})
     assert (part.status, part.body) == (206, DATA[start : end + 1])
     assert part.headers["Content-Range"] == f"bytes {start}-{end}/5000"
     assert int(part.headers["Content-Length"]) == end + 1 - start
@@ -199,11 +199,11 @@ async def test_ranges_obey_rfc_9110(files: Files) -> None:
     """Beyond the end is 416; what can't be understood is ignored; If-Range and If-Match hold for this state only."""
     item_id = files.emulator.drives.put("a.bin", DATA)
     url = (await files.graph("GET", f"{files.drive}/root:/a.bin:/content")).headers["Location"]
-    for asked in ("bytes=5000-", "bytes=-0"):
-        beyond = await files.plain("GET", url, headers={"Range": asked})
+    for requested in ("bytes=5000-", "bytes=-0"):
+        beyond = await files.plain("GET", url, headers={"Range": requested})
         assert (beyond.status, beyond.code, beyond.headers["Content-Range"]) == (416, "invalidRange", "bytes */5000")
-    for asked in ("bytes=0-1,3-4", "lines=0-1", "bytes=9-3", "bytes=-", "nonsense"):
-        assert (await files.plain("GET", url, headers={"Range": asked})).status == 200
+    for requested in ("bytes=0-1,3-4", "lines=0-1", "bytes=9-3", "bytes=-", "nonsense"):
+        assert (await files.plain("GET", url, headers={"Range": requested})).status == 200
     tag = (await files.plain("GET", url)).headers["ETag"]
     half = {"Range": "bytes=0-9", "If-Range": tag}
     assert (await files.plain("GET", url, headers=half)).status == 206
@@ -239,7 +239,7 @@ async def test_an_app_needs_a_role(
     assert writes == 201 or written.code == "accessDenied"
 
 
-async def test_a_person_has_a_drive_and_no_other(files: Files) -> None:
+async def test_a_user_has_one_drive(files: Files) -> None:
     """A delegated token opens /me/drive, which is the user's own, and nobody else's; reading alone does not write."""
     files.token = await user_token(files, "Files.ReadWrite")
     written = await files.graph("PUT", "/me/drive/root:/mine.txt:/content", data=b"mine")

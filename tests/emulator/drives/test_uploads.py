@@ -139,7 +139,7 @@ async def test_a_session_ends(files: Files) -> None:
         files.emulator.drives.content("file.bin")
 
 
-async def test_a_taken_name_is_met_as_asked(files: Files) -> None:
+async def test_a_taken_name_is_handled_as_requested(files: Files) -> None:
     """Fail refuses to begin, replace replaces (200), rename makes another file; an item by id is replaced."""
     item_id = files.emulator.drives.put("file.bin", b"old")
     path = f"{files.drive}/root:/file.bin:/createUploadSession"
@@ -171,7 +171,7 @@ async def test_a_name_taken_meanwhile_is_a_conflict_at_the_end(files: Files) -> 
     assert files.emulator.drives.content("file.bin") == DATA
 
 
-async def test_a_deferred_file_appears_when_asked_for(files: Files) -> None:
+async def test_a_deferred_file_appears_when_requested(files: Files) -> None:
     """With deferCommit the last part is answered 202, and a POST makes the file."""
     url = await files.open_session("file.bin", deferCommit=True)
     last = await files.part(url, DATA, 0, len(DATA))
@@ -197,7 +197,7 @@ async def test_a_deferred_file_appears_when_asked_for(files: Files) -> None:
     ],
 )
 async def test_a_session_needs_a_right_body(files: Files, body: dict[str, Any]) -> None:
-    """What is unknown or contradicts the path is refused when the session is asked for."""
+    """What is unknown or contradicts the path is refused when the session is requested."""
     response = await files.graph("POST", f"{files.drive}/root:/file.bin:/createUploadSession", json=body)
     assert (response.status, response.code) == (400, "invalidRequest")
 
@@ -230,7 +230,7 @@ async def test_an_upload_can_be_cut_and_resumed(files: Files, cut: int) -> None:
 
 
 async def test_a_response_that_is_lost_is_found_again(files: Files) -> None:
-    """When the connection breaks after the part was taken, the session says so, and the part is not asked for again."""
+    """When the connection breaks after the part was taken, the session says so, and the part is not requested again."""
     url = await files.open_session("file.bin")
     files.emulator.faults.add("/upload/*", service="files", method="PUT", times=None, reset="after")
     with pytest.raises((aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
@@ -240,7 +240,7 @@ async def test_a_response_that_is_lost_is_found_again(files: Files) -> None:
     assert (await files.part(url, DATA, *CUTS[0])).status == 416
 
 
-async def test_a_client_that_goes_away_leaves_nothing(files: Files) -> None:
+async def test_a_client_that_disconnects_leaves_nothing(files: Files) -> None:
     """A part whose client hangs up in the middle is ignored, and the origin goes on."""
     url = await files.open_session("file.bin")
     on_its_way = anyio.Event()

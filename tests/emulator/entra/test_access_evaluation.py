@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SCOPE = "https://graph.microsoft.com/.default"
 
 
-async def ask(emulator: Emulator, http: aiohttp.ClientSession, claims: dict[str, Any] | None) -> str:
-    """Return an access token for Graph, asked for by hand."""
+async def request_token(emulator: Emulator, http: aiohttp.ClientSession, claims: dict[str, Any] | None) -> str:
+    """Return an access token for Graph, requested by hand."""
     form = {
         "grant_type": "client_credentials",
         "client_id": emulator.app.client_id,
@@ -49,9 +49,9 @@ async def call(emulator: Emulator, http: aiohttp.ClientSession, token: str) -> a
 CP1 = {"xms_cc": {"values": ["CP1"]}}
 
 
-async def test_only_who_can_handle_it_is_challenged(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_only_clients_with_cp1_are_challenged(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A revoked token of a client without ``cp1`` stays good; with it, the challenge demands a later start."""
-    plain, capable = await ask(emulator, http, None), await ask(emulator, http, CP1)
+    plain, capable = await request_token(emulator, http, None), await request_token(emulator, http, CP1)
     emulator.revoke_sessions(emulator.app)
 
     assert (await call(emulator, http, plain)).status == 200
@@ -59,39 +59,39 @@ async def test_only_who_can_handle_it_is_challenged(emulator: Emulator, http: ai
     assert response.status == 401
     challenge = response.headers["WWW-Authenticate"]
     assert 'error="insufficient_claims"' in challenge
-    demanded = json.loads(base64.b64decode(challenge.partition('claims="')[2].partition('"')[0]))
-    assert set(demanded["access_token"]["nbf"]) == {"essential", "value"}
+    required = json.loads(base64.b64decode(challenge.partition('claims="')[2].partition('"')[0]))
+    assert set(required["access_token"]["nbf"]) == {"essential", "value"}
 
 
-async def test_a_new_token_must_be_asked_for_with_the_demand(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_new_token_must_be_requested_with_the_claims(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A token that is merely new is dated back like every other, and refused; the demanded one is taken."""
     emulator.revoke_sessions(emulator.app)
     start = {"nbf": {"essential": True, "value": str(int(emulator.clock.now()))}}
 
-    assert (await call(emulator, http, await ask(emulator, http, CP1))).status == 401
-    assert (await call(emulator, http, await ask(emulator, http, {**CP1, **start}))).status == 200
+    assert (await call(emulator, http, await request_token(emulator, http, CP1))).status == 401
+    assert (await call(emulator, http, await request_token(emulator, http, {**CP1, **start}))).status == 200
 
 
-async def test_an_authentication_context_is_demanded(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """Until a token carries it, Graph asks for it."""
+async def test_an_authentication_context_is_required(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """Graph challenges a token without it."""
     emulator.access_evaluation.require_authentication_context("c1")
     context = {"acrs": {"essential": True, "value": "c1"}}
 
-    assert (await call(emulator, http, await ask(emulator, http, CP1))).status == 401
-    assert (await call(emulator, http, await ask(emulator, http, {**CP1, **context}))).status == 200
+    assert (await call(emulator, http, await request_token(emulator, http, CP1))).status == 401
+    assert (await call(emulator, http, await request_token(emulator, http, {**CP1, **context}))).status == 200
     emulator.access_evaluation.require_authentication_context(None)
-    assert (await call(emulator, http, await ask(emulator, http, CP1))).status == 200
+    assert (await call(emulator, http, await request_token(emulator, http, CP1))).status == 200
 
 
 async def test_rejected_tokens_get_no_reason(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Every token issued so far is refused, without a demand; the next one is good."""
-    token = await ask(emulator, http, None)
+    token = await request_token(emulator, http, None)
     emulator.access_evaluation.reject_tokens()
     response = await call(emulator, http, token)
 
     assert response.status == 401
     assert "claims" not in response.headers["WWW-Authenticate"]
-    assert (await call(emulator, http, await ask(emulator, http, None))).status == 200
+    assert (await call(emulator, http, await request_token(emulator, http, None))).status == 200
 
 
 @pytest.mark.parametrize("form", ["plain", "for_urls"])

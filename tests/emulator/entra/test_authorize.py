@@ -36,7 +36,7 @@ def claims_of(token: str) -> dict[str, Any]:
     return claims
 
 
-async def test_code_brings_tokens_for_the_person(emulator: Emulator, party: RelyingParty) -> None:
+async def test_code_brings_tokens_for_the_user(emulator: Emulator, party: RelyingParty) -> None:
     """The code is redeemed for an access token, a refresh token and client_info of the user who signed in."""
     response = await party.authorize(client_info="1")
     assert list(response) == ["code", "client_info", "state", "session_state"]
@@ -75,7 +75,7 @@ async def test_id_token_verifies_and_echoes_the_nonce(
     assert claims_of((await other.sign_in())["id_token"])["sub"] != claims["sub"]
 
 
-async def test_me_answers_the_token_of_a_person(
+async def test_me_is_the_user_of_the_token(
     emulator: Emulator, http: aiohttp.ClientSession, party: RelyingParty
 ) -> None:
     """Graph's /me is the user for a delegated token, and what was not consented to is 403."""
@@ -89,7 +89,7 @@ async def test_me_answers_the_token_of_a_person(
 
 
 async def test_fragment_and_query_modes(party: RelyingParty, emulator: Emulator) -> None:
-    """The response comes in the query, or in the fragment when asked for; a bare host gets its slash."""
+    """The response comes in the query, or in the fragment when requested; a bare host gets its slash."""
     await party.authorize(response_mode="query")
     assert emulator.browser.address.startswith("http://localhost:8400/?code=")
     await party.authorize(response_mode="fragment")
@@ -130,7 +130,7 @@ async def test_several_resources_are_consented_at_once(emulator: Emulator, http:
 
 
 async def test_older_endpoints_take_a_resource(party: RelyingParty) -> None:
-    """On v1.0 a resource takes the place of scopes, numbers are texts, and all tokens come unasked."""
+    """On v1.0 a resource takes the place of scopes, numbers are texts, and all tokens come unrequested."""
     code = await party.code(
         path="oauth2/authorize", scope=None, resource="https://management.azure.com/", code_challenge=None,
         code_challenge_method=None,
@@ -146,8 +146,8 @@ async def test_older_endpoints_take_a_resource(party: RelyingParty) -> None:
     )
 
 
-async def test_person_signed_in_is_not_asked_again(emulator: Emulator, party: RelyingParty) -> None:
-    """The browser's cookie signs the person in without a page; prompt=login asks all the same."""
+async def test_signed_in_user_sees_no_page_again(emulator: Emulator, party: RelyingParty) -> None:
+    """The browser's cookie signs the user in without a page; prompt=login asks all the same."""
     await party.code()
     await party.code()
     assert len(emulator.browser.pages) == 1
@@ -160,8 +160,8 @@ async def test_person_signed_in_is_not_asked_again(emulator: Emulator, party: Re
     assert len(emulator.browser.pages) == 3
 
 
-async def test_person_picks_one_of_several_accounts(emulator: Emulator, party: RelyingParty) -> None:
-    """With two people signed in the page asks which one; another account can be used instead."""
+async def test_user_picks_one_of_several_accounts(emulator: Emulator, party: RelyingParty) -> None:
+    """With two users signed in the page asks which one; another account can be used instead."""
     grace, alan = emulator.add_user("grace"), emulator.add_user("alan")
     await party.sign_in()
     assert claims_of((await party.sign_in(grace, prompt="select_account"))["id_token"])["name"] == "Grace"
@@ -175,7 +175,7 @@ async def test_person_picks_one_of_several_accounts(emulator: Emulator, party: R
     assert len(emulator.browser.pages) == 1
 
 
-async def test_second_factor_is_asked_for_once(emulator: Emulator, party: RelyingParty) -> None:
+async def test_second_factor_is_required_once(emulator: Emulator, party: RelyingParty) -> None:
     """A user with MFA enters the number shown; the token says so, and the session remembers."""
     emulator.user.mfa_required = True
     body = await party.sign_in()
@@ -211,8 +211,8 @@ async def test_denied_second_factor_and_wrong_password_stay_on_the_page(
     emulator.user.blocked_by_policy = False
 
 
-async def test_unknown_user_name_is_said_on_the_page(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """A user name nobody has is refused on the page that asked for it."""
+async def test_unknown_user_name_is_shown_on_the_page(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """A user name nobody has is refused on the page that requested it."""
     party = RelyingParty(emulator, http, emulator.public_app)
     async with http.delete(
         f"{emulator.graph_url}/v1.0/users/{emulator.user.id}",
@@ -235,7 +235,7 @@ async def app_token(emulator: Emulator, http: aiohttp.ClientSession) -> str:
 
 
 async def test_name_and_password_can_be_corrected(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """An empty name is asked for again, a hint fills it in, and Back leads from the password to the name."""
+    """An empty name is requested again, a hint fills it in, and Back leads from the password to the name."""
     grace = emulator.add_user("grace")
     party = RelyingParty(emulator, http, emulator.public_app)
 
@@ -262,15 +262,15 @@ async def test_name_and_password_can_be_corrected(emulator: Emulator, http: aioh
         emulator.add_user("grace")
 
 
-async def test_private_window_knows_nobody(emulator: Emulator, party: RelyingParty) -> None:
-    """Once the browser has forgotten its cookies, the person is asked again."""
+async def test_private_window_has_no_session(emulator: Emulator, party: RelyingParty) -> None:
+    """Once the browser has forgotten its cookies, the user is asked again."""
     await party.code()
     emulator.browser.forget()
     await party.code()
     assert len(emulator.browser.pages) == 3
 
 
-async def test_consent_is_asked_once_and_can_be_declined(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_consent_is_requested_once_and_can_be_declined(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """The page lists what the app wants; no is told to the app, yes is remembered, prompt=consent asks again."""
     app = emulator.register_app(public_client=True, redirect_uris=["http://localhost"], name="Mail <Sorter>")
     party = RelyingParty(emulator, http, app)
@@ -300,19 +300,21 @@ async def test_only_an_administrator_grants_some_permissions(emulator: Emulator,
     assert (response["error"], code_of(response)) == ("access_denied", 90094)
 
 
-async def test_cancel_on_the_first_page_is_told(emulator: Emulator, party: RelyingParty) -> None:
-    """A person who cancels comes back to the app with access_denied and no code."""
+async def test_cancel_on_the_first_page_is_an_error_response(emulator: Emulator, party: RelyingParty) -> None:
+    """A user who cancels comes back to the app with access_denied and no code."""
     await emulator.browser.sign_in(party.authorize_url(), cancel=True)
     assert party.response() == {"error": "access_denied", "error_subcode": "cancel", "state": "state &=?#é"}
 
 
-async def test_browser_says_when_it_could_not_do_as_told(emulator: Emulator, party: RelyingParty) -> None:
-    """Declining where no consent is asked for is an error of the test, not silence."""
+async def test_browser_raises_when_it_could_not_deviate(emulator: Emulator, party: RelyingParty) -> None:
+    """Declining where no consent is requested is an error of the test, not silence."""
     with pytest.raises(LookupError, match="decline"):
         await emulator.browser.sign_in(party.authorize_url(), decline=True)
 
 
-async def test_signing_out_asks_again(emulator: Emulator, http: aiohttp.ClientSession, party: RelyingParty) -> None:
+async def test_signing_out_shows_the_page_again(
+    emulator: Emulator, http: aiohttp.ClientSession, party: RelyingParty
+) -> None:
     """After the logout page the browser is a stranger again."""
     await party.code()
     text = await emulator.browser.sign_in(party.url("oauth2/v2.0/logout"))
@@ -322,8 +324,8 @@ async def test_signing_out_asks_again(emulator: Emulator, http: aiohttp.ClientSe
 
 
 @pytest.mark.parametrize("mode", ["query", "form_post"])
-async def test_msal_signs_a_person_in(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    """Unmodified MSAL signs a person in with PKCE, state and nonce, and then gets another resource silently."""
+async def test_msal_signs_a_user_in(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Unmodified MSAL signs a user in with PKCE, state and nonce, and then gets another resource silently."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     received: dict[str, Any] = {}

@@ -46,7 +46,7 @@ async def test_a_person_signs_in(emulator: Emulator, devtools: str, pictures: Pa
     app = emulator.register_app(public_client=True, redirect_uris=["http://localhost"], delegated=["User.Read"])
     async with chromium.tab(devtools) as page, emulator.session() as session:
 
-        async def person(url: str) -> None:
+        async def drive_browser(url: str) -> None:
             await page.go(url)
             await page.see("Sign in")
             await page.picture(pictures / "1-user-name.png")
@@ -63,7 +63,9 @@ async def test_a_person_signs_in(emulator: Emulator, devtools: str, pictures: Pa
             await page.picture(pictures / "3-consent.png")
             await page.press("Accept")
 
-        provider = Browser(client_id=app.client_id, tenant_id=emulator.tenant_id, scopes=("User.Read",), opener=person)
+        provider = Browser(
+            client_id=app.client_id, tenant_id=emulator.tenant_id, scopes=("User.Read",), opener=drive_browser
+        )
         await session.connect(provider)
         shown = await page.see("signed in")
         await page.picture(pictures / "4-signed-in.png")
@@ -79,7 +81,7 @@ async def test_a_person_declines(emulator: Emulator, devtools: str, pictures: Pa
     user = emulator.add_user("grace")
     async with chromium.tab(devtools) as page, emulator.session() as session:
 
-        async def person(url: str) -> None:
+        async def drive_browser(url: str) -> None:
             await page.go(url)
             await page.see("Sign in")
             await page.type("login", user.user_principal_name)
@@ -90,7 +92,9 @@ async def test_a_person_declines(emulator: Emulator, devtools: str, pictures: Pa
             await page.see("Permissions requested")
             await page.press("Cancel")
 
-        provider = Browser(client_id=app.client_id, tenant_id=emulator.tenant_id, scopes=("User.Read",), opener=person)
+        provider = Browser(
+            client_id=app.client_id, tenant_id=emulator.tenant_id, scopes=("User.Read",), opener=drive_browser
+        )
         with pytest.raises(AuthenticationError) as caught:
             await session.connect(provider)
         await page.see("What to do")
@@ -104,7 +108,7 @@ async def test_a_person_enters_a_device_code(emulator: Emulator, devtools: str, 
     app = emulator.public_app
     async with chromium.tab(devtools) as page, emulator.session() as session, anyio.create_task_group() as group:
 
-        async def person(prompt: DeviceCodePrompt) -> None:
+        async def drive_browser(prompt: DeviceCodePrompt) -> None:
             await page.go(prompt.verification_uri)
             await page.see("code")
             await page.picture(pictures / "6-device-code.png")
@@ -124,7 +128,7 @@ async def test_a_person_enters_a_device_code(emulator: Emulator, devtools: str, 
             emulator.clock.move(10)
 
         async def show(prompt: DeviceCodePrompt) -> None:
-            group.start_soon(person, prompt)
+            group.start_soon(drive_browser, prompt)
 
         await session.connect(DeviceCode(client_id=app.client_id, tenant_id=emulator.tenant_id, prompt=show))
         me = await session.invoke("me")

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import aiohttp
 
     from entra_async.testing import Emulator
-    from tests.emulator.support.relying_party import Refusal
+    from tests.emulator.support.relying_party import ErrorSummary
 
 START = "oauth2/v2.0/devicecode"
-PENDING: Refusal = (400, "authorization_pending", 70016)
-SLOW_DOWN: Refusal = (400, "slow_down", 70016)
+PENDING: ErrorSummary = (400, "authorization_pending", 70016)
+SLOW_DOWN: ErrorSummary = (400, "slow_down", 70016)
 
-STARTS: dict[str, tuple[dict[str, str | None], Refusal]] = {
+STARTS: dict[str, tuple[dict[str, str | None], ErrorSummary]] = {
     "no client id": ({"client_id": None}, (400, "invalid_request", 900144)),
     "unknown app": ({"client_id": "app"}, (400, "unauthorized_client", 700016)),
     "no scope": ({"scope": None}, (400, "invalid_request", 900144)),
@@ -38,7 +38,7 @@ STARTS: dict[str, tuple[dict[str, str | None], Refusal]] = {
     ),
 }
 
-POLLS: dict[str, tuple[dict[str, str | None], Refusal]] = {
+POLLS: dict[str, tuple[dict[str, str | None], ErrorSummary]] = {
     "no device code": ({"device_code": None}, (400, "invalid_request", 900144)),
     "unknown device code": ({"device_code": "a"}, (400, "bad_verification_code", 70018)),
     "no client id": ({"client_id": None}, (400, "invalid_request", 900144)),
@@ -69,8 +69,8 @@ def poll_form(party: RelyingParty, device_code: str, /, **changes: str | None) -
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
 
-async def test_person_agrees_on_another_device(party: RelyingParty, emulator: Emulator) -> None:
-    """The code is shown with the page, waiting is pending, and once the person agreed there are tokens, once."""
+async def test_user_signs_in_on_another_device(party: RelyingParty, emulator: Emulator) -> None:
+    """The code is shown with the page, waiting is pending, and once the user agreed there are tokens, once."""
     begun = await start(party)
     assert (begun["expires_in"], begun["interval"]) == (900, 5)
     assert begun["verification_uri"] == f"{emulator.authority}/common/oauth2/deviceauth"
@@ -90,30 +90,30 @@ async def test_person_agrees_on_another_device(party: RelyingParty, emulator: Em
     assert (claims["upn"], claims["appid"]) == ("ada@contoso.com", party.app.client_id)
     assert body["refresh_token"]
     emulator.clock.move(5)
-    assert await party.refusal(form) == (400, "invalid_grant", 54005)
+    assert await party.error(form) == (400, "invalid_grant", 54005)
 
 
 async def test_polling_too_often_slows_down(party: RelyingParty, emulator: Emulator) -> None:
     """A poll before the interval has passed is told to slow down, and from then on has to wait five seconds more."""
     form = poll_form(party, (await start(party))["device_code"])
-    assert await party.refusal(form) == PENDING
-    assert await party.refusal(form) == SLOW_DOWN
+    assert await party.error(form) == PENDING
+    assert await party.error(form) == SLOW_DOWN
     emulator.clock.move(6)
-    assert await party.refusal(form) == SLOW_DOWN
+    assert await party.error(form) == SLOW_DOWN
     emulator.clock.move(15)
-    assert await party.refusal(form) == PENDING
+    assert await party.error(form) == PENDING
 
 
 async def test_declined_and_expired(party: RelyingParty, emulator: Emulator) -> None:
-    """A person who says no, a code that got too old, and a person who comes too late end the waiting."""
+    """A user who says no, a code that got too old, and a user who comes too late end the waiting."""
     declined, expired = await start(party), await start(party)
     text = await emulator.browser.enter_device_code(declined["user_code"], decline=True)
     assert "You cancelled" in text
-    refused = await party.refusal(poll_form(party, declined["device_code"]))
+    refused = await party.error(poll_form(party, declined["device_code"]))
     assert refused == (400, "authorization_declined", 65004)
     assert "(90120)" in await emulator.browser.enter_device_code(declined["user_code"])
     emulator.clock.move(900)
-    refused = await party.refusal(poll_form(party, expired["device_code"]))
+    refused = await party.error(poll_form(party, expired["device_code"]))
     assert refused == (400, "expired_token", 70019)
     assert "(70018)" in await emulator.browser.enter_device_code(expired["user_code"])
 
@@ -125,25 +125,25 @@ async def test_declined_consent(emulator: Emulator, http: aiohttp.ClientSession)
     begun = await start(party)
     page = await emulator.browser.enter_device_code(begun["user_code"], decline=True)
     assert "You cancelled" in page
-    assert (await party.refusal(poll_form(party, begun["device_code"])))[1] == "authorization_declined"
+    assert (await party.error(poll_form(party, begun["device_code"])))[1] == "authorization_declined"
     begun = await start(party)
     await emulator.browser.enter_device_code(begun["user_code"])
     assert any("Permissions requested" in page for page in emulator.browser.pages)
     assert await party.tokens(poll_form(party, begun["device_code"]))
 
 
-async def test_permission_for_administrators_is_a_no(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """Where only an administrator could consent, the person goes back and the device is told no."""
+async def test_admin_permission_declines_the_device_code(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """Where only an administrator could consent, the user goes back and the device is told no."""
     party = RelyingParty(emulator, http, emulator.register_app(public_client=True))
     begun = await start(party, scope="User.Read.All")
     assert "(90094)" in await emulator.browser.enter_device_code(begun["user_code"])
-    assert (await party.refusal(poll_form(party, begun["device_code"])))[1] == "authorization_declined"
+    assert (await party.error(poll_form(party, begun["device_code"])))[1] == "authorization_declined"
 
 
 async def test_code_that_runs_out_on_the_pages(
     party: RelyingParty, emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
-    """A person who takes longer than the code lives is told so on the last page, and the device gets nothing."""
+    """A user who takes longer than the code lives is told so on the last page, and the device gets nothing."""
     begun = await start(party)
     emulator.clock.move(300)
 
@@ -158,11 +158,11 @@ async def test_code_that_runs_out_on_the_pages(
     assert "Are you trying to sign in" in page
     emulator.clock.move(600)
     assert "AADSTS70019" in await post("login/confirm", flow=flow, choice="continue")
-    assert await party.refusal(poll_form(party, begun["device_code"])) == (400, "expired_token", 70019)
+    assert await party.error(poll_form(party, begun["device_code"])) == (400, "expired_token", 70019)
 
 
-async def test_wrong_user_code_is_said_on_the_page(emulator: Emulator) -> None:
-    """A code nobody is waiting for, and none at all, are asked for again."""
+async def test_wrong_user_code_is_shown_on_the_page(emulator: Emulator) -> None:
+    """A code nobody is waiting for, and none at all, are requested again."""
     assert "(70018)" in await emulator.browser.enter_device_code("ABCDEFGHJ")
     assert "(90119)" in await emulator.browser.enter_device_code(" ")
 
@@ -173,7 +173,7 @@ async def test_bad_start_is_refused(party: RelyingParty, case: str) -> None:
     changes, expected = STARTS[case]
     good: dict[str, str | None] = {"client_id": party.app.client_id, "scope": "User.Read", **changes}
     form = {name: value for name, value in good.items() if value is not None}
-    assert await party.refusal(form, path=START) == expected
+    assert await party.error(form, path=START) == expected
 
 
 @pytest.mark.parametrize("case", POLLS)
@@ -181,28 +181,28 @@ async def test_bad_poll_is_refused(party: RelyingParty, case: str) -> None:
     """A poll that is wrong in one respect is refused for just that."""
     changes, expected = POLLS[case]
     begun = await start(party)
-    assert await party.refusal(poll_form(party, begun["device_code"], **changes)) == expected
+    assert await party.error(poll_form(party, begun["device_code"], **changes)) == expected
 
 
 async def test_states_of_app_and_tenant(party: RelyingParty, emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Another app can't poll; a disabled app, an unknown tenant and personal accounts can't start; GET is refused."""
     begun = await start(party)
     other = emulator.register_app(public_client=True)
-    refused = await party.refusal(poll_form(party, begun["device_code"], client_id=other.client_id))
+    refused = await party.error(poll_form(party, begun["device_code"], client_id=other.client_id))
     assert refused == (400, "invalid_grant", 70000)
     form = {"client_id": party.app.client_id, "scope": "User.Read"}
     async with http.get(party.url(START)) as response:
         assert (await response.json())["error_codes"] == [900561]
     for tenant, code in (("fabrikam.com", 90002), ("consumers", 9002332)):
         party.tenant = tenant
-        assert (await party.refusal(form, path=START))[2] == code
+        assert (await party.error(form, path=START))[2] == code
     party.tenant = "common"
     party.app.multi_tenant = False
-    assert (await party.refusal(form, path=START))[2] == 50194
+    assert (await party.error(form, path=START))[2] == 50194
     party.tenant = emulator.tenant_id
     assert await party.tokens(form, path=START)
     party.app.disabled = True
-    assert (await party.refusal(form, path=START))[2] == 7000112
+    assert (await party.error(form, path=START))[2] == 7000112
 
 
 async def test_older_endpoint_writes_texts(party: RelyingParty, emulator: Emulator) -> None:
@@ -216,7 +216,7 @@ async def test_older_endpoint_writes_texts(party: RelyingParty, emulator: Emulat
 
 
 async def test_msal_signs_in_by_device_code(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unmodified MSAL starts the flow, is told to wait, and has its tokens once the person agreed."""
+    """Unmodified MSAL starts the flow, is told to wait, and has its tokens once the user agreed."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     in_thread = anyio.to_thread.run_sync

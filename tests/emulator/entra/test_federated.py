@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from entra_async.testing import Emulator
     from entra_async.testing.entra.app_registrations import App
-    from tests.emulator.support.relying_party import Refusal
+    from tests.emulator.support.relying_party import ErrorSummary
 
 GRAPH = "https://graph.microsoft.com/.default"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -29,7 +29,7 @@ EXCHANGE = "api://AzureADTokenExchange"
 _UNAUTHORIZED = (401, "invalid_client")
 
 # What is changed in a good assertion → what is answered.
-ASSERTIONS: dict[str, tuple[dict[str, Any], Refusal]] = {
+ASSERTIONS: dict[str, tuple[dict[str, Any], ErrorSummary]] = {
     "another subject": ({"sub": "repo:contoso/app:pull_request"}, (*_UNAUTHORIZED, 700213)),
     "subject in other letters": ({"sub": SUBJECT.upper()}, (*_UNAUTHORIZED, 700213)),
     "another audience": ({"aud": "https://github.com/contoso"}, (*_UNAUTHORIZED, 700212)),
@@ -79,13 +79,13 @@ async def test_token_of_another_issuer_signs_in(emulator: Emulator, party: Relyi
 async def test_bad_assertion_is_refused(emulator: Emulator, party: RelyingParty, app: App, case: str) -> None:
     """Issuer, subject and audience must match letter by letter, and the token must be valid now."""
     changes, expected = ASSERTIONS[case]
-    assert await party.refusal(form_for(app, emulator.external_issuer.mint(SUBJECT, **changes))) == expected
+    assert await party.error(form_for(app, emulator.external_issuer.mint(SUBJECT, **changes))) == expected
 
 
 async def test_app_without_federated_credential_is_refused(emulator: Emulator, party: RelyingParty) -> None:
     """An app that trusts nobody takes no foreign token."""
     form = form_for(emulator.app, emulator.external_issuer.mint(SUBJECT))
-    assert await party.refusal(form) == (401, "invalid_client", 70021)
+    assert await party.error(form) == (401, "invalid_client", 70021)
 
 
 async def test_forged_assertion_is_refused(emulator: Emulator, party: RelyingParty, app: App) -> None:
@@ -95,28 +95,28 @@ async def test_forged_assertion_is_refused(emulator: Emulator, party: RelyingPar
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     for headers in (None, {"kid": "other"}, {"kid": jwt.get_unverified_header(good)["kid"]}):
         forged = jwt.encode(claims, key, algorithm="RS256", headers=headers)
-        assert await party.refusal(form_for(app, forged)) == (401, "invalid_client", 700027)
+        assert await party.error(form_for(app, forged)) == (401, "invalid_client", 700027)
     unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": "a"})
-    assert (await party.refusal(form_for(app, unsigned)))[2] == 700027
+    assert (await party.error(form_for(app, unsigned)))[2] == 700027
 
 
-async def test_issuer_that_cannot_be_asked(emulator: Emulator, party: RelyingParty, app: App) -> None:
+async def test_issuer_that_cannot_be_reached(emulator: Emulator, party: RelyingParty, app: App) -> None:
     """An issuer that is down, or says it is another one, signs nobody in."""
     assertion = emulator.external_issuer.mint(SUBJECT)
     emulator.faults.add("/keys", service="external_issuer", status=500)
-    assert await party.refusal(form_for(app, assertion)) == (401, "invalid_client", 90061)
+    assert await party.error(form_for(app, assertion)) == (401, "invalid_client", 90061)
     emulator.faults.add("/.well-known/*", service="external_issuer", reset="before", times=2)  # aiohttp asks twice
-    assert await party.refusal(form_for(app, assertion)) == (401, "invalid_client", 90061)
+    assert await party.error(form_for(app, assertion)) == (401, "invalid_client", 90061)
     wrong = {"issuer": "https://other.example", "jwks_uri": f"{emulator.external_issuer.issuer}/keys"}
     emulator.faults.add("/.well-known/*", service="external_issuer", status=200, body=wrong)
-    assert await party.refusal(form_for(app, assertion)) == (401, "invalid_client", 90061)
+    assert await party.error(form_for(app, assertion)) == (401, "invalid_client", 90061)
     assert await party.tokens(form_for(app, assertion))
 
 
 async def test_managed_identity_signs_another_app_in(
     emulator: Emulator, http: aiohttp.ClientSession, party: RelyingParty
 ) -> None:
-    """A token of this tenant for the token exchange serves as the assertion, if an app holds it and not a person."""
+    """A token of this tenant for the token exchange serves as the assertion, if an app holds it and not a user."""
     issuer = f"{emulator.authority}/{emulator.tenant_id}/v2.0"
     identity = emulator.app
     trusting = emulator.register_app(
@@ -132,17 +132,17 @@ async def test_managed_identity_signs_another_app_in(
     assert await party.tokens(form_for(trusting, assertion))
 
     api = emulator.register_app(exposes=["access_as_user"], redirect_uris=["http://localhost"], public_client=True)
-    person = RelyingParty(emulator, http, api)
+    user = RelyingParty(emulator, http, api)
     scope = f"{api.identifier_uri}/access_as_user"
-    code = await person.code(scope=scope)
-    token = (await person.tokens(person.code_form(code, scope=scope)))["access_token"]
+    code = await user.code(scope=scope)
+    token = (await user.tokens(user.code_form(code, scope=scope)))["access_token"]
     claims = jwt.decode(token, options={"verify_signature": False})
     trusting.federated_credentials.append(
         FederatedCredential(issuer=issuer, subject=claims["sub"], audience=claims["aud"])
     )
-    assert await party.refusal(form_for(trusting, token)) == (401, "invalid_client", 700229)
+    assert await party.error(form_for(trusting, token)) == (401, "invalid_client", 700229)
     head, payload, _ = assertion.split(".")
-    assert (await party.refusal(form_for(trusting, f"{head}.{payload}.AAAA")))[2] == 700027
+    assert (await party.error(form_for(trusting, f"{head}.{payload}.AAAA")))[2] == 700027
 
 
 async def test_unmodified_clients_sign_in(emulator: Emulator, app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class Signer:
         scheme = ALGORITHMS.get(str(headers.get("alg")), padding.PKCS1v15())
         return f"{signed}.{base64url((key or self.key).sign(signed.encode(), scheme, hashes.SHA256()))}"
 
-    async def ask(
+    async def sign_in(
         self, http: aiohttp.ClientSession, assertion: str, **fields: str
     ) -> tuple[int, str | None, int | None]:
         """Post the assertion; return status, error and AADSTS code, the latter two None on success."""
@@ -113,7 +113,7 @@ async def test_both_algorithms_and_thumbprints_are_accepted(signer: Signer, http
         {"x5t#S256": None, "x5t": sha1},
         {"alg": "RS256", "x5t#S256": None, "x5t": sha1},
     ):
-        assert await signer.ask(http, signer.sign(header=header)) == ACCEPTED
+        assert await signer.sign_in(http, signer.sign(header=header)) == ACCEPTED
 
 
 async def test_encodings_of_real_clients_are_accepted(signer: Signer, http: aiohttp.ClientSession) -> None:
@@ -126,16 +126,16 @@ async def test_encodings_of_real_clients_are_accepted(signer: Signer, http: aioh
     now = signer.emulator.clock.now()
     msal = signer.sign(claims={"nbf": None, "iat": now, "exp": now + 600.5})
     for assertion in (padded, standard, msal):
-        assert await signer.ask(http, assertion) == ACCEPTED
+        assert await signer.sign_in(http, assertion) == ACCEPTED
 
 
 async def test_assertion_may_be_used_again(signer: Signer, http: aiohttp.ClientSession) -> None:
     """The same assertion works until it expires, as MSAL needs, and not a second longer."""
     assertion = signer.sign()
-    assert await signer.ask(http, assertion) == ACCEPTED
-    assert await signer.ask(http, assertion) == ACCEPTED
+    assert await signer.sign_in(http, assertion) == ACCEPTED
+    assert await signer.sign_in(http, assertion) == ACCEPTED
     signer.emulator.clock.move(301)
-    assert await signer.ask(http, assertion) == (401, "invalid_client", 700024)
+    assert await signer.sign_in(http, assertion) == (401, "invalid_client", 700024)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_wrong_claim_is_refused(
     signer: Signer, http: aiohttp.ClientSession, claims: dict[str, Any], expected: tuple[int, str, int]
 ) -> None:
     """Each claim that is missing or wrong is refused with the code for it."""
-    assert await signer.ask(http, signer.sign(claims=claims)) == expected
+    assert await signer.sign_in(http, signer.sign(claims=claims)) == expected
 
 
 @pytest.mark.parametrize(
@@ -188,21 +188,21 @@ async def test_wrong_header_is_refused(
     signer: Signer, http: aiohttp.ClientSession, header: dict[str, Any], expected: tuple[int, str, int]
 ) -> None:
     """An algorithm that is not allowed, no thumbprint, or one of an unknown certificate is refused."""
-    assert await signer.ask(http, signer.sign(header=header)) == expected
+    assert await signer.sign_in(http, signer.sign(header=header)) == expected
 
 
 async def test_assertion_must_end_after_it_begins(signer: Signer, http: aiohttp.ClientSession) -> None:
     """An assertion that ends before it begins was never valid, also where the clocks' tolerance covers both."""
     now = int(signer.emulator.clock.now())
-    assert await signer.ask(http, signer.sign(claims={"nbf": now + 200, "exp": now + 250})) == ACCEPTED
-    refused = await signer.ask(http, signer.sign(claims={"nbf": now + 200, "exp": now + 200}))
+    assert await signer.sign_in(http, signer.sign(claims={"nbf": now + 200, "exp": now + 250})) == ACCEPTED
+    refused = await signer.sign_in(http, signer.sign(claims={"nbf": now + 200, "exp": now + 200}))
     assert refused == (401, "invalid_client", 700024)
 
 
 async def test_type_may_be_missing_or_small(signer: Signer, http: aiohttp.ClientSession) -> None:
     """The type is optional, and its letters' case does not matter."""
     for kind in (None, "jwt"):
-        assert await signer.ask(http, signer.sign(header={"typ": kind})) == ACCEPTED
+        assert await signer.sign_in(http, signer.sign(header={"typ": kind})) == ACCEPTED
 
 
 async def test_forged_signature_is_refused(signer: Signer, http: aiohttp.ClientSession) -> None:
@@ -217,13 +217,13 @@ async def test_forged_signature_is_refused(signer: Signer, http: aiohttp.ClientS
         f"{renamed}.{claims}.{signature}",
         f"{header}.{claims}.",
     ):
-        assert await signer.ask(http, assertion) == (401, "invalid_client", 700027)
+        assert await signer.sign_in(http, assertion) == (401, "invalid_client", 700027)
 
 
 @pytest.mark.parametrize("assertion", ["a", "a.b", "a.b.c.d", "e30.e30", "ä.ä.ä", "W10.e30.AA", "e30.e30.!"])
 async def test_malformed_assertion_is_refused(signer: Signer, http: aiohttp.ClientSession, assertion: str) -> None:
     """What is no JWT at all is refused as a malformed request."""
-    status, error, code = await signer.ask(http, assertion)
+    status, error, code = await signer.sign_in(http, assertion)
     assert (status, error) == (400, "invalid_request")
     assert code in {50027, 5002730}
 
@@ -232,38 +232,38 @@ async def test_certificate_of_another_app_is_refused(signer: Signer, http: aioht
     """A certificate proves who one app is, not another, until it is registered there as well."""
     app = signer.emulator.register_app()
     claims = {"iss": app.client_id, "sub": app.client_id}
-    refused = await signer.ask(http, signer.sign(claims=claims), client_id=app.client_id)
+    refused = await signer.sign_in(http, signer.sign(claims=claims), client_id=app.client_id)
     assert refused == (401, "invalid_client", 700027)
 
     app = signer.emulator.register_app(certificate_pem=signer.certificate.public_bytes(Encoding.PEM))
     claims = {"iss": app.client_id, "sub": app.client_id}
-    assert await signer.ask(http, signer.sign(claims=claims), client_id=app.client_id) == ACCEPTED
+    assert await signer.sign_in(http, signer.sign(claims=claims), client_id=app.client_id) == ACCEPTED
 
 
 async def test_audience_is_the_url_called(signer: Signer, http: aiohttp.ClientSession) -> None:
     """An assertion for the tenant by GUID is refused at the same tenant by domain, and at v1.0."""
     assertion = signer.sign()
     signer.url = f"{signer.emulator.authority}/{signer.emulator.domain}/oauth2/v2.0/token"
-    assert await signer.ask(http, assertion) == (401, "invalid_client", 700023)
-    assert await signer.ask(http, signer.sign()) == ACCEPTED
+    assert await signer.sign_in(http, assertion) == (401, "invalid_client", 700023)
+    assert await signer.sign_in(http, signer.sign()) == ACCEPTED
 
 
 async def test_certificate_expires(signer: Signer, http: aiohttp.ClientSession) -> None:
     """Once the clock has passed the certificate's end, it is refused; before, its token says how the app signed in."""
     signer.emulator.clock.move(300 * 86400)
-    assert await signer.ask(http, signer.sign()) == ACCEPTED
+    assert await signer.sign_in(http, signer.sign()) == ACCEPTED
     signer.emulator.clock.move(66 * 86400)
-    assert await signer.ask(http, signer.sign()) == (401, "invalid_client", 700027)
+    assert await signer.sign_in(http, signer.sign()) == (401, "invalid_client", 700027)
 
 
 async def test_registration_can_be_withdrawn(signer: Signer, http: aiohttp.ClientSession) -> None:
     """Removing the certificate from the app takes effect at the next request."""
     signer.emulator.certificate_app.certificates.clear()
-    assert await signer.ask(http, signer.sign()) == (401, "invalid_client", 700027)
+    assert await signer.sign_in(http, signer.sign()) == (401, "invalid_client", 700027)
 
 
 async def test_pyjwt_can_sign_one(signer: Signer, http: aiohttp.ClientSession) -> None:
     """An assertion made by an independent JWT library is accepted."""
     headers = {name: value for name, value in signer.header.items() if name != "alg"}
     assertion = jwt.encode(signer.claims, signer.key, algorithm="PS256", headers=headers)
-    assert await signer.ask(http, assertion) == ACCEPTED
+    assert await signer.sign_in(http, assertion) == ACCEPTED

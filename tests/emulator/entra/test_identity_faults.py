@@ -109,7 +109,7 @@ async def test_fault_replaces_the_response_of_the_service(emulator: Emulator, ht
     assert fault.hits == 2
 
 
-async def test_fault_without_body_speaks_the_services_language(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_fault_without_body_has_the_services_format(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A status or a throttle alone is answered in the shape of the service: Entra ID's, or an error object."""
     emulator.faults.add("*", service="identity", throttle=30)
     emulator.faults.add("*", service="identity", status=500)
@@ -245,7 +245,7 @@ async def test_faults_can_be_cleared(emulator: Emulator, http: aiohttp.ClientSes
     assert fault.hits == 3
 
 
-async def test_clock_wakes_whoever_was_passed(emulator: Emulator) -> None:
+async def test_clock_wakes_every_sleep_it_passed(emulator: Emulator) -> None:
     """Moving the clock ends the sleeps whose time has come and no other; both of its times move alike."""
     clock = emulator.clock
     awake = []

@@ -124,7 +124,7 @@ async def test_it_starts_quickly() -> None:
     ],
 )
 def test_nothing_is_there_before_the_block(name: str) -> None:
-    """What exists only while the emulator runs says so when it is asked for too early."""
+    """What exists only while the emulator runs says so when it is requested too early."""
     with pytest.raises(RuntimeError, match="Enter the emulator first"):
         getattr(Emulator(), name)
     with pytest.raises(RuntimeError, match="Enter the emulator first"):
@@ -191,7 +191,7 @@ async def test_each_service_is_an_origin_of_its_own(emulator: Emulator) -> None:
     assert cloud.endpoint.url == f"{emulator.endpoint_url}/api"
 
 
-async def test_strangers_are_turned_away(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_unknown_clients_are_rejected(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Plain HTTP, TLS before 1.2 and a foreign Host header get nowhere; 127.0.0.1 is as good as localhost."""
     path = f"/{emulator.tenant_id}/v2.0/.well-known/openid-configuration"
     with pytest.raises(aiohttp.ClientError):

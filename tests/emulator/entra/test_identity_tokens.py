@@ -80,7 +80,7 @@ async def test_token_verifies_against_published_keys(emulator: Emulator, http: a
     assert "xms_cc" not in claims
 
 
-async def test_v2_answer_has_numbers_and_its_headers(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_v2_response_has_numbers_and_its_headers(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """The v2.0 answer has numbers for times, nothing a user flow would add, and forbids being stored."""
     url = f"{emulator.authority}/{emulator.domain}/oauth2/v2.0/token"
     async with http.post(url, data=secret_form(emulator)) as response:
@@ -96,7 +96,7 @@ async def test_v2_answer_has_numbers_and_its_headers(emulator: Emulator, http: a
     assert "Retry-After" not in response.headers
 
 
-async def test_v1_answer_has_texts(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_v1_response_has_texts(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """The v1.0 answer writes its numbers as texts, dates five minutes back, and names the resource as asked."""
     form = secret_form(emulator, resource="https://management.core.windows.net/")
     body = await post_token(http, emulator, form, path="oauth2/token")
@@ -127,7 +127,7 @@ async def test_same_request_gives_another_token(emulator: Emulator, http: aiohtt
         ("https://security.microsoft.com/mtp//.default", "https://security.microsoft.com/mtp/"),
     ],
 )
-async def test_audience_is_the_resource_as_asked(
+async def test_audience_is_the_resource_as_requested(
     emulator: Emulator, http: aiohttp.ClientSession, scope: str, audience: str
 ) -> None:
     """The audience is the text before the last slash: a resource that ends in one needs two."""

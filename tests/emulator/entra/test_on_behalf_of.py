@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from entra_async.testing import Emulator
     from entra_async.testing.entra.app_registrations import App
-    from tests.emulator.support.relying_party import Refusal
+    from tests.emulator.support.relying_party import ErrorSummary
 
-FORMS: dict[str, tuple[dict[str, str | None], Refusal]] = {
+FORMS: dict[str, tuple[dict[str, str | None], ErrorSummary]] = {
     "no assertion": ({"assertion": None}, (400, "invalid_request", 900144)),
     "not a JWT": ({"assertion": "a.b.c"}, (400, "invalid_request", 50027)),
     "no use": ({"requested_token_use": None}, (400, "invalid_request", 900144)),
@@ -38,7 +38,7 @@ FORMS: dict[str, tuple[dict[str, str | None], Refusal]] = {
 
 @pytest.fixture
 def api(emulator: Emulator) -> App:
-    """Return a web API that people's apps call, with consent to call Graph as them."""
+    """Return a web API that users' apps call, with consent to call Graph as them."""
     return emulator.register_app(
         exposes=["access_as_user"], delegated=["User.Read"], admin_consent=True, redirect_uris=["http://localhost"]
     )
@@ -46,7 +46,7 @@ def api(emulator: Emulator) -> App:
 
 @pytest.fixture
 async def caller_token(emulator: Emulator, http: aiohttp.ClientSession, api: App) -> str:
-    """Return a token that a person's app got for the API."""
+    """Return a token that a user's app got for the API."""
     client = emulator.register_app(public_client=True, redirect_uris=["http://localhost"])
     party = RelyingParty(emulator, http, client, tenant=emulator.tenant_id)
     scope = f"{api.identifier_uri}/access_as_user"
@@ -100,7 +100,7 @@ async def test_api_acts_for_its_caller(
 async def test_bad_form_is_refused(party: RelyingParty, api: App, caller_token: str, case: str) -> None:
     """A request that is wrong in one respect is refused for just that."""
     changes, expected = FORMS[case]
-    assert await party.refusal(form_for(api, caller_token, **changes)) == expected
+    assert await party.error(form_for(api, caller_token, **changes)) == expected
 
 
 async def test_bad_assertion_is_refused(
@@ -109,12 +109,12 @@ async def test_bad_assertion_is_refused(
     """A forged, foreign or expired token, an app's own, and an ID token can't be passed on."""
     head, payload, signature = caller_token.split(".")
     forged = f"{head}.{payload}.{'A' * len(signature)}"
-    assert await party.refusal(form_for(api, forged)) == (400, "invalid_grant", 50013)
+    assert await party.error(form_for(api, forged)) == (400, "invalid_grant", 50013)
 
     client = RelyingParty(emulator, http, emulator.public_app)
     signed_in = await client.sign_in()
-    assert await party.refusal(form_for(api, signed_in["access_token"])) == (400, "invalid_grant", 500131)
-    assert await party.refusal(form_for(api, signed_in["id_token"])) == (400, "invalid_grant", 50013)
+    assert await party.error(form_for(api, signed_in["access_token"])) == (400, "invalid_grant", 500131)
+    assert await party.error(form_for(api, signed_in["id_token"])) == (400, "invalid_grant", 50013)
 
     form = {
         "grant_type": "client_credentials",
@@ -123,23 +123,23 @@ async def test_bad_assertion_is_refused(
         "scope": f"{api.identifier_uri}/.default",
     }
     app_only = (await party.tokens(form))["access_token"]
-    assert await party.refusal(form_for(api, app_only)) == (400, "invalid_grant", 7000114)
+    assert await party.error(form_for(api, app_only)) == (400, "invalid_grant", 7000114)
 
     emulator.clock.move(3600)
-    assert await party.refusal(form_for(api, caller_token)) == (400, "invalid_grant", 500133)
+    assert await party.error(form_for(api, caller_token)) == (400, "invalid_grant", 500133)
 
 
-async def test_policy_of_the_downstream_asks_for_the_person(
+async def test_policy_of_the_downstream_requires_the_user(
     emulator: Emulator, party: RelyingParty, api: App, caller_token: str
 ) -> None:
-    """What only the person can settle comes back as interaction_required, with claims to pass to the caller."""
+    """What only the user can settle comes back as interaction_required, with claims to pass to the caller."""
     emulator.user.mfa_required = True
     status, body = await party.post(form_for(api, caller_token))
     assert (status, body["error"], body["error_codes"]) == (400, "interaction_required", [50076])
     assert (body["suberror"], "capolids" in body["claims"]) == ("basic_action", True)
     emulator.user.mfa_required = False
     emulator.user.disabled = True
-    assert await party.refusal(form_for(api, caller_token)) == (400, "invalid_grant", 50057)
+    assert await party.error(form_for(api, caller_token)) == (400, "invalid_grant", 50057)
 
 
 async def test_alias_and_public_client_are_refused(
@@ -148,9 +148,9 @@ async def test_alias_and_public_client_are_refused(
     """The tenant has to be named, and the API has to prove that it is the one the token was for."""
     public = emulator.register_app(public_client=True, exposes=["access_as_user"])
     form = form_for(api, caller_token, client_id=public.client_id, client_secret=None)
-    assert await party.refusal(form) == (401, "invalid_client", 7000218)
+    assert await party.error(form) == (401, "invalid_client", 7000218)
     party.tenant = "organizations"
-    assert await party.refusal(form_for(api, caller_token)) == (400, "invalid_request", 50059)
+    assert await party.error(form_for(api, caller_token)) == (400, "invalid_request", 50059)
 
 
 async def test_older_endpoint_takes_a_resource(party: RelyingParty, api: App, caller_token: str) -> None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from entra_async.testing import Emulator
-    from tests.emulator.support.relying_party import Refusal
+    from tests.emulator.support.relying_party import ErrorSummary
 
-FORMS: dict[str, tuple[dict[str, str | None], Refusal]] = {
+FORMS: dict[str, tuple[dict[str, str | None], ErrorSummary]] = {
     "no user name": ({"username": None}, (400, "invalid_request", 900144)),
     "no password": ({"password": None}, (400, "invalid_request", 900144)),
     "empty password": ({"password": ""}, (400, "invalid_request", 900144)),
@@ -38,7 +38,7 @@ FORMS: dict[str, tuple[dict[str, str | None], Refusal]] = {
 }
 
 # What is set on the user → what is answered, and the suberror.
-STATES: dict[str, tuple[Refusal, str | None]] = {
+STATES: dict[str, tuple[ErrorSummary, str | None]] = {
     "locked": ((400, "invalid_grant", 50053), None),
     "disabled": ((400, "invalid_grant", 50057), None),
     "password_expired": ((400, "invalid_grant", 50055), None),
@@ -70,7 +70,7 @@ async def test_password_brings_tokens(party: RelyingParty, emulator: Emulator) -
 async def test_bad_form_is_refused(party: RelyingParty, case: str) -> None:
     """A request that is wrong in one respect is refused for just that."""
     changes, expected = FORMS[case]
-    assert await party.refusal(party.password_form(**changes)) == expected
+    assert await party.error(party.password_form(**changes)) == expected
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -91,20 +91,20 @@ async def test_state_of_the_user_is_refused(party: RelyingParty, emulator: Emula
 async def test_alias_for_personal_accounts_is_refused(party: RelyingParty, tenant: str) -> None:
     """Only work accounts have a password that can be sent, so common and consumers are refused."""
     party.tenant = tenant
-    assert await party.refusal(party.password_form()) == (400, "invalid_request", 9001023)
+    assert await party.error(party.password_form()) == (400, "invalid_request", 9001023)
 
 
 async def test_password_with_blanks_around_it_is_refused(party: RelyingParty, emulator: Emulator) -> None:
     """A password that begins or ends with a blank can't be used here, even if it is the right one."""
     emulator.user.password = " secret "
-    assert await party.refusal(party.password_form()) == (400, "invalid_grant", 50126)
+    assert await party.error(party.password_form()) == (400, "invalid_grant", 50126)
 
 
 async def test_wrong_passwords_lock_out(party: RelyingParty, emulator: Emulator) -> None:
     """After ten wrong passwords even the right one is refused for a minute."""
     for _ in range(10):
-        assert (await party.refusal(party.password_form(password="wrong")))[2] == 50126
-    assert await party.refusal(party.password_form()) == (400, "invalid_grant", 50053)
+        assert (await party.error(party.password_form(password="wrong")))[2] == 50126
+    assert await party.error(party.password_form()) == (400, "invalid_grant", 50053)
     emulator.clock.move(60)
     assert await party.tokens(party.password_form())
 
@@ -113,7 +113,7 @@ async def test_confidential_app_proves_itself_first(emulator: Emulator, http: ai
     """An app with a secret must send it; without consent it gets nothing, and is told that consent is missing."""
     app = emulator.register_app(delegated=["User.Read"])
     party = RelyingParty(emulator, http, app)
-    assert await party.refusal(party.password_form()) == (401, "invalid_client", 7000218)
+    assert await party.error(party.password_form()) == (401, "invalid_client", 7000218)
     form = party.password_form(client_secret=app.secret)
     status, body = await party.post(form)
     assert (status, body["error_codes"], body["suberror"]) == (400, [65001], "consent_required")
@@ -132,10 +132,10 @@ async def test_realm_of_a_domain(emulator: Emulator, http: aiohttp.ClientSession
 
 
 async def test_msal_signs_in_with_a_password(emulator: Emulator) -> None:
-    """Unmodified MSAL asks for the realm and signs in; a wrong password comes back as Entra ID's error."""
+    """Unmodified MSAL requests the realm and signs in; a wrong password comes back as Entra ID's error."""
 
     class Client(requests.Session):
-        """MSAL asks for the realm at the authority's host without its port: send it where the port is."""
+        """MSAL requests the realm at the authority's host without its port: send it where the port is."""
 
         def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
             request.url = str(request.url).replace("https://localhost/", f"{emulator.authority}/")

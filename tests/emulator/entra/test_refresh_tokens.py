@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import aiohttp
 
     from entra_async.testing import Emulator
-    from tests.emulator.support.relying_party import Refusal
+    from tests.emulator.support.relying_party import ErrorSummary
 
 DAY_S = 86400.0
 
-FORMS: dict[str, tuple[dict[str, str | None], Refusal]] = {
+FORMS: dict[str, tuple[dict[str, str | None], ErrorSummary]] = {
     "no refresh token": ({"refresh_token": None}, (400, "invalid_request", 900144)),
     "unknown refresh token": ({"refresh_token": "1.abc"}, (400, "invalid_grant", 70000)),
     "no client id": ({"client_id": None}, (400, "invalid_request", 900144)),
@@ -78,7 +78,7 @@ async def test_refresh_token_rotates(party: RelyingParty) -> None:
 
 
 async def test_scope_may_be_left_out(party: RelyingParty) -> None:
-    """Without a scope the token is for what was asked for at sign-in."""
+    """Without a scope the token is for what was requested at sign-in."""
     body = await party.sign_in(scope="https://vault.azure.net/.default offline_access")
     assert claims_of(body["access_token"])["aud"] == "00000003-0000-0000-c000-000000000000"
     body = await party.tokens(party.refresh_form(body["refresh_token"], scope=None))
@@ -104,7 +104,7 @@ async def test_bad_form_is_refused(party: RelyingParty, case: str) -> None:
     """A request that is wrong in one respect is refused for just that, and the token stays good."""
     changes, expected = FORMS[case]
     token = (await party.sign_in())["refresh_token"]
-    assert await party.refusal(party.refresh_form(token, **changes)) == expected
+    assert await party.error(party.refresh_form(token, **changes)) == expected
     assert await party.tokens(party.refresh_form(token))
 
 
@@ -120,18 +120,18 @@ async def test_revocation(party: RelyingParty, emulator: Emulator) -> None:
     """Signing out everywhere and a new password revoke it; a new sign-in brings one that works."""
     token = (await party.sign_in())["refresh_token"]
     emulator.revoke_sessions(emulator.user)
-    assert await party.refusal(party.refresh_form(token)) == (400, "invalid_grant", 50173)
+    assert await party.error(party.refresh_form(token)) == (400, "invalid_grant", 50173)
     token = (await party.sign_in())["refresh_token"]
     assert await party.tokens(party.refresh_form(token))
     emulator.user.password = "another"
-    assert await party.refusal(party.refresh_form(token)) == (400, "invalid_grant", 50173)
+    assert await party.error(party.refresh_form(token)) == (400, "invalid_grant", 50173)
 
 
 async def test_state_of_the_user(party: RelyingParty, emulator: Emulator) -> None:
-    """A disabled user gets nothing, a policy asks for a page with claims, and consent can be withdrawn."""
+    """A disabled user gets nothing, a policy requires a page, with claims, and consent can be withdrawn."""
     token = (await party.sign_in())["refresh_token"]
     emulator.user.disabled = True
-    assert await party.refusal(party.refresh_form(token)) == (400, "invalid_grant", 50057)
+    assert await party.error(party.refresh_form(token)) == (400, "invalid_grant", 50057)
     emulator.user.disabled = False
     emulator.user.mfa_required = True
     status, body = await party.post(party.refresh_form(token))
@@ -141,10 +141,10 @@ async def test_state_of_the_user(party: RelyingParty, emulator: Emulator) -> Non
     passed = (await party.sign_in(claims=body["claims"], prompt="login"))["refresh_token"]
     assert claims_of((await party.tokens(party.refresh_form(passed)))["access_token"])["amr"] == ["pwd", "mfa"]
     party.app.admin_consent = frozenset()
-    assert await party.refusal(party.refresh_form(passed)) == (400, "invalid_grant", 65001)
+    assert await party.error(party.refresh_form(passed)) == (400, "invalid_grant", 65001)
 
 
-async def test_answer_can_ask_to_be_renewed_early(party: RelyingParty, emulator: Emulator) -> None:
+async def test_response_can_have_refresh_in(party: RelyingParty, emulator: Emulator) -> None:
     """refresh_in is in the response once the emulator is told how long tokens should be kept."""
     token = (await party.sign_in())["refresh_token"]
     emulator.token_lifetimes.refresh_in_s = 1800

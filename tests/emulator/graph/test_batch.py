@@ -48,7 +48,7 @@ async def send(graph: Service, *items: dict[str, Any], version: str = "v1.0") ->
     return responses
 
 
-async def test_items_are_answered_like_single_requests(graph: Service) -> None:
+async def test_items_get_the_responses_of_single_requests(graph: Service) -> None:
     """Each item gets the status, headers and body it would get alone, errors included; only the gateway's are gone."""
     urls = {
         "1": ADA,
@@ -75,7 +75,7 @@ async def test_items_are_answered_like_single_requests(graph: Service) -> None:
 
 
 async def test_headers_of_an_item_are_its_own(graph: Service) -> None:
-    """ConsistencyLevel counts in the item only: one on the envelope helps no item."""
+    """ConsistencyLevel counts in the item only: one on the batch helps no item."""
     advanced = "/users?$filter=endsWith(mail,'@contoso.com')&$count=true&$top=1"
     envelope = {"requests": [get("1", advanced, headers={"consistencylevel": "eventual"}), get("2", advanced)]}
     response = await graph.request(
@@ -85,14 +85,14 @@ async def test_headers_of_an_item_are_its_own(graph: Service) -> None:
     assert statuses == {"1": 200, "2": 400}
 
 
-async def test_version_is_the_envelopes(graph: Service) -> None:
+async def test_version_is_the_batchs(graph: Service) -> None:
     """Items go to the version the batch was sent to, and cannot name another one."""
     responses = await send(graph, get("1", "users?top=1"), get("2", "v1.0/users"), version="beta")
     assert responses["1"]["body"]["@odata.context"].startswith(f"{graph.url}/beta/")
     assert responses["2"]["status"] == 400
 
 
-async def test_answers_come_in_another_order(graph: Service) -> None:
+async def test_responses_come_in_another_order(graph: Service) -> None:
     """The order of responses is never that of the requests, and the same each time."""
     items = [get(str(number), ADA) for number in range(20)]
     orders = []
@@ -171,7 +171,7 @@ async def test_batch_needs_a_token_and_items_their_roles(graph: Service) -> None
     graph.roles = frozenset({"Group.Read.All"})
     responses = await send(graph, get("1", "/groups?$top=1"), get("2", ADA))
     assert (responses["1"]["status"], responses["2"]["status"]) == (200, 403)
-    graph.refusal = "Access token has expired or is not yet valid."
+    graph.unauthorized = "Access token has expired or is not yet valid."
     refused = await graph.request("POST", "/v1.0/$batch", json={"requests": [get("1", ADA)]}, headers=BEARER)
     assert (refused.status, refused.body["error"]["code"]) == (401, "InvalidAuthenticationToken")
 
@@ -234,9 +234,7 @@ async def test_malformed_batch_is_refused_whole(graph: Service, requests: list[d
         ("POST", {"data": BytesIO(b" " * (4 * 1024 * 1024 + 1)), "headers": JSON}, 413),
     ],
 )
-async def test_envelope_must_be_a_json_object(
-    graph: Service, method: str, options: dict[str, Any], status: int
-) -> None:
+async def test_batch_must_be_a_json_object(graph: Service, method: str, options: dict[str, Any], status: int) -> None:
     """Anything but a POST with an object of at most 4 MB that holds requests is refused."""
     assert (await graph.request(method, "/v1.0/$batch", **options)).status == status
 
@@ -269,7 +267,7 @@ async def signed_in(emulator: Emulator, http: aiohttp.ClientSession) -> AsyncIte
     yield post
 
 
-async def test_faults_strike_single_items(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_faults_affect_single_items(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A fault on a path affects the item with that path, in the shape a single request gets, and no other item."""
     faults = [
         emulator.faults.add("/v1.0/users/*", status=503, headers={"Retry-After": "7"}),
@@ -325,7 +323,7 @@ async def test_delayed_item_delays_no_other(emulator: Emulator, http: aiohttp.Cl
     assert 60 <= emulator.clock.now() - started < 110
 
 
-async def test_leaving_ends_a_batch_that_waits() -> None:
+async def test_disconnecting_ends_a_batch_that_waits() -> None:
     """An item that is delayed for an hour does not keep the emulator from closing."""
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks, Emulator(users=1) as emulator:

@@ -61,7 +61,7 @@ async def patch(graph: Service, path: str, **changes: Any) -> None:
     assert (await graph.request("PATCH", path, json=changes)).status == 204
 
 
-async def test_first_round_tells_everybody(graph: Service) -> None:
+async def test_first_round_has_every_object(graph: Service) -> None:
     """Pages of the size set hold every user once; links carry the token and nothing else."""
     graph.behaviour.page_size = 60
     first = await read(graph, "/v1.0/users/delta?$select=displayName")
@@ -82,7 +82,7 @@ async def test_function_goes_by_each_of_its_names(graph: Service, name: str) -> 
     assert response.body["@odata.context"] == f"{graph.url}/v1.0/$metadata#groups"
 
 
-async def test_changes_are_told_once(graph: Service) -> None:
+async def test_changes_are_reported_once(graph: Service) -> None:
     """Created, changed and deleted users come in the next round, as they are now, and never again."""
     known = await read(graph, "/v1.0/users/delta?$deltatoken=latest")
     assert known.items == []
@@ -91,18 +91,18 @@ async def test_changes_are_told_once(graph: Service) -> None:
         await patch(graph, ADA, jobTitle=title)
     gone = graph.directory.user_id(7)
     assert (await graph.request("DELETE", f"/v1.0/users/{gone}")).status == 204
-    told = await read(graph, known.delta_link)
-    assert told.by_id().keys() == {created["id"], graph.directory.user_id(0), gone}
-    assert len(told.items) == 3
-    assert told.by_id()[gone] == {"id": gone, "@removed": {"reason": "changed"}}
-    assert told.by_id()[created["id"]]["displayName"] == "Grace Murray"
-    ada = told.by_id()[graph.directory.user_id(0)]
+    changes = await read(graph, known.delta_link)
+    assert changes.by_id().keys() == {created["id"], graph.directory.user_id(0), gone}
+    assert len(changes.items) == 3
+    assert changes.by_id()[gone] == {"id": gone, "@removed": {"reason": "changed"}}
+    assert changes.by_id()[created["id"]]["displayName"] == "Grace Murray"
+    ada = changes.by_id()[graph.directory.user_id(0)]
     assert (ada["jobTitle"], ada["surname"]) == ("Countess", "Lovelace")
-    assert (await read(graph, told.delta_link)).items == []
-    assert (await read(graph, known.delta_link)).items == told.items  # an old link still tells it
+    assert (await read(graph, changes.delta_link)).items == []
+    assert (await read(graph, known.delta_link)).items == changes.items  # an old link still tells it
 
 
-async def test_changes_made_in_python_are_told(graph: Service) -> None:
+async def test_changes_made_in_python_are_reported(graph: Service) -> None:
     """What a test changes in the directory is told like what a request changed."""
     known = await read(graph, "/v1.0/users/delta?$deltatoken=latest&$select=city")
     users = graph.directory.users
@@ -114,7 +114,7 @@ async def test_changes_made_in_python_are_told(graph: Service) -> None:
     ]
 
 
-async def test_change_during_a_round_is_told_in_the_next(graph: Service) -> None:
+async def test_change_during_a_round_is_reported_in_the_next(graph: Service) -> None:
     """Whoever changes behind the reader's back, on a page already read, is told in the next round: nothing is lost."""
     graph.behaviour.page_size = 100
     first = (await graph.get("/v1.0/users/delta?$select=city")).body
@@ -123,10 +123,12 @@ async def test_change_during_a_round_is_told_in_the_next(graph: Service) -> None
     await graph.request("DELETE", f"/v1.0/users/{graph.directory.user_id(200)}")
     rest = await read(graph, first["@odata.nextLink"])
     assert len(rest.items) == 149
-    told = (await read(graph, rest.delta_link)).by_id()
-    assert told[graph.directory.user_id(0)]["city"] == "Turin"
+    changes = (await read(graph, rest.delta_link)).by_id()
+    assert changes[graph.directory.user_id(0)]["city"] == "Turin"
     removed = {"reason": "changed"}
-    assert told[graph.directory.user_id(1)]["@removed"] == told[graph.directory.user_id(200)]["@removed"] == removed
+    assert (
+        changes[graph.directory.user_id(1)]["@removed"] == changes[graph.directory.user_id(200)]["@removed"] == removed
+    )
 
 
 async def test_select_tracks_only_what_it_names(graph: Service) -> None:
@@ -136,18 +138,18 @@ async def test_select_tracks_only_what_it_names(graph: Service) -> None:
     await patch(graph, ADA, department="Mathematics")
     await patch(graph, ADA, surname="Lovelace")  # it was that before
     assert (await read(graph, some.delta_link)).items == []
-    (told,) = (await read(graph, every.delta_link)).items
-    assert (told["department"], told["surname"]) == ("Mathematics", "Lovelace")
+    (changes,) = (await read(graph, every.delta_link)).items
+    assert (changes["department"], changes["surname"]) == ("Mathematics", "Lovelace")
 
 
-async def test_minimal_tells_only_what_changed(graph: Service) -> None:
+async def test_minimal_has_only_what_changed(graph: Service) -> None:
     """With Prefer: return=minimal an entry has its id and the changed properties; a new user has them all."""
     known = await read(graph, "/v1.0/users/delta?$deltatoken=latest&$select=city,jobTitle,surname")
     await patch(graph, ADA, city="Turin")
     await patch(graph, ADA, jobTitle=None)
     created = (await graph.request("POST", "/v1.0/users", json=GRACE)).body["id"]
-    told = await read(graph, known.delta_link, Prefer='odata.include="x", return=Minimal')
-    assert told.items == [
+    changes = await read(graph, known.delta_link, Prefer='odata.include="x", return=Minimal')
+    assert changes.items == [
         {"id": graph.directory.user_id(0), "city": "Turin", "jobTitle": None},
         {"id": created, "city": None, "jobTitle": None, "surname": None},
     ]
@@ -173,8 +175,8 @@ async def test_deleted_for_good_and_restored(graph: Service) -> None:
     restored = await graph.request("POST", f"/v1.0/directory/deletedItems/{ids[0]}/restore")
     assert (restored.status, restored.body["@odata.type"]) == (200, "#microsoft.graph.user")
     assert (await graph.request("DELETE", f"/v1.0/directory/deletedItems/{ids[1]}")).status == 204
-    told = (await read(graph, known.delta_link)).by_id()
-    assert told == {
+    changes = (await read(graph, known.delta_link)).by_id()
+    assert changes == {
         ids[0]: {"id": ids[0], "displayName": "Ada Lovelace"},
         ids[1]: {"id": ids[1], "@removed": {"reason": "deleted"}},
     }
@@ -240,11 +242,11 @@ async def test_replays_end_with_the_truth(graph: Service) -> None:
     gone = graph.directory.user_id(1)
     await graph.request("DELETE", f"/v1.0/users/{gone}")
     await graph.request("POST", f"/v1.0/directory/deletedItems/{gone}/restore")
-    told = await read(graph, first.delta_link)
+    changes = await read(graph, first.delta_link)
     ada = graph.directory.user_id(0)
-    assert [item["city"] for item in told.items if item["id"] == ada] == ["Turin", "Bath", "Bath"]
-    assert [("@removed" in item) for item in told.items if item["id"] == gone] == [True, False, False]
-    assert told.by_id()[ada].keys() == {"id", "city", "jobTitle"}
+    assert [item["city"] for item in changes.items if item["id"] == ada] == ["Turin", "Bath", "Bath"]
+    assert [("@removed" in item) for item in changes.items if item["id"] == gone] == [True, False, False]
+    assert changes.by_id()[ada].keys() == {"id", "city", "jobTitle"}
 
 
 @pytest.mark.parametrize("seed", range(6))

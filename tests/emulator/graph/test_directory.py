@@ -17,7 +17,7 @@ TENANT_ID = "5f0c2f0e-9a4b-4c0a-8a51-0d6b0c7f3a11"
 
 
 def make_directory(*, users: int = 1000, groups: int = 30, machines: int = 100) -> Directory:
-    """Return a directory of the size asked for."""
+    """Return a directory of the size requested."""
     return Directory(domain="contoso.com", tenant_id=TENANT_ID, users=users, groups=groups, machines=machines)
 
 
@@ -79,7 +79,7 @@ def test_what_lies_past_the_end_is_not_found(kind: str) -> None:
     assert getattr(small, kind).find(beyond) is None
 
 
-def test_people_are_as_awkward_as_real_ones() -> None:
+def test_names_are_as_awkward_as_real_ones() -> None:
     """Among the first 250 are apostrophes, other scripts, guests with #EXT#, disabled accounts, and every null."""
     directory = make_directory()
     users = [directory.user(index) for index in range(250)]

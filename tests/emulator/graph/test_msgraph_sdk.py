@@ -113,15 +113,15 @@ async def test_sdk_follows_a_delta_query(emulator: Emulator, http: aiohttp.Clien
         assert page.odata_delta_link is not None
         await graph.users.by_user_id("ada@contoso.com").patch(User(city="Turin"))
         await graph.users.by_user_id(first[3].id).delete()
-        told = await graph.users.delta.with_url(page.odata_delta_link).get()
+        changes = await graph.users.delta.with_url(page.odata_delta_link).get()
     assert len({user.id for user in first}) == len(first) == 12
-    assert told is not None
-    ada, gone = told.value or []
+    assert changes is not None
+    ada, gone = changes.value or []
     assert (ada.id, ada.city, ada.display_name) == (emulator.user.id, "Turin", "Ada Lovelace")
     assert (gone.id, gone.additional_data["@removed"]) == (first[3].id, {"reason": "changed"})
 
 
-async def test_sdk_is_told_to_start_over(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_sdk_gets_a_resync_error(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A delta link that has expired is an ODataError with status 410 and its code."""
     async with signed_in(emulator, http) as graph:
         page = await graph.users.delta.get()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("top", [1, 99, 125, 249, 250, 251, 999])
-async def test_pages_hold_everyone_once(graph: Service, top: int) -> None:
+async def test_pages_hold_every_user_once(graph: Service, top: int) -> None:
     """Whatever the page size, following the links gives all 250 users, each once, and no page is empty."""
     link: str | None = f"/v1.0/users?$top={top}&$select=id"
     sizes, ids = [], []
@@ -27,7 +27,7 @@ async def test_pages_hold_everyone_once(graph: Service, top: int) -> None:
     assert sizes[-1] > 0
 
 
-async def test_page_has_100_unless_told(graph: Service) -> None:
+async def test_page_has_100_by_default(graph: Service) -> None:
     """Without $top a page holds 100; a test can change that."""
     assert len((await graph.get("/v1.0/users")).body["value"]) == 100
     graph.behaviour.page_size = 3

@@ -99,7 +99,7 @@ async def test_members_that_may_not_be_read_are_type_and_id(graph: Service, role
     assert (await graph.get(f"/v1.0/groups/{group}/members/$count", eventual=True)).body == "250"
 
 
-async def test_members_tell_their_type(graph: Service) -> None:
+async def test_members_have_their_type(graph: Service) -> None:
     """A group's members are directory objects, so each says that it is a user; the user sees the group, too."""
     group = (await graph.get("/v1.0/groups?$top=2")).body["value"][1]
     response = await graph.get(f"/v1.0/groups/{group['id']}/members?$select=id")
@@ -210,7 +210,7 @@ async def test_count_without_header_is_silently_ignored(graph: Service) -> None:
     assert (count.body, count.headers["Content-Type"]) == ("250", "text/plain; charset=utf-8")
 
 
-async def test_every_answer_carries_the_usual_headers(graph: Service) -> None:
+async def test_every_response_has_the_usual_headers(graph: Service) -> None:
     """Success or not, a response has both ids, the emulator's date, diagnostics and OData's version."""
     graph.clock.move(86_400)
     for path, status in (("/v1.0/users", 200), ("/v1.0/nowhere", 400)):
@@ -241,7 +241,7 @@ async def test_every_answer_carries_the_usual_headers(graph: Service) -> None:
         ("/v1.0/groups/GROUP/members?$top=20", 3),
     ],
 )
-async def test_answers_tell_their_cost(graph: Service, path: str, units: int) -> None:
+async def test_responses_have_their_cost(graph: Service, path: str, units: int) -> None:
     """x-ms-resource-unit is what Microsoft's table charges: less with $select or a small $top, never below 1."""
     response = await graph.get(path.replace("GROUP", graph.directory.groups.reader("id")(0)))
     assert response.headers["x-ms-resource-unit"] == str(units)

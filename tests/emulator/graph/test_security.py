@@ -35,7 +35,7 @@ async def test_collection_is_read_page_by_page(graph: Service, path: str, count:
     assert "x-ms-resource-unit" not in one.headers
 
 
-async def test_records_are_about_the_tenants_people(graph: Service) -> None:
+async def test_records_are_about_the_tenants_users(graph: Service) -> None:
     """Sign-ins come newest first and can be filtered; a risky user has the id of the user."""
     sign_ins = await graph.items(f"{SIGN_INS}?$filter=startswith(appDisplayName,'Graph')")
     assert len(sign_ins) == 250
@@ -66,7 +66,7 @@ async def test_each_takes_its_permission(graph: Service, roles: set[str], allowe
     assert (await graph.request("POST", HUNT, json={"Query": "DeviceInfo"})).status == 403
 
 
-async def test_hunting_finds_people_devices_and_alerts(graph: Service) -> None:
+async def test_hunting_finds_users_devices_and_alerts(graph: Service) -> None:
     """Names in the response are lower case, as Graph's are; those in the body are case-sensitive."""
     query = "IdentityInfo | where AccountUpn == 'ada@contoso.com' | project AccountObjectId, AccountUpn"
     response = await graph.request("POST", HUNT, json={"Query": query, "Timespan": "P30D"})
@@ -91,7 +91,7 @@ async def test_identity_protection_is_one_a_second_for_all_apps_together(graph: 
     assert (await graph.get(POLICIES)).status == 200
 
 
-async def test_lanes_do_not_wait_for_each_other(graph: Service) -> None:
+async def test_limits_do_not_wait_for_each_other(graph: Service) -> None:
     """Reports at their limit of five leave the directory and the hunting alone."""
     graph.throttle.documented()
     statuses = [(await graph.get(f"{SIGN_INS}?$top=1")).status for _ in range(6)]

@@ -43,7 +43,7 @@ async def test_over_the_limit_is_429_until_the_time_is_up(graph: Service) -> Non
     assert [(await graph.get("/v1.0/users?$top=1")).status for _ in range(2)] == [200, 429]
 
 
-async def test_refused_requests_cost_as_much_as_others(graph: Service) -> None:
+async def test_throttled_requests_cost_as_much_as_others(graph: Service) -> None:
     """Who asks again at once waits longer each time, up to what refills the bucket twice; who waits as told gets in."""
     graph.throttle.limit(requests=3, per_s=30)
     assert [(await graph.get("/v1.0/users?$top=1")).status for _ in range(3)] == [200] * 3
@@ -66,7 +66,7 @@ async def test_each_app_has_its_own_bucket(graph: Service) -> None:
     assert statuses == [200, 429, 200, 429]
 
 
-async def test_load_is_told_near_the_limit(graph: Service) -> None:
+async def test_load_is_reported_near_the_limit(graph: Service) -> None:
     """From four fifths of the limit on, answers say how much of it is used."""
     graph.throttle.limit(requests=10, per_s=100_000)
     loads = [(await graph.get("/v1.0/users?$top=1")).headers.get("x-ms-throttle-limit-percentage") for _ in range(10)]

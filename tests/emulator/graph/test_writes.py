@@ -37,7 +37,7 @@ async def test_created_user_is_there(graph: Service) -> None:
     assert (await graph.get(f"/v1.0/users/{user_id}/memberOf")).body["value"] == []
 
 
-async def test_password_is_never_told(graph: Service) -> None:
+async def test_password_is_never_returned(graph: Service) -> None:
     """The password is in no response, and cannot be selected."""
     created = await graph.request("POST", "/v1.0/users", json=GRACE)
     assert PASSWORD not in str(created.body)
@@ -123,7 +123,7 @@ async def test_changed_user_reads_as_changed(graph: Service) -> None:
     assert found == [{"id": graph.directory.user_id(0)}]
 
 
-async def test_renamed_user_answers_to_the_new_name(graph: Service) -> None:
+async def test_renamed_user_is_read_by_the_new_name(graph: Service) -> None:
     """After a new userPrincipalName the old one is a 404 and free to be taken; the id stays."""
     user_id = graph.directory.user_id(0)
     renamed = await graph.request("PATCH", f"/v1.0/users/{user_id}", json={"userPrincipalName": "countess@contoso.com"})

@@ -179,7 +179,7 @@ REFUSALS: dict[str, tuple[Callable[[Emulator], None], int, str, str | None]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-async def test_each_refusal_reaches_the_client(case: str, emulator: Emulator) -> None:
+async def test_each_error_reaches_the_client(case: str, emulator: Emulator) -> None:
     """What a vault refuses is refused with its code, and the value is not in the response."""
     prepare, status, code, inner = REFUSALS[case]
     prepare(emulator)
@@ -246,7 +246,7 @@ async def test_throttling_is_waited_out_by_the_client(emulator: Emulator) -> Non
 
 
 async def test_a_revoked_token_is_challenged_for_claims(emulator: Emulator) -> None:
-    """After a revocation the client's token is answered with claims; it asks for a new one with them and goes on."""
+    """After a revocation the client's token is answered with claims; it requests a new one with them and goes on."""
     emulator.vault.set_secret("db", VALUE)
     async with secret_client(emulator) as client:
         await client.get_secret("db")

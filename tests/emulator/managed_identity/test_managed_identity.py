@@ -80,7 +80,7 @@ async def test_azure_identity_signs_in(kind: HostKind, on: ON, blockbuster: Bloc
 async def test_msal_signs_in(kind: HostKind, on: ON) -> None:
     """So does msal's ManagedIdentityClient, which has every host but Cloud Shell."""
 
-    def ask() -> dict[str, Any]:
+    def request_token() -> dict[str, Any]:
         with requests.Session() as http:
             http.trust_env = False
             client = msal.ManagedIdentityClient(msal.SystemAssignedManagedIdentity(), http_client=http)
@@ -88,7 +88,7 @@ async def test_msal_signs_in(kind: HostKind, on: ON) -> None:
             return result
 
     async with on(kind) as host:
-        result = await anyio.to_thread.run_sync(ask)
+        result = await anyio.to_thread.run_sync(request_token)
 
     assert who(result["access_token"]) == own(host)
 
@@ -111,7 +111,7 @@ async def test_msal_signs_in(kind: HostKind, on: ON) -> None:
 async def test_msal_chooses_an_identity(kind: HostKind, name: str, attribute: str, on: ON) -> None:
     """msal's names for a user-assigned identity are those that each host takes."""
 
-    def ask(identity: Any) -> dict[str, Any]:
+    def request_token(identity: Any) -> dict[str, Any]:
         with requests.Session() as http:
             http.trust_env = False
             chosen = msal.UserAssignedManagedIdentity(**{name: getattr(identity, attribute)})
@@ -120,7 +120,7 @@ async def test_msal_chooses_an_identity(kind: HostKind, name: str, attribute: st
             return result
 
     async with on(kind, user_assigned=["web", "worker"]) as host:
-        result = await anyio.to_thread.run_sync(ask, host.user_assigned[1])
+        result = await anyio.to_thread.run_sync(request_token, host.user_assigned[1])
 
     assert who(result["access_token"]) == host.user_assigned[1].client_id
 
@@ -185,7 +185,7 @@ IMDS_RULES: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-async def ask(url: str, *, method: str = "GET", **options: Any) -> tuple[int, Any, str]:
+async def request_token(url: str, *, method: str = "GET", **options: Any) -> tuple[int, Any, str]:
     async with aiohttp.ClientSession() as http, http.request(method, url, ssl=False, **options) as response:
         challenge = response.headers.get("WWW-Authenticate", "")
         return response.status, await response.json(), challenge
@@ -197,13 +197,13 @@ async def test_imds_insists_on_its_rules(broken: dict[str, Any], status: int, te
     right: dict[str, Any] = {"headers": {"Metadata": "true"}, "params": OK}
     async with on("imds") as host:
         url = host.environment["AZURE_POD_IDENTITY_AUTHORITY_HOST"] + IMDS
-        refused = await ask(url, **{**right, **broken})
-        answered = await ask(url, **right)
+        refused = await request_token(url, **{**right, **broken})
+        response = await request_token(url, **right)
 
     assert refused[0] == status
     assert text in refused[1]["error_description"]
-    assert answered[0] == 200
-    assert {type(value) for value in answered[1].values()} == {str}
+    assert response[0] == 200
+    assert {type(value) for value in response[1].values()} == {str}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ async def test_the_other_hosts_insist_on_theirs(
     async with on(kind) as host:
         url = host.environment.get("IDENTITY_ENDPOINT") or host.environment["MSI_ENDPOINT"]
         sent = {name: host.secret if value == "secret" else value for name, value in headers.items()}
-        found, body, _ = await ask(url, params=given, headers=sent)
+        found, body, _ = await request_token(url, params=given, headers=sent)
 
     assert found == status
     assert text in str(body)
@@ -245,11 +245,11 @@ async def test_a_key_of_arc_is_good_once(on: ON) -> None:
     async with on("arc") as host:
         url = host.environment["IDENTITY_ENDPOINT"]
         params = {"api-version": "2020-06-01", "resource": GRAPH}
-        _, _, challenge = await ask(url, params=params, headers=headers)
+        _, _, challenge = await request_token(url, params=params, headers=headers)
         path = anyio.Path(challenge.removeprefix("Basic realm="))
         key = await path.read_text()
         statuses = [
-            (await ask(url, params=params, headers={**headers, "Authorization": authorization}))[0]
+            (await request_token(url, params=params, headers={**headers, "Authorization": authorization}))[0]
             for authorization in (f"Bearer {key}", "Basic wrong", f"Basic {key}", f"Basic {key}")
         ]
 

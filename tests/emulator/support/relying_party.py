@@ -1,4 +1,4 @@
-"""An app that signs people in, written down to the wire: every parameter can be changed or left out."""
+"""An app that signs users in, written down to the wire: every parameter can be changed or left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.accounts import User
     from entra_async.testing.entra.app_registrations import App
 
-Refusal = tuple[int, str, int]
+ErrorSummary = tuple[int, str, int]
 """HTTP status, OAuth error and number of the AADSTS code."""
 
 REDIRECT_URI = "http://localhost:8400"
@@ -117,7 +117,7 @@ class RelyingParty:
         assert status == 200, body
         return body
 
-    async def refusal(self, form: dict[str, str], **options: Any) -> Refusal:
+    async def error(self, form: dict[str, str], **options: Any) -> ErrorSummary:
         """Post a form that must be refused."""
         status, body = await self.post(form, **options)
         assert status != 200, body

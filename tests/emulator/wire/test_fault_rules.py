@@ -61,9 +61,7 @@ async def outcome(http: aiohttp.ClientSession, url: str) -> str:
     return "good"
 
 
-async def test_share_is_struck_by_chance_that_can_be_repeated(
-    emulator: Emulator, http: aiohttp.ClientSession, config_url: str
-) -> None:
+async def test_share_is_chosen_by_a_seed(emulator: Emulator, http: aiohttp.ClientSession, config_url: str) -> None:
     """About the share is affected; the same seed affects the same requests, another seed others."""
 
     async def struck(seed: int) -> list[int]:
@@ -121,7 +119,7 @@ async def test_mixture_affects_items_of_a_batch(emulator: Emulator, http: aiohtt
 async def test_mixture_of_chosen_kinds_on_chosen_paths(
     emulator: Emulator, http: aiohttp.ClientSession, config_url: str
 ) -> None:
-    """Only the kinds asked for affect, only where they are asked to, and what else happens doesn't change chance."""
+    """Only the kinds requested affect, only where they are asked to, and what else happens doesn't change chance."""
     mixes = []
     for disturbed in (False, True):
         emulator.faults.clear()

@@ -75,7 +75,7 @@ async def test_injected_graph_body_keeps_graphs_headers(emulator: Emulator, http
     assert response.headers["OData-Version"] == "4.0"
 
 
-async def test_every_answer_is_dated_by_the_clock(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_every_response_is_dated_by_the_clock(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Good answers, refusals, faults and halves of all services carry the emulator's time, not the real one."""
     emulator.clock.move(10 * 365 * 86400)
     configuration = f"{emulator.authority}/common/v2.0/.well-known/openid-configuration"
@@ -170,7 +170,7 @@ async def test_large_response_can_be_cut(
         ({"delay_s": 1, "headers": {"a": "b"}}, "Added headers need an injected response"),
     ],
 )
-def test_fault_that_could_never_strike(options: dict[str, Any], message: str) -> None:
+def test_fault_that_could_never_match(options: dict[str, Any], message: str) -> None:
     """A fault that would do nothing, or cannot be, is a mistake in the test and says so."""
     with pytest.raises(ValueError, match=message):
         Emulator().faults.add(**{"path": "*", **options})

@@ -31,8 +31,8 @@ async def test_form_shows_only_what_is_harmless(emulator: Emulator, http: aiohtt
     assert CANARY not in repr(record)
 
 
-async def test_form_shows_what_tests_ask_about(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """The fields that say what is asked for, and by whom, are recorded as they were sent."""
+async def test_form_shows_what_tests_need(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """The fields that say what is requested, and by whom, are recorded as they were sent."""
     form = {
         "grant_type": "x",
         "client_id": "app",

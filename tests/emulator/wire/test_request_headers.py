@@ -51,14 +51,14 @@ async def test_senseless_header_is_refused(graph: Service, defender: Service, ca
         "",
     ],
 )
-async def test_json_may_be_asked_for_in_any_way(graph: Service, defender: Service, accept: str) -> None:
+async def test_json_may_be_accepted_in_any_way(graph: Service, defender: Service, accept: str) -> None:
     """Whatever media range JSON falls into is fine, and so is a client that does not care."""
     for service, path in ((graph, USERS), (defender, MACHINES)):
         assert (await service.get(path, headers={"Accept": accept})).status == 200
 
 
 async def test_count_is_plain_text(graph: Service) -> None:
-    """A count may be asked for as text, but not as a web page."""
+    """A count may be requested as text, but not as a web page."""
     for accept in ("text/plain", "text/*", "application/json"):
         assert (await graph.get(COUNT, eventual=True, headers={"Accept": accept})).body == "250"
     assert (await graph.get(COUNT, eventual=True, headers={"Accept": "text/html"})).status == 406

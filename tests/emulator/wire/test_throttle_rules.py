@@ -91,7 +91,7 @@ def test_workload_follows_from_the_path(path: str, workload: str) -> None:
 @given(
     method=st.sampled_from(["GET", "POST", "DELETE"]), path=st.lists(st.text(max_size=9), max_size=4), query=st.text()
 )
-def test_whatever_is_asked_costs_something(method: str, path: list[str], query: str) -> None:
+def test_every_request_costs_something(method: str, path: list[str], query: str) -> None:
     """No path and no query is free, or breaks the sum."""
     assert graph_cost(method, path, query, "Low").units >= 1
 
@@ -126,8 +126,8 @@ def test_low_priority_is_throttled_first_and_high_last(priority: Priority, passe
         clock.move(1)
 
 
-def test_refusal_for_low_priority_takes_nothing_from_others() -> None:
-    """A crawler of low priority that hammers does not lock out the people."""
+def test_a_429_for_low_priority_takes_nothing_from_others() -> None:
+    """A crawler of low priority that hammers does not lock out the users."""
     throttle = Throttle(SteppedClock())
     throttle.limit(10, per_s=100_000)
     low = RequestCost(priority="low")
@@ -169,7 +169,7 @@ def test_measures_change_with_keep() -> None:
     assert [throttle.take("graph", "a", RequestCost(units=2)).allowed for _ in range(2)] == [True, False]
 
 
-def test_dear_request_passes_when_the_bucket_is_full() -> None:
+def test_expensive_request_passes_when_the_bucket_is_full() -> None:
     """A request that costs more than the bucket holds is not refused for ever."""
     clock = SteppedClock()
     throttle = Throttle(clock)
@@ -210,10 +210,10 @@ def test_documented_writes_are_limited_per_app_and_per_tenant() -> None:
     write: dict[str, Any] = {"workload": "directory", "units": 1, "writes": 1}
     for app in range(6):
         assert _allowed(throttle, "graph", f"app {app}", 3_000, **write) == 3_000
-    refused = throttle.take("graph", "app 6", RequestCost(**write)).refused_by
+    refused = throttle.take("graph", "app 6", RequestCost(**write)).throttled_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "tenant")
-    refused = throttle.take("graph", "app 0", RequestCost(**write)).refused_by
+    refused = throttle.take("graph", "app 0", RequestCost(**write)).throttled_by
     assert refused is not None
     assert (refused.by, refused.per) == ("write", "app")
 
@@ -231,7 +231,7 @@ def test_documented_writes_are_limited_per_app_and_per_tenant() -> None:
         ("endpoint", "hunting", 45, True),
     ],
 )
-def test_documented_lanes(service: str, workload: str, passes: int, *, shared: bool) -> None:
+def test_documented_limits(service: str, workload: str, passes: int, *, shared: bool) -> None:
     """Each workload has the calls at once that Microsoft documents, for each app or for all of them together."""
     throttle = Throttle(SteppedClock())
     throttle.documented()
@@ -261,8 +261,8 @@ def test_hunting_is_limited_by_running_time() -> None:
     throttle.documented()
     assert _allowed(throttle, "endpoint", "a", 10, workload="hunting", running_s=200) == 3
     refused = throttle.take("endpoint", "b", RequestCost(workload="hunting", running_s=200))
-    assert refused.refused_by is not None
-    assert refused.refused_by.by == "running_s"
+    assert refused.throttled_by is not None
+    assert refused.throttled_by.by == "running_s"
     clock.move(float(refused.retry_after or 0))
     assert throttle.take("endpoint", "b", RequestCost(workload="hunting", running_s=200)).allowed
 
@@ -296,7 +296,9 @@ def test_unknown_tenant_size() -> None:
     costs=st.lists(st.tuples(st.integers(1, 30), st.sampled_from(["low", "normal", "high"]), st.floats(0, 9))),
     by=st.sampled_from(["request", "unit"]),
 )
-def test_waiting_as_told_gets_through(amount: int, costs: list[tuple[int, Priority, float]], by: Measure) -> None:
+def test_waiting_for_retry_after_gets_through(
+    amount: int, costs: list[tuple[int, Priority, float]], by: Measure
+) -> None:
     """Whatever a request costs and however it ranks, who waits as long as told is let in."""
     clock = SteppedClock()
     throttle = Throttle(clock)

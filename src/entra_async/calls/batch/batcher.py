@@ -1,8 +1,8 @@
 """
-Requests that travel together: each is sent, retried and answered by itself, as if ``$batch`` were its connection.
+Batches requests: each is retried and gets its response by itself, as if ``$batch`` were its connection.
 
-That is all a batch is here. What a request may do after a 429, a lost connection or a 401 is decided for each item by
-the pipeline, as for every request; a batch is sent once and never again.
+What is done after a 429, a lost connection or a 401 is decided for each item by the pipeline, as for every request; a
+batch is sent once and never again.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ("Batcher",)
 
 _GOOD: Final = 200
 # The service did not take the batch as a whole, and ran nothing of it: one item may be to blame for all.
-_REFUSED: Final = frozenset({400, 413})
-# What the gateway writes on the batch only.
+_NOT_RUN: Final = frozenset({400, 413})
+# Headers that the gateway sets on the batch only.
 _GATEWAY: Final = ("request-id", "Date", "x-ms-ags-diagnostic")
 
 
@@ -40,11 +40,11 @@ class _PendingItem:
 
     Attributes:
         request: The request.
-        number: Its id there.
-        encoded: How it is written there.
+        number: Its id in the batch.
+        encoded: Its JSON in the batch.
         ends_at: When its time is over, on the loop's clock.
-        response: What comes of it.
-        batch: The task that sends it, once that has begun.
+        response: Its response.
+        batch: The task that sends the batch, once that has begun.
         others: All items of the same batch.
     """
 
@@ -67,7 +67,7 @@ class Batcher:
         root: The service's root.
         start: Starts a task that ends with the Session at the latest.
         window_s: Seconds a batch waits for more after its first request; 0 for one turn of the event loop.
-        automatic: Whether nobody asked for a batch: then only plain reads are put into one, and never one alone.
+        automatic: Whether no batch was requested: then only plain reads are put into one, and never one alone.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Batcher:
         finally:
             limit.cancel()
             if item.response.done() and not item.response.cancelled():
-                item.response.exception()  # heard, also by whoever was cancelled at that moment
+                item.response.exception()  # retrieved, also where the caller was cancelled at that moment
             self._leave(item)
 
     def _add(self, item: _PendingItem, loop: asyncio.AbstractEventLoop) -> None:
@@ -147,20 +147,20 @@ class Batcher:
         within_s = max(item.ends_at for item in items) - asyncio.get_running_loop().time()
         request = HTTPRequest("POST", f"{self._root}/$batch", headers, body)
         response = await self._transport.send(request, within_s=within_s)
-        if response.status in _REFUSED and len(items) > 1:
+        if response.status in _NOT_RUN and len(items) > 1:
             for item in items:
                 self._start_batch([item], together=False)
             return
-        if response.status != _GOOD:  # each item makes of it what it would make of it alone
+        if response.status != _GOOD:  # each item handles it as it would handle it alone
             for item in items:
                 _respond(item, response)
             return
         gateway = {name: response.headers[name] for name in _GATEWAY if name in response.headers}
-        answered = read_responses(response.body, [item.number for item in items])
+        responses = read_responses(response.body, [item.number for item in items])
         for item in items:
-            own = answered[item.number]
+            own = responses[item.number]
             if isinstance(own, str):
-                message = f"The answer to a batch is of no use: {own}."
+                message = f"The response to a batch is of no use: {own}."
                 _fail(item, DecodeError(message, hint="This is a fault of the service; what became of it is unknown."))
             else:
                 merged = CIMultiDictProxy(CIMultiDict({**gateway, **own.headers}))
@@ -186,7 +186,7 @@ def _fail(item: _PendingItem, error: BaseException) -> None:
 
 
 def _expire(item: _PendingItem) -> None:
-    message = f"{item.request.method} {strip_query(item.request.url)}: no answer came in time."
+    message = f"{item.request.method} {strip_query(item.request.url)}: no response came in time."
     _fail(item, RequestTimeoutError(message, sent=item.batch is not None))
 
 

@@ -1,4 +1,4 @@
-"""Many requests in few: ``$batch``, on demand and by itself."""
+"""Many calls in few requests: ``$batch``, on demand and automatically."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 _IN_FLIGHT: Final = 50 * MAX_ITEMS
 _WINDOW_S: Final = 0.001  # for those that come back from a wait at the same moment
-_BREATH: Final = 100
-_LONG: Final = 5_000
+_YIELD_EVERY: Final = 100
+_IN_THREAD_ABOVE: Final = 5_000
 
 
 class BatchVerbs(Verbs):
@@ -37,10 +37,10 @@ class BatchVerbs(Verbs):
 
     async def batch(self, requests: Many[Any], *, service: str | None = None) -> list[Any]:
         """
-        Make many calls in batches of 20, several of them at once, and return what became of each, in order.
+        Make many calls in batches of 20, several of them at once, and return the result of each, in order.
 
         Each request is one by itself: it has its own headers, its own time, its own ``Retry-After``, and its own
-        result. One that was answered is never sent again, and a POST that may have acted is not, either. What a
+        result. One that has its response is never sent again, and a POST that may have acted is not, either. What a
         collection holds beyond its first page is fetched as :meth:`invoke` does.
 
         A request with ``depends_on`` is sent when all those it names have succeeded.
@@ -50,7 +50,7 @@ class BatchVerbs(Verbs):
             service: Which connection of a Session; the default one if left out.
 
         Returns:
-            For each request, at its place, what :meth:`invoke` returns, or the error it raises:
+            For each request, at its index, what :meth:`invoke` returns, or the error it raises:
             ``isinstance(result, EntraError)`` tells.
 
         Raises:
@@ -64,38 +64,42 @@ class BatchVerbs(Verbs):
         check_many(requests)
         context = self._find(service)
         items = ContextVerbs(context.over(_batcher(context, window_s=_WINDOW_S)))
-        wanted = await _read(context, requests)
+        calls = await _read(context, requests)
         # So many would hold up the loop for a good part of a second.
-        order = await to_thread.run_sync(order_requests, wanted) if len(wanted) > _LONG else order_requests(wanted)
-        ended = {need: asyncio.Event() for dependencies in order.dependencies.values() for need in dependencies}
+        order = (
+            await to_thread.run_sync(order_requests, calls) if len(calls) > _IN_THREAD_ABOVE else order_requests(calls)
+        )
+        ended = {
+            dependency: asyncio.Event() for dependencies in order.dependencies.values() for dependency in dependencies
+        }
         failed: dict[int, EntraError] = {}
 
-        async def call(place: int) -> Any:
+        async def call(index: int) -> Any:
             try:
-                for need in order.dependencies.get(place, ()):
-                    await ended[need].wait()
-                    if need in failed:
-                        raise _unmet(context, wanted[place], wanted[need].id, failed[need])
-                return await items.invoke_request(wanted[place])
+                for dependency in order.dependencies.get(index, ()):
+                    await ended[dependency].wait()
+                    if dependency in failed:
+                        raise _unmet(context, calls[index], calls[dependency].id, failed[dependency])
+                return await items.invoke_request(calls[index])
             except EntraError as error:
-                failed[place] = error
+                failed[index] = error
                 raise
             finally:
-                if place in ended:
-                    ended[place].set()
+                if index in ended:
+                    ended[index].set()
 
-        results: list[Any] = [None] * len(wanted)
+        results: list[Any] = [None] * len(calls)
         async with aclosing(fan_out(order.sequence, call, start=context.start, concurrency=_IN_FLIGHT)) as outcomes:
-            async for place, result in outcomes:
-                results[place] = result
+            async for index, result in outcomes:
+                results[index] = result
         return results
 
     def batching(self, *, window_s: float = 0.003, service: str | None = None) -> Verbs:
         """
-        Return a view of a connection whose calls share batches by themselves.
+        Return a view of a connection whose calls are put into batches automatically.
 
-        Reads that are made within *window_s* of each other travel as one ``$batch``; each caller gets its own response
-        or error, as if it had called alone. A read that stays alone, a write and a file are sent by themselves.
+        Reads that are made within *window_s* of each other are sent as one ``$batch``; each caller gets its own
+        response or error, as if it had called alone. A single read, a write and a file are sent by themselves.
 
         Args:
             window_s: Seconds a read waits for others, 20 of them at most.
@@ -133,28 +137,28 @@ def _batcher(context: CallContext, *, window_s: float, automatic: bool = False) 
 
 
 async def _read(context: CallContext, requests: Many[RequestLike]) -> list[Request]:
-    wanted: list[Request] = []
+    calls: list[Request] = []
     async for each in iterate(requests):
-        place = len(wanted)
-        if place % _BREATH == _BREATH - 1:
+        index = len(calls)
+        if index % _YIELD_EVERY == _YIELD_EVERY - 1:
             await asyncio.sleep(0)
         try:
             request = as_request(each)
             prepared = context.prepare(request)
             check_item(prepared.method, prepared.url, prepared.headers, prepared.body)
         except ConfigurationError as error:
-            message = f"Request {place} of the batch: {error.args[0]}"
+            message = f"Request {index} of the batch: {error.args[0]}"
             raise ConfigurationError(message, field=error.field, hint=error.hint) from None
-        wanted.append(request)
-    return wanted
+        calls.append(request)
+    return calls
 
 
-def _unmet(context: CallContext, request: Request, need: str | None, cause: EntraError) -> FailedDependencyError:
+def _unmet(context: CallContext, request: Request, dependency: str | None, cause: EntraError) -> FailedDependencyError:
     prepared = context.prepare(request)
     message = (
-        f"{prepared.method} {prepared.where} was not sent: it depends on {need!r}, which failed "
+        f"{prepared.method} {prepared.where} was not sent: it depends on {dependency!r}, which failed "
         f"({type(cause).__name__})."
     )
     error = FailedDependencyError(message, method=prepared.method, url=prepared.where, attempts=0)
-    error.depends_on = need
+    error.depends_on = dependency
     return error

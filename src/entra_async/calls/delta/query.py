@@ -1,9 +1,9 @@
 """
-What has changed since last time, with a state that outlives the process.
+Delta queries: the changes since last time, with a state that outlives the process.
 
 The state is saved when the items of a page were used, never before: a process that is killed gives that page again, and
-loses none. When the service has forgotten its own state, everything is read again, once, and what is missing then was
-deleted.
+loses none. When the service's own state has expired, a full synchronization follows, once, and what is missing from it
+was deleted.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class DeltaCheckpoint(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     Attributes:
         query: Fingerprint of the first request's URL.
         url: That URL without its query, for people.
-        tenant: Whose objects they are; empty if the token does not say.
-        user: Fingerprint of whose path ``me`` is; empty for other paths.
+        tenant: The tenant of the objects; empty if the token does not say.
+        user: Fingerprint of the user that ``me`` in the path is; empty for other paths.
         link: Where to go on; empty for the first request.
-        stage: ``"all"`` while everything is read; ``"missing"`` while it is told what was missing then; ``"changes"``.
-        sweep: Counts how often everything was read.
+        stage: ``"all"`` during a full synchronization; ``"missing"`` while what it lacked is given; ``"changes"``.
+        generation: The number of the full synchronization; the first is 1.
         page: Counts the pages, so that no two checkpoints are alike.
         version: Of this format.
     """
@@ -61,7 +61,7 @@ class DeltaCheckpoint(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     user: str
     link: str = ""
     stage: Literal["all", "missing", "changes"] = "all"
-    sweep: int = 1
+    generation: int = 1
     page: int = 0
     version: int = _VERSION
 
@@ -77,7 +77,7 @@ class Delta:
         prepared: What it sends.
         state: Where the checkpoint is kept.
         minimal: Whether only changed properties are wanted.
-        latest: Whether a new state begins now, without what is there.
+        latest: Whether a new state begins now, without the objects that exist.
     """
 
     def __init__(
@@ -136,12 +136,12 @@ class Delta:
                     await asyncio.sleep(0)  # let it be sent before the page is used
                 yield changes
                 # Whoever asks for more has used these.
-                told = [(change.id, change.removed is None) for change in changes]
+                presence = [(change.id, change.removed is None) for change in changes]
                 stage = self._checkpoint.stage
                 if ahead is None:
-                    stage = "missing" if stage == "all" and self._checkpoint.sweep > 1 else "changes"
+                    stage = "missing" if stage == "all" and self._checkpoint.generation > 1 else "changes"
                 del response, page, changes
-                await self._save(told, link=link, stage=stage)
+                await self._save(presence, link=link, stage=stage)
                 if ahead is None:
                     return
         finally:
@@ -149,35 +149,35 @@ class Delta:
                 await cancel_all([ahead])
 
     async def _missing(self) -> AsyncGenerator[Change]:
-        """Yield what was known before everything was read, and was not there then."""
-        while gone := await self._state.missing(before=self._checkpoint.sweep, limit=_DERIVED_AT_ONCE):
+        """Yield the objects that an earlier generation had, and the full synchronization lacks."""
+        while gone := await self._state.missing(before=self._checkpoint.generation, limit=_DERIVED_AT_ONCE):
             for name in gone:
                 yield Change(name, {self._key: name}, removed="deleted", derived=True)
             await self._save([(name, False) for name in gone])
         await self._save([], stage="changes")
 
     async def _resync(self, error: APIStatusError) -> None:
-        """Begin to read everything again, if that is what the error demands; else raise it."""
+        """Begin a full synchronization, if that is what the error demands; else raise it."""
         old = self._checkpoint.link
         if not old or not needs_resync(error.status, error.code):
             raise error
         if self._resynced:
             error.hint = (
-                "That came while everything was read again, as it had demanded. Nothing is lost: try again later."
+                "That came during the full synchronization that it had demanded. Nothing is lost: try again later."
             )
             raise error
         location = error.headers.get("location")
         link = check_link(location, source=old) if location else ""
         self._resynced = True
         self._links.clear()
-        await self._save([], link=link, stage="all", sweep=self._checkpoint.sweep + 1)
+        await self._save([], link=link, stage="all", generation=self._checkpoint.generation + 1)
         self._context.emit(ResyncStarted(self._checkpoint.url, error.status, error.code, located=bool(link)))
 
     async def _load(self) -> None:
         begin = self._checkpoint
         tenant, user = await self._context.access.owner()
-        mine = "me" in begin.url.split("/")
-        begin = replace(begin, tenant=tenant or "", user=fingerprint(user) if mine and user else "")
+        for_me = "me" in begin.url.split("/")
+        begin = replace(begin, tenant=tenant or "", user=fingerprint(user) if for_me and user else "")
         self._saved = await self._state.load()
         self._checkpoint = begin if self._saved is None else self._read_checkpoint(self._saved, begin)
 
@@ -201,17 +201,17 @@ class Delta:
             raise ConfigurationError(message, field="state", hint=hint)
         return checkpoint
 
-    async def _save(self, told: list[tuple[str, bool]], **changes: Any) -> None:
+    async def _save(self, presence: list[tuple[str, bool]], **changes: Any) -> None:
         checkpoint = replace(self._checkpoint, page=self._checkpoint.page + 1, **changes)
         text = msgspec.json.encode(checkpoint)
-        await self._state.save(text, replacing=self._saved, generation=checkpoint.sweep, changes=told)
+        await self._state.save(text, replacing=self._saved, generation=checkpoint.generation, changes=presence)
         self._checkpoint, self._saved = checkpoint, text
 
     def _url(self) -> str:
         first, link = self._prepared.url, self._checkpoint.link
         if link:
             return check_link(link, source=first)  # it may come from a file
-        if self._latest and self._checkpoint.sweep == 1:
+        if self._latest and self._checkpoint.generation == 1:
             return f"{first}{'&' if '?' in first else '?'}$deltatoken=latest"
         return first
 
@@ -235,7 +235,7 @@ class Delta:
         for item in page.items:
             change = read_change(item, self._key)
             if change is None:
-                message = f"{url} told of a change to something without {self._key!r}."
+                message = f"{url} sent a change of an object without {self._key!r}."
                 raise PagingError(message, url=url, hint=f"Add {self._key!r} to $select.")
             changes.append(change)
         return changes

@@ -1,4 +1,4 @@
-"""The state of a delta query: its checkpoint, and the ids of the objects it knows. In a file, or wherever you like."""
+"""The state of a delta query: its checkpoint, and the ids of the objects that exist, in a file or any other store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ("DeltaState", "DeltaStore")
 
 T = TypeVar("T")
 
-_SLACK: Final = 10_000
+_MAX_OUTDATED: Final = 10_000
 _SCHEMA: Final = (
     # The last change of an id counts, so that a page is appended and nothing is looked up.
     """
@@ -37,7 +37,7 @@ _LAST: Final = "(SELECT id, generation, present, max(number) FROM changes GROUP 
 
 class DeltaStore(Protocol):
     """
-    Keeps the state of one delta query, wherever that is: :class:`DeltaState` keeps it in a file.
+    Stores the state of one delta query; :class:`DeltaState` does so in a file.
 
     Each method does all or nothing. What it raises ends the query that uses it.
     """
@@ -111,7 +111,7 @@ class DeltaState:
                 raise sqlite3.DatabaseError(found)
             checkpoint, compacted, live = database.execute("SELECT checkpoint, compacted, live FROM state").fetchone()
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM changes").fetchone()
-            if last - compacted > live + _SLACK:  # more than half of it is outdated, perhaps
+            if last - compacted > live + _MAX_OUTDATED:  # more than half of it is outdated, perhaps
                 _compact(database, last)
             return checkpoint if checkpoint is None else bytes(checkpoint)
 

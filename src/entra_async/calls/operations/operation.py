@@ -69,7 +69,7 @@ class Operation:
         self._value: Any = _NOTHING
         self._polls = 0
         self._due_s = 0.0
-        self._turn = anyio.Lock()
+        self._lock = anyio.Lock()
 
     def __repr__(self) -> str:
         return f"<Operation {self.status}>"
@@ -113,11 +113,11 @@ class Operation:
                 raise self._too_late(timeout)
             if self._due_s > now_s:
                 await clock.sleep(self._due_s - now_s)
-            async with self._turn:
+            async with self._lock:
                 # Of several waiters, one polls.
                 if not self.done and self._due_s <= clock.monotonic():
                     await self._poll()
-        async with self._turn:
+        async with self._lock:
             if self._report is not None and self._report.failed:
                 raise self._failure(self._report)
             if self._value is _NOTHING:
@@ -131,7 +131,7 @@ class Operation:
         Raises:
             EntraError: Whatever :meth:`Connection.invoke` raises. The operation's own error :meth:`result` raises.
         """
-        async with self._turn:
+        async with self._lock:
             if not self.done:
                 await self._poll()
         return self.done
@@ -232,7 +232,7 @@ class Operation:
     def _too_late(self, timeout_s: float) -> OperationTimeoutError:
         assert self._resume_token is not None
         url = strip_query(self._resume_token.url)
-        message = f"The operation that {self._resume_token.method} {url} began is not over within {timeout_s:g} s."
+        message = f"The operation that {self._resume_token.method} {url} began has not ended within {timeout_s:g} s."
         hint = "It goes on at the service: wait longer with result(timeout=…), or resume it with the error's token."
         error = OperationTimeoutError(
             message, method=self._resume_token.method, url=url, attempts=self._polls, hint=hint

@@ -1,4 +1,4 @@
-"""Which items of a collection were handed out, so that none is twice."""
+"""The deduplicator: no item of a collection is yielded twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 
 __all__ = ("Deduplicator",)
 
-_SLICE: Final = 20_000  # what is recalled between two turns of the event loop: some milliseconds
+_SLICE: Final = 20_000  # hashes sorted in between two turns of the event loop: some milliseconds
 _VALUELESS: Final = (None, "", msgspec.UNSET)
 _NOTHING: Final = frozenset(map(hash, _VALUELESS))
 _BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it takes long
@@ -22,13 +22,13 @@ _BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it ta
 @final
 class Deduplicator:
     """
-    Remembers items by 64 bits of a hash of their key: 8 bytes each.
+    Knows items by 64 bits of a hash of their key: 8 bytes each.
 
     Two of a million items are taken for the same with a chance of 1 in 37 million.
 
     Args:
-        key: The property or attribute that tells items apart.
-        log: ``False`` if nothing will ever be recalled.
+        key: The property or attribute that identifies an item.
+        log: ``False`` if the query can never be restarted.
         contents: Whether pages whose items have no key are compared as a whole.
 
     Attributes:
@@ -41,23 +41,24 @@ class Deduplicator:
         self._of_object = attrgetter(key)
         self._log: array[int] | None = array("q") if log else None
         self._contents = contents
-        self._before: list[int] = []
-        self._recalled: list[array[int]] = []
+        self._previous: list[int] = []
+        self._yielded: list[array[int]] = []
         self._count = 0
         self.complete = True
         self.repeated = False
 
     @property
     def count(self) -> int:
-        """How many items it remembers."""
+        """How many items it knows."""
         return self._count + len(self._log or ())
 
     def deduplicate(self, items: list[Any]) -> list[Any]:
         """
-        Return the items of a page that are new, and remember them.
+        Return the items of a page that are new.
 
         What the page before held is left out if the page begins with some of it, as it does when the service sends a
-        page again, or when something new has moved all others down. What was recalled is left out anywhere.
+        page again, or when something new has moved all others down. After a restart, what was yielded before it is left
+        out anywhere.
         """
         if not items:
             return items
@@ -68,17 +69,19 @@ class Deduplicator:
             return self._keyless(items)
         if self._contents and _has_valueless(items, page, find):
             return self._keyless(items)
-        before, self._before = self._before, page
-        overlaps = page[0] in before
-        if overlaps and (len({*page}) < len(page) or len({*before}) < len(before) or _has_valueless(items, page, find)):
-            self.complete, overlaps = False, False  # a key that several items of a page have tells nothing apart
-        self.repeated = overlaps and page == before
-        if overlaps or self._recalled:
-            old: Collection[int] = set(before) if overlaps else ()
+        previous, self._previous = self._previous, page
+        overlaps = page[0] in previous
+        if overlaps and (
+            len({*page}) < len(page) or len({*previous}) < len(previous) or _has_valueless(items, page, find)
+        ):
+            self.complete, overlaps = False, False  # a key that several items of a page have identifies none
+        self.repeated = overlaps and page == previous
+        if overlaps or self._yielded:
+            old: Collection[int] = set(previous) if overlaps else ()
             new = [
                 (item, key)
                 for item, key in zip(items, page, strict=True)
-                if key not in old and not self._was_recalled(key)
+                if key not in old and not self._was_yielded(key)
             ]
             items = [item for item, _ in new]
             page = [key for _, key in new]
@@ -89,36 +92,36 @@ class Deduplicator:
     def _keyless(self, items: list[Any]) -> list[Any]:
         self.complete = False
         page = [hash(msgspec.json.encode(items))] if self._contents else []
-        self.repeated, self._before = bool(page) and page == self._before, page
+        self.repeated, self._previous = bool(page) and page == self._previous, page
         return items
 
-    async def recall(self) -> bool:
+    async def restart(self) -> bool:
         """
-        Leave out, from now on, everything handed out so far: the query begins again.
+        Leave out, from now on, everything yielded so far: the query is restarted.
 
         Returns:
-            ``False`` if that cannot be told, since some items had no key.
+            ``False`` if that is impossible, since some items had no key.
         """
         log = self._log
-        # A key without a value tells nothing apart. Looked for only now: it costs as much as everything else here.
+        # A key without a value identifies nothing. Looked for only now: it costs as much as everything else here.
         if log is None or not self.complete or not _NOTHING.isdisjoint(log):
             return False
-        buckets = self._recalled or [array("q") for _ in range(_BUCKETS)]
+        buckets = self._yielded or [array("q") for _ in range(_BUCKETS)]
         for start in range(0, len(log), _SLICE):
             for key in log[start : start + _SLICE]:
                 buckets[key % _BUCKETS].append(key)
             await anyio.lowlevel.checkpoint()
         self._count += len(log)
-        self._recalled, self._log, self._before = [], array("q"), []
+        self._yielded, self._log, self._previous = [], array("q"), []
         for bucket in buckets:
-            self._recalled.append(array("q", sorted(bucket)))
+            self._yielded.append(array("q", sorted(bucket)))
             await anyio.lowlevel.checkpoint()
         return True
 
-    def _was_recalled(self, key: int) -> bool:
-        if not self._recalled:
+    def _was_yielded(self, key: int) -> bool:
+        if not self._yielded:
             return False
-        bucket = self._recalled[key % _BUCKETS]
+        bucket = self._yielded[key % _BUCKETS]
         at = bisect_left(bucket, key)
         return at < len(bucket) and bucket[at] == key
 

@@ -1,9 +1,9 @@
 """
-Every page of a collection, once, in order.
+The pager: every page of a collection, once, in order.
 
 A link is followed as the service wrote it, with the headers of the first request; an empty page is followed like any
-other; a link that was followed before is an error, since it would never end. When the token in a link has expired, the
-query begins again, and what was handed out is left out.
+other; a link that was followed before is an error, since it would never end. When the page token in a link has expired,
+the query is restarted, and what was yielded is left out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from entra_async.telemetry.events import PagingRestarted
 __all__ = ("MAX_RESTARTS", "PageSource", "Pager")
 
 MAX_RESTARTS: Final = 3
-"""How often one query is started over, at most, before its expired token is an error."""
+"""How often one query is restarted, at most, before its expired page token is an error."""
 
 _NOT_FOUND: Final = 404
 
@@ -48,7 +48,7 @@ class PageSource:
         check: Raises if it must not be read.
         emit: Called with a restart.
         kind: What each item is decoded into; ``None`` for dicts.
-        item_key: The property that tells its items apart.
+        item_key: The property that identifies its items.
         page_sizes: How many items a full page holds, where no link leads to the next.
         repeatable: Whether the query may be sent again.
     """
@@ -78,8 +78,8 @@ class Pager:
         UnsafeLinkError: If *begin* leads to another host.
 
     Attributes:
-        begun: Whether somebody reads it.
-        restarts: How often the query was started over.
+        begun: Whether it is being read.
+        restarts: How often the query was restarted.
     """
 
     def __init__(self, source: PageSource, begin: Position | None = None) -> None:
@@ -94,7 +94,7 @@ class Pager:
         self._linked = False  # whether the service has sent a link: it pages by links, then
         self.begun = False
         self.restarts = 0
-        # The position: the page handed out now, the part of it that is new, and what of that is left.
+        # The position: the page being yielded, the part of it that is new, and what of that is left.
         self._page: list[Any] = []
         self._new: list[Any] = []
         self._left: Iterator[Any] | None = None
@@ -102,14 +102,14 @@ class Pager:
 
     @property
     def position(self) -> Position:
-        """The position after the last item handed out."""
+        """The position after the last item yielded."""
         if self._left is None:
             return self._begin
-        given = len(self._new) - length_hint(self._left)
-        if given == len(self._new):
+        yielded = len(self._new) - length_hint(self._left)
+        if yielded == len(self._new):
             return Position(self._query, self._following or "", ended=self._following is None)
-        last = self._new[given - 1]
-        done = next(number for number, item in enumerate(self._page[given - 1 :], given) if item is last)
+        last = self._new[yielded - 1]
+        done = next(number for number, item in enumerate(self._page[yielded - 1 :], yielded) if item is last)
         return Position(self._query, self._url, done, self._fingerprint(last))
 
     async def items(self) -> AsyncGenerator[Any]:
@@ -127,15 +127,15 @@ class Pager:
 
     async def pages(self, first: Page | None = None) -> AsyncGenerator[list[Any]]:
         """
-        Yield the new items of every page, while the next page is already on its way: two are held at most.
+        Yield the new items of every page, while the next page is already requested: two are in memory at most.
 
         Args:
-            first: The first page, if it is there already.
+            first: The first page, if it was read already.
 
         Raises:
             PagingError: If a response is no collection, or a link leads to a page that was read before.
             UnsafeLinkError: If a link leads to another host.
-            APIStatusError: If a page is refused; also if its token has expired and the query cannot be started over.
+            APIStatusError: If a page is an error; also if its token has expired and the query cannot be restarted.
         """
         self.begun = True
         if self._begin.ended:
@@ -155,7 +155,7 @@ class Pager:
                     ahead = self._source.start(self._source.fetch(following), name="entra_async next page")
                     # Let it be sent now: whoever uses the page may not let the event loop turn until that is used up.
                     await asyncio.sleep(0)
-                items = page.items[self._count_given(page.items) :] if done else page.items
+                items = page.items[self._count_yielded(page.items) :] if done else page.items
                 new = self._deduplicator.deduplicate(items)
                 if self._deduplicator.repeated and not self._linked:
                     raise self._link_loop(url, "sent a page again, as if $skip meant nothing to it")
@@ -233,10 +233,10 @@ class Pager:
         if self._begin.link or self._begin.done:
             error.hint = "The position is too old to go on from. Start the query again, without start=."
         elif not self._source.repeatable:
-            error.hint = "Only a GET is started over."
+            error.hint = "Only a GET is restarted."
         elif self.restarts >= MAX_RESTARTS:
             error.hint = f"That came again after {MAX_RESTARTS} restarts: read larger pages ($top), or use them faster."
-        elif await self._deduplicator.recall():
+        elif await self._deduplicator.restart():
             self.restarts += 1
             self._links.clear()
             where = strip_query(self._source.url)
@@ -244,17 +244,17 @@ class Pager:
             return self._source.url
         else:
             error.hint = (
-                "The query cannot be started over, since its items have no "
-                f"{self._source.item_key!r} to tell those that were read: add it to $select, and to type=."
+                "The query cannot be restarted, since its items have no "
+                f"{self._source.item_key!r} to identify those that were read: add it to $select, and to type=."
             )
         raise error
 
-    def _count_given(self, items: list[Any]) -> int:
-        """Return how many items of the page were handed out before, wherever the last of them is now."""
+    def _count_yielded(self, items: list[Any]) -> int:
+        """Return how many items of the page were yielded before, wherever the last of them is now."""
         done, last = self._begin.done, self._begin.last
         if not last or (done <= len(items) and self._fingerprint(items[done - 1]) == last):
             return done
-        # A page that has lost its place is given whole: rather an item twice than one never.
+        # A page without that item is given whole: rather an item twice than one never.
         return next((number for number, item in enumerate(items, 1) if self._fingerprint(item) == last), 0)
 
     def _fingerprint(self, item: Any) -> str:

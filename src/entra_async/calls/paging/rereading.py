@@ -1,4 +1,4 @@
-"""A page that came as no JSON is requested again: reading does no harm, and a crawl of hours should not end by it."""
+"""Reading a page: one whose response is no JSON is requested again, so that a crawl of hours does not end by it."""
 
 from __future__ import annotations
 

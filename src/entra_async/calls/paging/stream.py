@@ -1,4 +1,4 @@
-"""A collection that is being read: its items, its pages, and how far it came."""
+"""The stream of a collection: its items, its pages, and its position."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stream(Generic[T]):
     """
     The items of a collection, each once and in order; what :meth:`Connection.stream` gives.
 
-    Leaving ``async for`` early cancels the page that is on its way.
+    Leaving ``async for`` early cancels the request for the next page.
 
     Example:
         ::
@@ -32,7 +32,7 @@ class Stream(Generic[T]):
 
     def __init__(self, pager: Pager) -> None:
         self._pager = pager
-        # It must not know the stream: a loop that is left early lets go of both at once, then.
+        # It must not refer to the stream: a loop that is left early drops both at once, then.
         self._generator: AsyncGenerator[T] = pager.items()
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class Stream(Generic[T]):
         return pages
 
     async def aclose(self) -> None:
-        """End it, and cancel the page that is on its way. More than once does no harm."""
+        """End it, and cancel the request for the next page. More than once does no harm."""
         await self._generator.aclose()
 
     @property
@@ -69,12 +69,12 @@ class Stream(Generic[T]):
         """
         The position after the last item (or page) given: ``stream(…, start=position)`` goes on there.
 
-        A word of letters and digits for a file or a database. It holds the path, the query and the service's page
-        token, but nothing that lets anybody in. The service forgets page tokens after a while; it does not say when.
+        A text of letters and digits for a file or a database. It holds the path, the query and the service's page
+        token, but no secret. The service forgets page tokens after a while; it does not say when.
         """
         return pack(self._pager.position)
 
     @property
     def restarts(self) -> int:
-        """How often the query had to be started over since a page token had expired."""
+        """How often the query had to be restarted since a page token had expired."""
         return self._pager.restarts

@@ -1,4 +1,4 @@
-"""What can be uploaded: bytes, a file by its path, an open file, or what yields bytes. A chunk or two are in memory."""
+"""The content of an upload: bytes, a path, an open file or an async iterable, of which a chunk or two are in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HINT: Final = "Give bytes, a path, a file opened in binary mode, or an async it
 
 class Content(Protocol):
     """
-    What is sent.
+    The content of an upload.
 
     Attributes:
         size: All of it, in bytes.
@@ -110,7 +110,7 @@ class _MemoryContent:
 
 class _FileContent:
     """
-    An open file, from where it stands. Every method but :meth:`read` blocks, and runs in a thread.
+    An open file, from its current position. Every method but :meth:`read` blocks, and runs in a thread.
 
     A file that cannot be rewound is read once, from the front.
     """
@@ -119,17 +119,17 @@ class _FileContent:
         self._file = file
         self.rewindable = bool(getattr(file, "seekable", lambda: False)())
         self._start = file.tell() if self.rewindable else 0
-        self._begun = 0  # offset of what is held of a file that cannot be rewound
-        self._held = b""
+        self._begun = 0  # offset of the buffer of a file that cannot be rewound
+        self._buffer = b""
         if self.rewindable:
             size = _check_size(size, max(0, file.seek(0, os.SEEK_END) - self._start))
         if size is None:
             message = "content is a file whose size is not known."
             raise ConfigurationError(message, field="size", hint="Give size=, in bytes.")
         self.size = size
-        self._mark = self._look()
+        self._state = self._stat()
 
-    def _look(self) -> tuple[int, int] | None:
+    def _stat(self) -> tuple[int, int] | None:
         try:
             state = os.fstat(self._file.fileno())
         except (AttributeError, OSError, ValueError):  # no file of the system
@@ -144,7 +144,7 @@ class _FileContent:
         if len(data) < length:
             _fail_as_changed(f"ended after {start + len(data)} of {self.size} bytes")
         if self.rewindable and (
-            self._look() != self._mark or self._file.seek(0, os.SEEK_END) != self._start + self.size
+            self._stat() != self._state or self._file.seek(0, os.SEEK_END) != self._start + self.size
         ):
             _fail_as_changed("changed")
         if not self.rewindable and start + length == self.size and self._file.read(1):
@@ -158,12 +158,12 @@ class _FileContent:
     def _read_on(self, start: int, length: int) -> bytes:
         if start < self._begun:
             _fail_as_gone(start)
-        if start > self._begun + len(self._held):
-            self._fill(start - self._begun - len(self._held))
-        self._held = self._held[start - self._begun :]
+        if start > self._begun + len(self._buffer):
+            self._fill(start - self._begun - len(self._buffer))
+        self._buffer = self._buffer[start - self._begun :]
         self._begun = start
-        self._held += self._fill(length - len(self._held))
-        return self._held[:length]
+        self._buffer += self._fill(length - len(self._buffer))
+        return self._buffer[:length]
 
     def _fill(self, length: int) -> bytes:
         # A raw or piped file may give less than it was asked for.
@@ -194,18 +194,18 @@ class _StreamContent:
             raise ConfigurationError(message, field="size", hint="Give size=, in bytes.")
         self.size = size
         self._pieces = pieces
-        self._begun = 0  # offset of what is held
-        self._held = bytearray()
+        self._begun = 0  # offset of the buffer
+        self._buffer = bytearray()
 
     async def read(self, start: int, length: int) -> bytes:
         if start < self._begun:
             _fail_as_gone(start)
         last = start + length == self.size
         while True:
-            drop = min(start - self._begun, len(self._held))
-            del self._held[:drop]
+            drop = min(start - self._begun, len(self._buffer))
+            del self._buffer[:drop]
             self._begun += drop
-            if len(self._held) > length or (len(self._held) == length and not last):
+            if len(self._buffer) > length or (len(self._buffer) == length and not last):
                 break
             try:
                 piece = await anext(self._pieces)
@@ -214,9 +214,9 @@ class _StreamContent:
             if not isinstance(piece, bytes | bytearray | memoryview):
                 message = f"The content yields {type(piece).__name__} instead of bytes."
                 raise ConfigurationError(message, field="content", hint=_HINT)
-            self._held += piece
-        if len(self._held) < length:
-            _fail_as_changed(f"ended after {self._begun + len(self._held)} of {self.size} bytes")
-        if last and len(self._held) > length:
+            self._buffer += piece
+        if len(self._buffer) < length:
+            _fail_as_changed(f"ended after {self._begun + len(self._buffer)} of {self.size} bytes")
+        if last and len(self._buffer) > length:
             _fail_as_changed(f"went on after {self.size} bytes")
-        return bytes(self._held[:length])
+        return bytes(self._buffer[:length])

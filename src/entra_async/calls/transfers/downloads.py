@@ -1,8 +1,8 @@
 """
-Downloads: a file comes as it is, in pieces, and goes on where it was after a lost link.
+Downloads: a file comes as it is, in pieces, and goes on where it was after a lost connection.
 
-A drive answers with a redirect to a pre-authenticated URL: no token goes there, and a range is requested from that URL
-only. Parts are put together only if a strong ETag tells that they are of one and the same content
+A drive responds with a redirect to a pre-authenticated URL: no token goes there, and a range is requested from that URL
+only. Parts are put together only if a strong ETag shows that they are of one and the same content
 (RFC 9110, section 15.3.7.3).
 
 Source:
@@ -38,17 +38,17 @@ from entra_async.transport.streams import BodyStream
 __all__ = ("Download",)
 
 _PARTIAL: Final = 206
-_NO_LONGER: Final = frozenset({412, 416})
+_CHANGED: Final = frozenset({412, 416})
 _MAX_REDIRECTS: Final = 5
 _RESTARTS: Final = 3
-# What the parts of a download are asked with is decided here.
+# The headers that a download sets itself.
 _OURS: Final = frozenset({"range", "if-range", "if-match", "if-none-match", "if-modified-since", "accept-encoding"})
 
 
 @final
 class Download:
     """
-    A file on its way: ``async with`` it and iterate over its bytes, or ``await`` it if it was given a place to go.
+    A download: ``async with`` it and iterate over its bytes, or ``await`` it if it was given a file to write.
 
     Made by :meth:`entra_async.Connection.download`.
 
@@ -93,7 +93,7 @@ class Download:
 
     async def __aenter__(self) -> Self:
         if self._to is not None:
-            message = "A download that has a place to go is awaited, not entered."
+            message = "A download with to= is awaited, not entered."
             raise ConfigurationError(message, field="to", hint="Leave out to=, or write 'await graph.download(…)'.")
         await self._context.access.check(self._request.required_scopes)
         await self._open(0)
@@ -112,7 +112,7 @@ class Download:
             try:
                 data = await self._stream.read()
                 if not data and self.size is not None and self.received < self.size:
-                    raise self._broken_off()
+                    raise self._incomplete()
             except TransportError as error:
                 await self._resume(error)
                 continue
@@ -130,7 +130,7 @@ class Download:
 
     async def _save(self) -> int:
         if self._to is None:
-            message = "The download has no place to go."
+            message = "The download has no file to write."
             raise ConfigurationError(message, field="to", hint="Give to=, or use it with 'async with'.")
         async with saving(self._to) as file:
             await self._context.access.check(self._request.required_scopes)
@@ -141,7 +141,7 @@ class Download:
                         await file.write(data)
                     break
                 except (ContentChangedError, TransportError) as error:
-                    # A whole new copy is as good, where two halves of different ones are worth nothing.
+                    # A whole new copy is as good; parts of different ones are of no use.
                     if not left or (isinstance(error, TransportError) and not self._must_restart):
                         raise
                     await file.restart()
@@ -157,7 +157,7 @@ class Download:
         try:
             response = await self._get(start)
         except APIStatusError as error:
-            if start and error.status in _NO_LONGER:
+            if start and error.status in _CHANGED:
                 raise self._changed() from None
             raise
         self._stream = response.stream
@@ -199,14 +199,14 @@ class Download:
         encoding = headers.get("Content-Encoding", "identity")
         part = parse_content_range(headers.get("Content-Range")) if response.status == _PARTIAL else None
         if encoding.lower() != "identity" or (response.status == _PARTIAL and (part is None or part.start != start)):
-            message = f"GET {response.url} answered with other bytes than it was asked for."
+            message = f"GET {response.url} answered with other bytes than were requested."
             raise DecodeError(message, url=response.url, attempts=response.attempts)
         etag = headers.get("ETag")
         if start:
             total = self.size if part is None else part.total
             if etag != self.etag or total not in {None, self.size}:
                 raise self._changed()
-            self._skip = 0 if part is not None else start  # the range was overlooked: the same bytes come again
+            self._skip = 0 if part is not None else start  # the range was ignored: the same bytes come again
             return
         length = headers.get("Content-Length", "")
         self.size = int(length) if length.isascii() and length.isdigit() else None
@@ -232,8 +232,8 @@ class Download:
         await self._context.clock.sleep(delay_s)
         await self._open(self.received)
 
-    def _broken_off(self) -> TransportError:
-        message = f"GET {self._where}: the answer broke off after {self.received} of {self.size} bytes."
+    def _incomplete(self) -> TransportError:
+        message = f"GET {self._where}: the response ended after {self.received} of {self.size} bytes."
         return TransportError(message, url=self._where)
 
     def _changed(self) -> ContentChangedError:

@@ -1,4 +1,4 @@
-"""A file that is there as a whole or not at all: written beside its place, in threads, and moved there at the end."""
+"""Saving a file as a whole or not at all: written to a temporary file beside it, in threads, and renamed at the end."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _WRITTEN_AT_ONCE: Final = 1024 * 1024  # bytes: a thread for each piece would co
 
 @final
 class PartFile:
-    """What is written so far."""
+    """The temporary file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._buffer: list[bytes] = []
+        self._buffered_bytes = 0
 
     async def write(self, data: bytes) -> None:
-        """Add bytes; most wait until there are enough of them."""
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        if self._pending_bytes >= _WRITTEN_AT_ONCE:
+        """Add bytes; they are buffered until there are enough of them."""
+        self._buffer.append(data)
+        self._buffered_bytes += len(data)
+        if self._buffered_bytes >= _WRITTEN_AT_ONCE:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits."""
-        pieces, self._pending, self._pending_bytes = self._pending, [], 0
+        """Write the buffer."""
+        pieces, self._buffer, self._buffered_bytes = self._buffer, [], 0
         if pieces:
             await to_thread.run_sync(self._file.writelines, pieces)
 
     async def restart(self) -> None:
-        """Forget everything."""
-        self._pending, self._pending_bytes = [], 0
+        """Truncate the file."""
+        self._buffer, self._buffered_bytes = [], 0
         await to_thread.run_sync(self._empty)
 
     def _empty(self) -> None:
@@ -52,17 +52,17 @@ class PartFile:
 
 
 @asynccontextmanager
-async def saving(place: str | os.PathLike[str]) -> AsyncGenerator[PartFile]:
+async def saving(target: str | os.PathLike[str]) -> AsyncGenerator[PartFile]:
     """
-    Give a file to write to, which takes its place when the block ends well; else nothing is left of it.
+    Give a temporary file to write to, renamed to *target* when the block ends well; else nothing is left of it.
 
     Args:
-        place: Where it is to be; what is there is replaced at the end.
+        target: Path of the file; one of that name is replaced at the end.
 
     Raises:
         ConfigurationError: If no file can be there.
     """
-    path, part, file = await to_thread.run_sync(_create, place)
+    path, part, file = await to_thread.run_sync(_create, target)
     try:
         written = PartFile(file)
         yield written
@@ -74,11 +74,11 @@ async def saving(place: str | os.PathLike[str]) -> AsyncGenerator[PartFile]:
         raise
 
 
-def _create(place: str | os.PathLike[str]) -> tuple[Path, Path, BinaryIO]:
+def _create(target: str | os.PathLike[str]) -> tuple[Path, Path, BinaryIO]:
     try:
-        path = Path(place)
+        path = Path(target)
         if path.is_dir():
-            message = f"to is {os.fspath(place)!r}, which is a directory."
+            message = f"to is {os.fspath(target)!r}, which is a directory."
             raise ConfigurationError(message, field="to", hint="Give the path of a file.")
         part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
         return path, part, part.open("xb")
@@ -86,7 +86,7 @@ def _create(place: str | os.PathLike[str]) -> tuple[Path, Path, BinaryIO]:
         raise
     except (OSError, TypeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no path"
-        message = f"to is {place!r}, where no file can be written: {why}."
+        message = f"to is {target!r}, where no file can be written: {why}."
         raise ConfigurationError(message, field="to", hint="Check the directory and its permissions.") from None
 
 

@@ -1,4 +1,4 @@
-"""From a call to the requests of an upload: everything that can be wrong is found here."""
+"""The requests of an upload, prepared from a call: everything that can be wrong is found here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class UploadPlan:
         whole: Sends everything at once, where a session cannot.
         smallest: Bytes a session needs at least.
         chunk_size: Bytes sent at once.
-        replaces: Whether doing it twice leaves the same behind as doing it once.
+        replaces: Whether uploading twice has the same effect as uploading once.
         item: Finds the file afterwards, if there was none of that name before; else ``None``.
     """
 
@@ -93,8 +93,8 @@ def plan_upload(
         message = f"name is {name!r}, but in a drive the path holds the name."
         raise ConfigurationError(message, field="name", hint="Leave it out; it is for attachments.")
     by_name = ":/" in path
-    place = path.removesuffix(":")
-    path = f"{place}:" if by_name else place
+    item_path = path.removesuffix(":")
+    path = f"{item_path}:" if by_name else item_path
     behavior = {} if conflict_behavior is None else {_BEHAVIOR: conflict_behavior}
 
     def whole(content: bytes) -> PreparedRequest:
@@ -107,7 +107,7 @@ def plan_upload(
         smallest=1,
         chunk_size=check_chunk_size(chunk_size, attachment=False),
         replaces=conflict_behavior == "replace" or (conflict_behavior is None and not by_name),
-        item=prepare(replace(call, path=place, headers=None)) if is_new else None,
+        item=prepare(replace(call, path=item_path, headers=None)) if is_new else None,
     )
 
 
@@ -121,7 +121,7 @@ def _plan_attachment(
     chunk_size: int | None,
 ) -> UploadPlan:
     if behavior is not None:
-        message = "Attachments of one name do not get into each other's way."
+        message = "Attachments of one name do not conflict."
         raise ConfigurationError(message, field="conflict_behavior", hint="Leave it out; it is for files in a drive.")
     if not isinstance(name, str) or not name:
         message = "An attachment needs a name."

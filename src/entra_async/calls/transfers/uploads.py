@@ -1,7 +1,7 @@
 """
-Upload sessions: a file goes up in chunks, one after the other, and goes on where it was after a lost link.
+Upload sessions: a file goes up in chunks, one after the other, and goes on where it was after a lost connection.
 
-The URL of a session is pre-authenticated, so no token goes there, and nobody gets to see it.
+The URL of a session is pre-authenticated, so no token goes there, and no log shows it.
 
 Source:
     https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
@@ -34,9 +34,9 @@ __all__ = ("upload_content",)
 _LOGGER: Final = logging.getLogger("entra_async")
 _OK: Final = 200
 _ACCEPTED: Final = 202
-_HAS_IT_ALREADY: Final = 416
-_IDLE: Final = 3  # answers that move nothing
-_FAREWELL_S: Final = 10.0
+_RANGE_NOT_SATISFIABLE: Final = 416
+_MAX_IDLE: Final = 3  # responses after which no more bytes have arrived
+_CANCEL_S: Final = 10.0
 _ATTACHMENT: Final = re.compile(r"/Attachments\('([^']+)'\)", re.IGNORECASE)
 
 
@@ -50,7 +50,7 @@ async def upload_content(
         context: The connection.
         content: What is sent.
         plan: What goes where.
-        progress: Told of what has arrived.
+        progress: Called with the bytes that have arrived.
         timeout_s: Seconds each chunk may take in all.
 
     Raises:
@@ -69,7 +69,7 @@ async def upload_content(
         try:
             return await session.send()
         except (NotFoundError, GoneError) as error:
-            if session.last_is_unsure:
+            if session.last_is_unconfirmed:
                 item = await _find(context, content, plan, error, timeout_s)
                 if item is not None:
                     return item
@@ -110,7 +110,7 @@ async def _open_session(
 async def _find(
     context: CallContext, content: Content, plan: UploadPlan, error: RequestError, timeout_s: float | None
 ) -> Any | None:
-    """Return the item if the last chunk has arrived although its answer was lost; ``None`` if all can be sent anew."""
+    """Return the item if the last chunk arrived and its response was lost; ``None`` if all can be sent anew."""
     if plan.replaces:
         return None
     if plan.item is not None:
@@ -120,14 +120,14 @@ async def _find(
             return None
         if isinstance(item, Mapping) and item.get("size") == content.size:
             return item
-    message = f"PUT {error.url}: the last chunk was sent, but its answer was lost: the file may be there, or not."
+    message = f"PUT {error.url}: the last chunk was sent, but its response was lost: the file may be there, or not."
     hint = "Look for it before you upload it again."
     raise TransportError(message, method="PUT", url=error.url, attempts=error.attempts, hint=hint) from None
 
 
 @final
 class _UploadSession:
-    """One upload session; ``last_is_unsure`` tells whether the last chunk was sent and its answer lost."""
+    """One upload session; ``last_is_unconfirmed`` is whether the last chunk was sent and its response lost."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _UploadSession:
         progress: Progress | None,
         timeout_s: float | None,
     ) -> None:
-        self.last_is_unsure = False
+        self.last_is_unconfirmed = False
         self._preauthenticated = context.preauthenticated
         self._content = content
         self._url = url
@@ -149,7 +149,7 @@ class _UploadSession:
         self._progress = progress
         self._timeout_s = timeout_s
         self._chunk = b""
-        self._unsure = False
+        self._unconfirmed = False
 
     async def send(self) -> Any:
         total = self._content.size
@@ -172,40 +172,40 @@ class _UploadSession:
                 self._fail(f"answered {response.status} after {end} of {total} bytes")
             self._wanted = following or ExpectedRange(end, None)
             idle = idle + 1 if self._wanted.start <= wanted.start else 0
-            if idle == _IDLE:
+            if idle == _MAX_IDLE:
                 self._fail(f"wants the bytes from {self._wanted.start} on again and again")
             self._report(self._wanted.start)
 
     async def _send_chunk(self) -> Response:
-        self._unsure = False
+        self._unconfirmed = False
         try:
             return await self._preauthenticated.run(self._attempt, "PUT", self._url, timeout_s=self._timeout_s)
         finally:
-            self.last_is_unsure = self._unsure and self._wanted.start + len(self._chunk) == self._content.size
+            self.last_is_unconfirmed = self._unconfirmed and self._wanted.start + len(self._chunk) == self._content.size
 
     async def _attempt(self, within_s: float) -> HTTPResponse:
-        # Whether a chunk whose answer was lost has arrived, only the service knows.
-        if self._unsure:
-            answer = await self._get_state(within_s)
-            if answer.status != _OK:
-                return answer
-            wanted = read_expected_range(_decode(answer.body))
+        # Whether a chunk whose response was lost has arrived, only the service knows.
+        if self._unconfirmed:
+            response = await self._get_state(within_s)
+            if response.status != _OK:
+                return response
+            wanted = read_expected_range(_decode(response.body))
             if wanted is None:
                 message = f"GET {strip_path(self._url)}: every byte is there, but the file is not made yet."
                 raise TransportError(message, url=strip_path(self._url))
             if wanted.start != self._wanted.start:
-                return answer
-        self._unsure = True
+                return response
+        self._unconfirmed = True
         start, end = self._wanted.start, self._wanted.start + len(self._chunk)
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/octet-stream",
             "Content-Range": f"bytes {start}-{end - 1}/{self._content.size}",
         }
-        answer = await self._preauthenticated.send(
+        response = await self._preauthenticated.send(
             "PUT", self._url, within_s=within_s, headers=headers, body=self._chunk
         )
-        return await self._get_state(within_s) if answer.status == _HAS_IT_ALREADY else answer
+        return await self._get_state(within_s) if response.status == _RANGE_NOT_SATISFIABLE else response
 
     async def _get_state(self, within_s: float) -> HTTPResponse:
         return await self._preauthenticated.send(
@@ -213,10 +213,10 @@ class _UploadSession:
         )
 
     async def cancel(self) -> None:
-        """Let the service forget what it has of the file. Whether it heard matters little: a session expires."""
-        with anyio.move_on_after(_FAREWELL_S, shield=True):
+        """Cancel the session. Whether that succeeds matters little: a session expires."""
+        with anyio.move_on_after(_CANCEL_S, shield=True):
             try:
-                await self._preauthenticated.send("DELETE", self._url, within_s=_FAREWELL_S, headers={})
+                await self._preauthenticated.send("DELETE", self._url, within_s=_CANCEL_S, headers={})
             except EntraError:
                 _LOGGER.debug("An upload session could not be ended: it expires.")
 
@@ -238,7 +238,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _read_location(response: Response) -> dict[str, str]:
-    # Outlook tells of the attachment in a header only.
+    # Outlook names the attachment in a header only.
     location = response.headers.get("Location", "")
     match = _ATTACHMENT.search(location)
     return {"id": match[1]} if match else {}

@@ -1,4 +1,4 @@
-"""The verbs for what takes long: operations, uploads and downloads."""
+"""The verbs for long-running operations, uploads and downloads."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class TransferVerbs(Verbs):
             machine = await operation
 
         Azure's ``Azure-AsyncOperation``, ``Location`` and ``provisioningState`` are understood, and Graph's monitors,
-        which are asked without the token if they are on another host. It is asked after no sooner than the service
-        wants. An answer that is final is an operation that is over.
+        which are polled without the token if they are on another host. It is polled no sooner than the service says. If
+        the first response is final, the operation has ended.
 
         Args:
             path: See :meth:`invoke`; ``None`` with a *token*.
@@ -57,18 +57,17 @@ class TransferVerbs(Verbs):
             content_type: See :meth:`invoke`.
             parameters: See :meth:`invoke`.
             required_scopes: See :meth:`invoke`.
-            timeout: Seconds each request may take in all; how long to wait for the end is told to its ``result()``.
+            timeout: Seconds each request may take in all; ``result()`` takes how long to wait for the end.
             idempotent: See :meth:`invoke`.
             service: See :meth:`invoke`.
-            token: :attr:`Operation.token` of one that was begun before, here or elsewhere: it is asked once how it
-                stands.
+            token: :attr:`Operation.token` of one that was begun before, here or elsewhere: it is polled once.
 
         Returns:
             The operation: ``await`` it for its result.
 
         Raises:
             ConfigurationError: If an argument cannot be sent, or the token is of another service. Nothing was sent.
-            UnsafeLinkError: If the service names no https URL to ask.
+            UnsafeLinkError: If the service names no https URL to poll.
             EntraError: Whatever :meth:`invoke` raises.
 
         Sources:
@@ -104,14 +103,14 @@ class TransferVerbs(Verbs):
         """
         Upload a file to a drive, or attach one to a message or an event: ``await graph.upload(path, "report.pdf")``.
 
-        An upload session takes it in chunks, of which one or two are in memory. After a lost link, an error of the
-        service or a pause it asked for, the service is asked what it has, and gets the rest. What fails or is cancelled
-        leaves nothing behind. Neither the token nor a header of the service goes to the session's host.
+        An upload session takes it in chunks, of which one or two are in memory. After a lost connection, an error of
+        the service or a 429, the session's expected ranges are requested, and the rest is sent. What fails or is
+        cancelled leaves nothing behind. Neither the token nor a header of the service goes to the session's host.
 
         Args:
             path: The file in a drive, new (``"users/{id}/drive/root:/reports/2026.xlsx"``) or there already
                 (``"drives/{id}/items/{id}"``); or ``"users/{id}/messages/{id}/attachments"``.
-            content: Bytes, a path, a file opened in binary mode (sent from where it stands), or what yields bytes.
+            content: Bytes, a path, a file opened in binary mode (sent from its position), or what yields bytes.
             size: Bytes in all; needed only where it cannot be measured.
             name: What an attachment is called; by default as the file whose path *content* is.
             conflict_behavior: ``"fail"``, ``"replace"`` or ``"rename"``, if there is a file of that name already; the
@@ -169,8 +168,8 @@ class TransferVerbs(Verbs):
             async with graph.download("users/{id}/drive/items/{id}/content") as download:
                 async for piece in download: ...
 
-        It goes on where it was after a lost link. Less than the whole is never taken for it, and parts of two versions
-        are never put together: what changes midway is downloaded anew if it goes to a file, else it is an error.
+        It goes on where it was after a lost connection. Less than the whole is an error, and parts of two versions are
+        never put together: what changes midway is downloaded anew if it goes to a file, else it is an error.
 
         Args:
             path: What to GET, such as ``"users/{id}/drive/root:/report.pdf:/content"``.

@@ -56,7 +56,7 @@ def arm_application(
     Return Azure Resource Manager as an aiohttp application.
 
     Args:
-        arm: What is there, and what tests change while it runs.
+        arm: The resources, and what tests change while it runs.
         tenant_id: The tenant the subscriptions trust.
         authorize: Judges the access token of each request.
         clock: Dates the responses, ages page tokens and ends operations.
@@ -167,13 +167,13 @@ class _ResourceManager:
         kind, object_id = request_kind(request.method), str(access.claims["oid"])
         wait_s = self._arm.limits.take(object_id, subscription_id, kind)
         limits.update(self._arm.limits.headers(object_id, subscription_id, kind))
-        refusal = None if wait_s is None else str(wait_s)
-        if refusal is None:
+        retry_after = None if wait_s is None else str(wait_s)
+        if retry_after is None:
             decision = self._throttle.take("azure", str(access.claims["appid"]))
             if decision.allowed:
                 return
-            refusal = decision.retry_after
-        raise throttled(refusal, kind=kind, subscription_id=subscription_id, object_id=object_id)
+            retry_after = decision.retry_after
+        raise throttled(retry_after, kind=kind, subscription_id=subscription_id, object_id=object_id)
 
     def _as_arm_error(self, reason: Exception) -> ArmError:
         match reason:

@@ -1,4 +1,4 @@
-"""The emulated Azure as a test sees it: what is there, who may do what, and how operations go."""
+"""The emulated Azure as a test sees it: its resources, its role assignments, and how operations go."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Arm:
 
     def add_resource_groups(self, count: int, *, subscription_id: str | None = None) -> None:
         """
-        Create resource groups, ``rg-00000`` and so on, beside those there are.
+        Create resource groups, ``rg-00000`` and so on, beside those that exist.
 
         Args:
             count: How many.
@@ -86,7 +86,7 @@ class Arm:
         Args:
             form: How a client can follow them: by ``Azure-AsyncOperation`` (``"async"``), by ``Location``
                 (``"location"``), by both, by nothing but the resource's ``provisioningState``, or, with
-                ``"immediate"``, not at all: they are over when the response is sent.
+                ``"immediate"``, not at all: they have ended when the response is sent.
             takes_s: Seconds on the emulator's clock until they end.
             outcome: How they end.
             retry_after_s: The ``Retry-After`` of every response while they run, or ``None`` for no such header.
@@ -102,7 +102,7 @@ class Arm:
 
     def assign(self, object_id: str, role: Role | None, *, subscription_id: str | None = None) -> None:
         """
-        Give somebody one role in place of the one they have.
+        Give a principal one role in place of the one it has.
 
         Args:
             object_id: Of a user or a service principal.
@@ -118,7 +118,7 @@ class Arm:
         self._roles[object_id, subscription_id] = role
 
     def allows(self, object_id: str, subscription_id: str, action: str) -> bool:
-        """Return whether somebody may do an action such as ``Microsoft.Storage/storageAccounts/write``."""
+        """Return whether a principal may do an action such as ``Microsoft.Storage/storageAccounts/write``."""
         everywhere = self._roles.get((object_id, None), "Owner")
         role = self._roles.get((object_id, subscription_id), everywhere)
         return role in {"Owner", "Contributor"} or (role == "Reader" and action.endswith("/read"))

@@ -1,4 +1,4 @@
-"""One request to Azure Resource Manager whose token was accepted: what it requests, and what it carries."""
+"""One authorized request to Azure Resource Manager: its path, query and body."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ArmCall:
 
     @property
     def root(self) -> str:
-        """What links begin with: what the client called us by."""
+        """The URL links begin with: the host as the client named it."""
         return f"{self.request.scheme}://{self.request.host}"
 
     @property

@@ -40,7 +40,7 @@ _TOKEN_CODES: Final = (
 
 
 class ArmError(ServiceError):
-    """A request that Azure Resource Manager refuses."""
+    """An error response of Azure Resource Manager."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def unauthorized(reason: Unauthorized, tenant_id: str) -> ArmError:
 
 
 def forbidden(*, client_id: str, object_id: str, action: str, scope: str) -> ArmError:
-    """Return the 403 for somebody without a role that allows *action* at *scope*."""
+    """Return the 403 for a principal without a role that allows *action* at *scope*."""
     message = (
         f"The client '{client_id}' with object id '{object_id}' does not have authorization to perform action "
         f"'{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your "

@@ -41,7 +41,7 @@ class ArmGroups:
 
     Args:
         pages: Serves lists.
-        clock: Decides which deletions are over.
+        clock: Decides which deletions have ended.
         tenant_id: The tenant the subscriptions trust.
     """
 

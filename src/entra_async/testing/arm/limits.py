@@ -37,7 +37,7 @@ class _ArmLimit:
 
 class ArmLimits:
     """
-    Counts requests. One that finds the bucket empty is refused, and costs nothing.
+    Counts requests. One that finds the bucket empty is throttled, and costs nothing.
 
     Args:
         clock: The emulator's clock: moving it refills the buckets.
@@ -73,7 +73,7 @@ class ArmLimits:
             message = f"kind must be one of {', '.join(self._limits)}, not {kind!r}."
             raise ValueError(message)
         if burst < 1 or not 0 < per_s < math.inf:
-            message = "burst must be at least 1 and per_s a positive number, or every request would be refused."
+            message = "burst must be at least 1 and per_s a positive number, or every request would be throttled."
             raise ValueError(message)
         self._limits[kind] = _ArmLimit(burst, per_s)
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[2] != kind}
@@ -91,7 +91,7 @@ class ArmLimits:
             ``None`` when it is allowed, else the whole seconds to wait.
         """
         limit, bucket = self._bucket(object_id, subscription_id, kind)
-        # A client that waits exactly as long as asked must get through, whatever floating point made of the sum.
+        # A client that waits for its Retry-After exactly must get through, whatever floating point made of the sum.
         if bucket.level < 1 - 1e-9:
             return max(1, math.ceil((1 - bucket.level) / limit.per_s - 1e-9))
         bucket.level = max(0.0, bucket.level - 1)

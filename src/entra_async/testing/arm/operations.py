@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ("ArmOperation", "ArmOperations", "OperationForm", "OperationOutcome", "OperationPlan")
 
 OperationForm = Literal["async", "location", "both", "provisioning_state", "immediate"]
-"""How it is followed: by ``Azure-AsyncOperation``, ``Location``, both, the resource alone; or it is over at once."""
+"""How it is followed: by ``Azure-AsyncOperation``, ``Location``, both, the resource alone; or it ends at once."""
 
 OperationOutcome = Literal["Succeeded", "Failed", "Canceled"]
 
@@ -100,7 +100,7 @@ class ArmOperation:
     finish: Callable[[], None] = field(repr=False)
     result: Callable[[], tuple[int, dict[str, Any] | None]] = field(repr=False)
 
-    def is_over(self, now: float) -> bool:
+    def has_ended(self, now: float) -> bool:
         """Return whether it has ended."""
         return now >= self.ends_at
 
@@ -113,7 +113,7 @@ class ArmOperation:
             now: Epoch seconds.
         """
         body: dict[str, Any] = {"id": path, "name": self.id, "startTime": _moment(self.started_at)}
-        if not self.is_over(now):
+        if not self.has_ended(now):
             done = (now - self.started_at) / self.plan.takes_s
             return {**body, "status": self.plan.running, "percentComplete": round(100 * done, 1)}
         body |= {"status": self.plan.outcome, "endTime": _moment(self.ends_at)}
@@ -153,7 +153,7 @@ class ArmOperations:
 
         Args:
             api_version: The version its URLs are called with.
-            finish: Applies its effect, once it is over.
+            finish: Applies its effect, once it has ended.
             result: What its ``Location`` responds with then, if it succeeds.
             plan: How it goes, if not as :attr:`plan` says.
         """
@@ -184,10 +184,10 @@ class ArmOperations:
         return self._known.get(operation_id)
 
     def complete_due(self) -> None:
-        """Apply the effect of what is over by now, in the order it ended, and forget what ended a day ago."""
+        """Apply the effect of what has ended by now, in the order it ended, and forget what ended a day ago."""
         now = self._clock.now()
-        over = [operation for operation in self._running if operation.is_over(now)]
-        for operation in sorted(over, key=lambda operation: operation.ends_at):
+        ended = [operation for operation in self._running if operation.has_ended(now)]
+        for operation in sorted(ended, key=lambda operation: operation.ends_at):
             self._running.remove(operation)
             operation.finish()
         for operation in list(self._known.values()):

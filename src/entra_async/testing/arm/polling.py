@@ -57,7 +57,7 @@ def status_response(call: ArmCall, now: float) -> web.Response:
         ArmError: 404 for an operation nobody started, or a URL that is not the one given out.
     """
     operation = _find(call, {})
-    headers = {} if operation.is_over(now) else _retry_after(operation)
+    headers = {} if operation.has_ended(now) else _retry_after(operation)
     return json_response(operation.status(call.request.path, now), headers=headers)
 
 
@@ -73,7 +73,7 @@ def location_response(call: ArmCall, now: float) -> web.Response:
         ArmError: The error of an operation that failed; 404 as in :func:`status_response`.
     """
     operation = _find(call, {"monitor": "true"})
-    if not operation.is_over(now):
+    if not operation.has_ended(now):
         return web.Response(status=202, headers=location_headers(call, operation, call.request.rel_url.raw_path))
     if operation.plan.failure is not None:
         raise ArmError(409, *operation.plan.failure)

@@ -44,7 +44,7 @@ class ArmProviders:
 
     Args:
         pages: Serves lists.
-        clock: Decides which operations are over.
+        clock: Decides which operations have ended.
     """
 
     def __init__(self, pages: ArmPages, clock: EmulatorClock) -> None:
@@ -112,7 +112,7 @@ class ArmProviders:
             del group.resources[resource.kind.full_name.lower(), resource.name.lower()]
 
         started = self._start(call, resource, "Deleting", lambda: (204, None), then=remove)
-        return self._accepted(call, resource, started, over=web.Response(status=200))
+        return self._accepted(call, resource, started, immediate=web.Response(status=200))
 
     async def act(self, call: ArmCall) -> web.Response:
         """Begin one of the actions of a type, such as to start a virtual machine."""
@@ -123,7 +123,7 @@ class ArmProviders:
         resource = _existing(call, f"{action}/action")
         _check_idle(resource)
         started = self._start(call, resource, "Updating", lambda: (204, None))
-        return self._accepted(call, resource, started, over=web.Response(status=200))
+        return self._accepted(call, resource, started, immediate=web.Response(status=200))
 
     async def operation_status(self, call: ArmCall) -> web.Response:
         """Handle a request to the URL of ``Azure-AsyncOperation``."""
@@ -161,12 +161,12 @@ class ArmProviders:
         return call.arm.started.start(api_version=call.api_version, finish=finish, result=result)
 
     def _accepted(
-        self, call: ArmCall, resource: ArmResource, started: ArmOperation | None, *, over: web.Response
+        self, call: ArmCall, resource: ArmResource, started: ArmOperation | None, *, immediate: web.Response
     ) -> web.Response:
         if started is None:
-            return over
+            return immediate
         headers = polling_headers(call, started, resource.kind.namespace, resource.body["location"])
-        # Without a header to follow, the state in the body is all that says it is not over.
+        # Without a header to follow, the state in the body is all that says it has not ended.
         return web.Response(status=202, headers=headers) if headers else json_response(resource.json(), status=202)
 
 

@@ -1,5 +1,5 @@
 """
-What the emulated Azure holds: subscriptions, their resource groups, and the resources in them.
+The resources of the emulated Azure: subscriptions, their resource groups, and the resources in them.
 
 Sources:
     https://learn.microsoft.com/en-us/rest/api/resources/subscriptions/list
@@ -148,7 +148,7 @@ class Subscription:
 
     Attributes:
         id: Its GUID.
-        name: What people call it.
+        name: The display name.
         groups: Its resource groups, by name in lower case.
     """
 

@@ -39,7 +39,7 @@ class HtmlPage(HTMLParser):
     Attributes:
         form: The first form, or ``None``.
         submits_itself: Whether a script submits the form at once.
-        text: What a person reads, blanks folded.
+        text: The visible text, blanks folded.
         by_id: The text of each element that has an id.
     """
 
@@ -56,7 +56,7 @@ class HtmlPage(HTMLParser):
         self.text = " ".join(" ".join(self._words).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of a form, its fields and buttons."""
+        """Record a form, its fields and buttons."""
         attributes = {name: value or "" for name, value in attrs}
         if tag not in _VOID:
             self._open.append((tag, attributes.get("id", "")))

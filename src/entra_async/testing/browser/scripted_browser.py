@@ -1,4 +1,4 @@
-"""A browser without a window, with a person of fixed habits in front of it."""
+"""A scripted browser: it signs a user in on the real pages, without a window."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 __all__ = ("ScriptedBrowser",)
 
 _MOST_PAGES: Final = 30
-_PATIENCE: Final = aiohttp.ClientTimeout(total=60)
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
 
 class ScriptedBrowser:
     """
     Opens the emulator's real sign-in pages and fills them in over HTTP.
 
-    It keeps its cookies, so that a person stays signed in from one call to the next, until :meth:`forget`.
+    It keeps its cookies, so that a user stays signed in from one call to the next, until :meth:`forget`.
 
     Args:
         authority: Gives the root of the sign-in service. Its pages are filled in; any other is where it ends.
-        user: Gives who sits in front of it unless a call says otherwise.
+        user: Gives the user who signs in unless a call names another.
         tls: Trusts the emulator.
 
     Attributes:
@@ -64,28 +64,28 @@ class ScriptedBrowser:
         account: str | None = None,
     ) -> str:
         """
-        Open *url* and do what its pages ask for, to the last page: the app's own, or one that says what is wrong.
+        Open *url* and fill in its pages, to the last page: the app's own, or one that says what is wrong.
 
         Args:
             url: An authorize URL.
             user: Who signs in; the emulator's own user unless given.
-            decline: Press Cancel where the app asks for permissions.
+            decline: Press Cancel on the consent page.
             cancel: Press Cancel on the first page.
             deny_mfa: Deny the second factor, and stop at the page that says so.
             wrong_password: Type another password, and stop at the page that says so.
             account: Which of the accounts shown to pick, a user name, or ``"other"``; *user*'s if it is shown.
 
         Returns:
-            What the last page reads.
+            The text of the last page.
 
         Raises:
             LookupError: If there was no page on which to do what was wanted, such as *decline* without a consent page.
         """
         wanted = {"decline": decline, "cancel": cancel, "deny_mfa": deny_mfa, "wrong_password": wrong_password}
-        person = self._person(user, account, wanted)
+        script = self._script(user, account, wanted)
         async with self._session() as session:
-            text = await self._go_on(session, await self._load(session, "GET", url), person)
-        person.check_done()
+            text = await self._go_on(session, await self._load(session, "GET", url), script)
+        script.check_done()
         return text
 
     async def enter_device_code(
@@ -112,23 +112,23 @@ class ScriptedBrowser:
             account: As :meth:`sign_in` takes it.
 
         Returns:
-            What the last page reads.
+            The text of the last page.
 
         Raises:
             LookupError: As :meth:`sign_in` raises it.
         """
         wanted = {"decline": decline, "cancel": cancel, "deny_mfa": deny_mfa, "wrong_password": wrong_password}
-        person = self._person(user, account, wanted)
+        script = self._script(user, account, wanted)
         async with self._session() as session:
             page = await self._load(session, "GET", f"{self._authority()}/common/oauth2/deviceauth")
             assert page.form is not None  # the page is there to ask for the code
             page = await self._load(session, "POST", page.form.action, {"user_code": user_code})
-            text = await self._go_on(session, page, person)
-        person.check_done()
+            text = await self._go_on(session, page, script)
+        script.check_done()
         return text
 
-    def _person(self, user: User | None, account: str | None, wanted: Mapping[str, bool]) -> _Person:
-        return _Person(
+    def _script(self, user: User | None, account: str | None, wanted: Mapping[str, bool]) -> _UserScript:
+        return _UserScript(
             user=user or self._user(), account=account, deviations={name for name, meant in wanted.items() if meant}
         )
 
@@ -137,14 +137,14 @@ class ScriptedBrowser:
         self._cookies = self._cookies or aiohttp.CookieJar()
         self.pages = []
         connector = aiohttp.TCPConnector(ssl=self._tls, force_close=True)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=self._cookies, timeout=_PATIENCE)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=self._cookies, timeout=_TIMEOUT)
 
-    async def _go_on(self, session: aiohttp.ClientSession, page: HtmlPage, person: _Person) -> str:
+    async def _go_on(self, session: aiohttp.ClientSession, page: HtmlPage, script: _UserScript) -> str:
         for _ in range(_MOST_PAGES):
             form = page.form
             if form is None or not self.address.startswith(self._authority() + "/"):
                 return page.text
-            entered = form.fields if page.submits_itself else person.fill_in(page)
+            entered = form.fields if page.submits_itself else script.fill_in(page)
             if entered is None:
                 return page.text
             page = await self._load(session, "POST", form.action, entered)
@@ -175,8 +175,8 @@ class ScriptedBrowser:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Person:
-    """Who fills the pages in. What they are to do differently is in *deviations* until it is done."""
+class _UserScript:
+    """What a user enters on each page. What is to be done differently is in *deviations* until it is done."""
 
     user: User
     account: str | None
@@ -186,7 +186,7 @@ class _Person:
     def fill_in(self, page: HtmlPage) -> Mapping[str, str] | None:
         """Return what to post, or ``None`` to stay on the page."""
         form = page.form
-        assert form is not None  # asked for pages with a form only
+        assert form is not None  # called for pages with a form only
         if "cancel" in form.choices and self._deviates("cancel"):
             return form.fields | {"choice": "cancel"}
         if "password" in form.fields:
@@ -211,13 +211,13 @@ class _Person:
         if "other" in choices:
             wanted = self.account or self.user.user_principal_name
             return wanted if wanted in choices else "other"
-        refusals = {"decline", "return"} if "continue" not in choices else {"cancel"}
-        if refusals & set(choices) and self._deviates("decline"):
-            return next(choice for choice in choices if choice in refusals)
+        declining = {"decline", "return"} if "continue" not in choices else {"cancel"}
+        if declining & set(choices) and self._deviates("decline"):
+            return next(choice for choice in choices if choice in declining)
         return choices[0]
 
     def _type_once(self, form: HtmlForm, name: str, value: str, choice: str) -> Mapping[str, str] | None:
-        # Asked again means that it was wrong; a person who has nothing else to try stops.
+        # The same page again means that it was wrong; there is nothing else to try.
         if name in self.typed:
             return None
         self.typed.add(name)

@@ -153,15 +153,15 @@ class _Endpoint(DefenderService):
         return RequestCost(workload="alerts" if path[1:2] == ["alerts"] else "machines")
 
     async def route(self, request: web.Request, path: list[str], access: Access) -> web.Response:
-        hunts = path == ["api", "advancedqueries", "run"]
-        if not hunts and not (path[0] == "api" and len(path) in {2, 3} and path[1] in self._collections):
+        is_hunting = path == ["api", "advancedqueries", "run"]
+        if not is_hunting and not (path[0] == "api" and len(path) in {2, 3} and path[1] in self._collections):
             message = f"No HTTP resource was found that matches the request URI '{request.rel_url.raw_path}'."
             raise DefenderError(404, "NotFound", message)
-        allowed = "POST" if hunts else "GET"
+        allowed = "POST" if is_hunting else "GET"
         if request.method != allowed:
             message = f"The requested resource does not support http method '{request.method}'."
             raise DefenderError(405, "MethodNotAllowed", message, headers={"Allow": allowed})
-        if hunts:
+        if is_hunting:
             _HUNT.check(access)
             return await self._hunt(request)
         collection, permissions = self._collections[path[1]]

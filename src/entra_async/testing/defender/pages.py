@@ -26,7 +26,7 @@ class DefenderBehaviour:
     What a test may change about Defender for Endpoint, at any time.
 
     Attributes:
-        page_size: How many objects a page holds at most, also where ``$top`` asks for more.
+        page_size: How many objects a page holds at most, also where ``$top`` is higher.
         next_links: Whether a page that is followed by another has an ``@odata.nextLink``. The documentation shows none;
             without it a client goes on by ``$skip``.
         empty_is_404: Whether an empty list gets a 404, as documented for machines, or with an empty list.

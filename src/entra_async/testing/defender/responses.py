@@ -32,7 +32,7 @@ JSON_TYPE: Final = "application/json; odata.metadata=minimal; odata.streaming=tr
 
 
 class DefenderError(ServiceError):
-    """A request that a Defender service refuses."""
+    """An error response of a Defender service."""
 
 
 def json_response(body: bytes | bytearray | Mapping[str, Any]) -> web.Response:
@@ -77,8 +77,8 @@ def read_query(body: Mapping[str, Any]) -> str:
 
 def too_many(decision: ThrottleDecision) -> DefenderError:
     """Return the 429; its message names the limit."""
-    limit = decision.refused_by
-    assert limit is not None  # or it would not have been refused
+    limit = decision.throttled_by
+    assert limit is not None  # or it would not have been throttled
     headers = {} if decision.retry_after is None else {"Retry-After": decision.retry_after}
     what = (
         "CPU quota exceeded! maximum running seconds"
@@ -96,7 +96,7 @@ def _span(seconds: float) -> str:
 
 
 def as_defender_error(reason: Exception) -> DefenderError:
-    """Return the error for *reason*; what no request is to blame for is raised again."""
+    """Return the error response for *reason*; an exception that no request caused is raised again."""
     match reason:
         case DefenderError():
             return reason

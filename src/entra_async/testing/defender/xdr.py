@@ -160,18 +160,20 @@ class _Xdr(DefenderService):
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
         if (comment := changes.pop("comment", None)) is not None:
             author = str(access.claims.get("upn") or access.claims.get("appid"))
-            held = incidents.reader("comments")(index)
-            changes["comments"] = [*held, {"comment": comment, "createdBy": author, "createdTime": now}]
+            existing = incidents.reader("comments")(index)
+            changes["comments"] = [*existing, {"comment": comment, "createdBy": author, "createdTime": now}]
         incidents.update(index, {**changes, "lastUpdateTime": now})
         return self._incidents.entity(request, index)
 
     async def _hunt(self, request: web.Request) -> web.Response:
         parse_query(request.rel_url.raw_query_string, ())
         query = read_query(await read_body(request))
-        return json_response(_told(await self._hunting.run(query, limit_s=_LONGEST_QUERY_S), self._hunting.running_s))
+        return json_response(
+            _hunting_json(await self._hunting.run(query, limit_s=_LONGEST_QUERY_S), self._hunting.running_s)
+        )
 
 
-def _told(result: HuntingResult, running_s: float) -> dict[str, Any]:
+def _hunting_json(result: HuntingResult, running_s: float) -> dict[str, Any]:
     cpu = f"0{timedelta(seconds=running_s)}"
     return {
         "Stats": {

@@ -27,7 +27,7 @@ __all__ = ("COMMANDS",)
 
 
 class _ToolError(Exception):
-    """What a tool refuses, before it takes the form in which that tool says so."""
+    """An error of a tool, before it takes the format of that tool."""
 
     def __init__(self, message: str, *, code: int = 1) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ def _issue(tools: DeveloperTools, resource: str, tenant: str | None) -> IssuedTo
         client_authentication="1",
         audience=resource,
         roles=tools.app.roles & found.roles,
-        demanded={},
+        requested_claims={},
     )
 
 
@@ -177,7 +177,7 @@ _NEEDED: Final = ("Import-Module Az.Accounts -MinimumVersion", "Get-AzAccessToke
 
 
 def _pwsh(tools: DeveloperTools, arguments: list[str]) -> ToolResult:
-    """Do what a script says that asks Az.Accounts for a token; what it is read by is in every such script."""
+    """Run a script that requests a token of Az.Accounts; it is recognized by what is in every such script."""
     if arguments[:3] != ["-NoProfile", "-NonInteractive", "-EncodedCommand"] or len(arguments) != 4:
         return ToolResult(stderr="The argument is not recognized as the name of a script file.\n", exit_code=64)
     script = base64.b64decode(arguments[3], validate=True).decode("utf-16-le")

@@ -84,7 +84,7 @@ async def _serve(tools: DeveloperTools, reader: asyncio.StreamReader, writer: as
     call: ToolCall | None = None
     try:
         call = ToolCall(**json.loads(await reader.readline()))
-        tools.note(call)
+        tools.record(call)
         if tools.stuck:
             await reader.read()  # until it is killed
             return

@@ -1,4 +1,4 @@
-"""The developers' tools ``az``, ``azd`` and ``pwsh``: who is signed in to them, how they were called, how they end."""
+"""The developers' tools ``az``, ``azd`` and ``pwsh``: their signed-in user, their calls, and how these end."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class DeveloperTools:
                 await self._called.wait()
         return self.calls
 
-    def note(self, call: ToolCall) -> None:
+    def record(self, call: ToolCall) -> None:
         """Record a call, and wake whoever waits for it."""
         self.calls.append(call)
         self._called.set()

@@ -259,10 +259,10 @@ class Directory:
 
     def member_of(self, user: int) -> Selection:
         """Return the groups a user is in."""
-        holds = self._group_population.holds
+        contains = self._group_population.contains
         groups = self.groups
 
         def index_at(group: int) -> int | None:
-            return group if group in groups and holds(group, user) else None
+            return group if group in groups and contains(group, user) else None
 
         return Selection(groups, range(self._made_up_groups), index_at)

@@ -1,4 +1,4 @@
-"""Names of people in several scripts, with the apostrophes, hyphens and spaces that programs stumble over."""
+"""Names of users in several scripts, with the apostrophes, hyphens and spaces that programs stumble over."""
 
 from __future__ import annotations
 

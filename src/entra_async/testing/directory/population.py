@@ -1,5 +1,5 @@
 """
-Who and what lives in the emulated tenant: every property of a user, group or machine is computed from its number.
+The population of the emulated tenant: every property of a user, group or machine is computed from its number.
 
 Nothing is stored, so a tenant of a million users costs no memory, and the same tenant looks the same in every run.
 """
@@ -174,8 +174,8 @@ class GroupPopulation:
         """Return the number of the user at this place of the group."""
         return (self._first(group) + position) % self._users
 
-    def holds(self, group: int, user: int) -> bool:
-        """Tell whether the user is one the group was made with."""
+    def contains(self, group: int, user: int) -> bool:
+        """Return whether the user is one the group was made with."""
         return user < self._users and (user - self._first(group)) % self._users < self.size(group)
 
     def _first(self, group: int) -> int:

@@ -71,7 +71,7 @@ class Drives:
     Every user's drive. Uploads, downloads and the progress of copies have an origin of their own, as in OneDrive.
 
     Attributes:
-        url: Root of that origin: another host than Graph's. An access token sent there is refused.
+        url: Root of that origin: another host than Graph's. An access token sent there is rejected.
         quota_bytes: What a drive holds.
         upload_lifetime_s: How long an upload session lives after the last part that arrived.
         download_lifetime_s: How long a download URL can be used.
@@ -98,7 +98,7 @@ class Drives:
 
     def put(self, path: str, content: bytes, *, user_id: str | None = None) -> str:
         """
-        Store a file, or other content in one there is, and return its id. Folders are made as needed.
+        Store a file, or other content in one that exists, and return its id. Folders are made as needed.
 
         Args:
             path: Below the root: ``"reports/2026.pdf"``.
@@ -281,7 +281,7 @@ class Drives:
         return copy
 
     def complete_due(self) -> None:
-        """Do what the copies that are over by now came to."""
+        """Apply the result of the copies that have ended by now."""
         now = self._clock.now()
         for copy in self._copies.values():
             if copy.made is not None or now < copy.ends_at:

@@ -1,5 +1,5 @@
 """
-How OneDrive refuses a request, whether Microsoft Graph or the origin of the files says so.
+The errors of OneDrive, whether Microsoft Graph or the file origin responds with them.
 
 Source:
     https://learn.microsoft.com/en-us/onedrive/developer/rest-api/concepts/errors
@@ -13,7 +13,7 @@ __all__ = ("DriveError", "invalid", "item_not_found")
 
 
 class DriveError(ServiceError):
-    """A request that OneDrive refuses."""
+    """An error response of OneDrive."""
 
 
 def invalid(message: str) -> DriveError:

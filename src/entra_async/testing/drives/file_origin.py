@@ -1,7 +1,7 @@
 """
 Where the bytes of drives go and come from: upload and download URLs, and the monitors of copies.
 
-It is another host than Graph's, as in OneDrive, and its URLs are pre-authenticated: an access token is refused.
+It is another host than Graph's, as in OneDrive, and its URLs are pre-authenticated: an access token is rejected.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
@@ -123,7 +123,7 @@ class _FileOrigin:
         return web.Response(status=204)
 
     async def download(self, request: web.Request) -> web.Response:
-        """Return a file, or the part of it that is asked for."""
+        """Return a file, or the requested part of it."""
         ticket = request.query.get("tempauth", "")
         item = self._drives.download(request.match_info["drive"], request.match_info["item"], ticket)
         if item.content is None:
@@ -161,8 +161,8 @@ class _FileOrigin:
         if copy.plan.redirects:
             location = f"{copy.root}/drives/{copy.drive.id}/items/{copy.made.id}"
             return web.Response(status=303, headers={"Location": location})
-        over = {"status": "completed", "percentageComplete": 100.0, "resourceId": copy.made.id}
-        return _json({"operation": "ItemCopy", **over})
+        completed = {"status": "completed", "percentageComplete": 100.0, "resourceId": copy.made.id}
+        return _json({"operation": "ItemCopy", **completed})
 
     def _session(self, request: web.Request) -> UploadSession:
         return self._drives.upload(request.match_info["session"], request.query.get("tempauth", ""))

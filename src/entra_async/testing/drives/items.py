@@ -29,7 +29,7 @@ __all__ = (
 ConflictBehavior = Literal["fail", "replace", "rename"]
 """What becomes of a new item where one of that name is."""
 
-_REFUSED_IN_NAMES: Final = re.compile(r'["*:<>?/\\|\x00-\x1f]')
+_INVALID_IN_NAMES: Final = re.compile(r'["*:<>?/\\|\x00-\x1f]')
 
 
 def read_conflict_behavior(value: object, default: ConflictBehavior) -> ConflictBehavior:
@@ -59,7 +59,7 @@ def check_name(name: object) -> str:
     if (
         not isinstance(name, str)
         or not 0 < len(name) <= 255
-        or _REFUSED_IN_NAMES.search(name) is not None
+        or _INVALID_IN_NAMES.search(name) is not None
         or name != name.strip(" ")
         or name.endswith(".")
     ):
@@ -127,7 +127,7 @@ class DriveItem:
         self.version += 1
         self.content_version += 1
 
-    def holds(self, other: DriveItem) -> bool:
+    def contains(self, other: DriveItem) -> bool:
         """Return whether *other* is this item or somewhere in it."""
         return other is self or any(item.parent is self for item in other._up())
 
@@ -169,7 +169,7 @@ class Drive:
         Return the item these names lead to.
 
         Raises:
-            DriveError: 404 if they lead nowhere.
+            DriveError: 404 if there is no such item.
         """
         item = start
         for name in names:

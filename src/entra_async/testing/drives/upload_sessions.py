@@ -44,7 +44,7 @@ class UploadSession:
         conflict: What becomes of it where one of that name is.
         size: Bytes of the whole: as the client announced, then as the first part said; ``None`` until one does.
         description: What the owner says of the file.
-        defer_commit: Whether the file appears only when it is asked for.
+        defer_commit: Whether the file appears only when it is requested (``deferCommit``).
         expires_at: Epoch seconds.
         received: The bytes so far.
         committing: Whether the last part has arrived and is being looked at.

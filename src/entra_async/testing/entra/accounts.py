@@ -1,4 +1,4 @@
-"""The users who can sign in: their passwords, and what keeps them out."""
+"""The users who can sign in: their passwords, and what prevents it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOCKOUT_S: Final = 60.0
 @dataclass(slots=True, kw_only=True, eq=False)
 class User:
     """
-    A user who can sign in. Change it while the emulator runs to provoke a refusal.
+    A user who can sign in. Change it while the emulator runs to provoke an error.
 
     Attributes:
         id: Object id.
         user_principal_name: The name to sign in with.
-        display_name: The name people read.
+        display_name: The display name.
         password: A new one revokes what the old one brought.
-        mfa_required: Whether a second factor is asked for; flows without a page then fail (50076).
+        mfa_required: Whether a second factor is required; flows without a page then fail (50076).
         mfa_unregistered: Whether the second factor must be registered first (50079).
         locked: Whether the account is locked (50053).
         disabled: Whether the account is disabled (50057).
@@ -56,7 +56,7 @@ class User:
 
     @property
     def security_stamp(self) -> tuple[str, int]:
-        """What a session or refresh token remembers; it is revoked once this has changed."""
+        """Stored with a session or refresh token, which is revoked once this has changed."""
         return self.password, self._revocations
 
     def revoke_sessions(self, *, now: float) -> None:
@@ -97,11 +97,11 @@ class User:
 
     def check_policies(self, *, mfa: bool, error: str) -> None:
         """
-        Check what conditional access demands of a flow that shows no page.
+        Check what conditional access requires of a flow that shows no page.
 
         Args:
             mfa: Whether a second factor was passed when the user signed in.
-            error: The OAuth error of a refusal that a sign-in page would settle.
+            error: The OAuth error where a sign-in page would help.
 
         Raises:
             AadstsError: 53003 blocked; 50079 and 50076, with claims to sign in with.

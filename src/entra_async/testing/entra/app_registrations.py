@@ -23,7 +23,7 @@ class AppSecret:
 
     Attributes:
         text: The secret itself.
-        expires_on: Epoch seconds from which it is refused, or ``None`` for never.
+        expires_on: Epoch seconds from which it is invalid, or ``None`` for never.
     """
 
     text: str = field(repr=False)
@@ -49,7 +49,7 @@ class FederatedCredential:
 @dataclass(slots=True, kw_only=True)
 class App:
     """
-    An app registration and its service principal. Change it while the emulator runs to provoke a refusal.
+    An app registration and its service principal. Change it while the emulator runs to provoke an error.
 
     Attributes:
         client_id: Its application id, a GUID.
@@ -119,7 +119,7 @@ class App:
 
         Args:
             text: The secret; a random one when not given.
-            expires_on: Epoch seconds from which it is refused.
+            expires_on: Epoch seconds from which it is invalid.
         """
         text = text if text is not None else secrets.token_urlsafe(30)
         self.secrets.append(AppSecret(text, expires_on))
@@ -133,15 +133,15 @@ class AppRegistration(TypedDict, total=False):
     Attributes:
         roles: The app roles it is granted; every one there is when not given.
         secret: Its client secret; a random one when no credential is given and it is no public client.
-        secret_expires_on: Epoch seconds on the emulator's clock from which the secret is refused.
+        secret_expires_on: Epoch seconds on the emulator's clock from which the secret is invalid.
         public_client: Make it a public client, which has no credential unless *secret* is given.
         disabled: Switch its sign-in off.
         name: What the consent page calls it.
-        multi_tenant: Whether people may sign in to it through ``common`` and ``organizations``; they may unless False.
+        multi_tenant: Whether users may sign in to it through ``common`` and ``organizations``; they may unless False.
         redirect_uris: Where codes may be sent: web and native clients.
         spa_redirect_uris: The same for single-page applications.
-        delegated: The permissions it lists for acting as a person, as scopes: ``User.Read`` is Graph's.
-        admin_consent: Grant all of those for everybody; without it each person is asked.
+        delegated: The delegated permissions it lists, as scopes: ``User.Read`` is Graph's.
+        admin_consent: Grant all of those for every user; without it each user has to consent.
         exposes: The scopes of its own API, ``api://{client_id}``, for on-behalf-of.
         federated_credentials: The tokens of other issuers it may sign in with.
     """

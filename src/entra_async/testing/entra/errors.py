@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ("ERRORS", "AadstsError", "no_store_headers")
 
 # Code → (OAuth error, text).
-_REFUSALS: Final[dict[int, tuple[str, str]]] = {
+_ERRORS: Final[dict[int, tuple[str, str]]] = {
     50027: ("invalid_request", "JWT token is invalid or malformed. {reason}"),
     50048: ("invalid_client", "Subject must match the issuer claim in the client assertion."),
     50049: ("invalid_instance", "Unknown or invalid instance."),
@@ -125,7 +125,7 @@ _REFUSALS: Final[dict[int, tuple[str, str]]] = {
     **USER_ERRORS,
 }
 
-# Microsoft's pages name no status; this is what RFC 6749 asks for and what recorded responses show.
+# Microsoft's pages name no status; this is what RFC 6749 requires and what recorded responses show.
 _STATUS: Final = {"invalid_client": 401, "temporarily_unavailable": 503}
 
 
@@ -152,7 +152,7 @@ class AadstsError(Exception):
         claims: str | None = None,
         **details: str,
     ) -> None:
-        oauth_error, text = _REFUSALS[code]
+        oauth_error, text = _ERRORS[code]
         self.code = code
         self.suberror = suberror
         self.claims = claims
@@ -166,7 +166,7 @@ class AadstsError(Exception):
         Return the response that carries this error.
 
         Args:
-            request: What is refused; its ``client-request-id``, when a GUID, becomes the correlation id.
+            request: The request; its ``client-request-id``, when a GUID, becomes the correlation id.
             now: Epoch seconds.
         """
         body = self.body(request, now=now)
@@ -175,8 +175,10 @@ class AadstsError(Exception):
     def body(self, request: IncomingRequest, *, now: float) -> dict[str, object]:
         """Return the fields of the response; the arguments are those of :meth:`response`."""
         trace_id = str(uuid.uuid4())
-        asked_id = request.headers.get("client-request-id") or request.rel_url.query.get("client-request-id") or ""
-        correlation_id = _guid(asked_id) or str(uuid.uuid4())
+        client_request_id = (
+            request.headers.get("client-request-id") or request.rel_url.query.get("client-request-id") or ""
+        )
+        correlation_id = _guid(client_request_id) or str(uuid.uuid4())
         timestamp = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         description = f"{self}\r\nTrace ID: {trace_id}\r\nCorrelation ID: {correlation_id}\r\nTimestamp: {timestamp}"
         body: dict[str, object] = {
@@ -205,7 +207,7 @@ ERRORS: Final = ErrorFormat(render=_render)
 
 
 def no_store_headers(request_id: str) -> dict[str, str]:
-    """Return the headers of every response of the token endpoint; *request_id* is what support asks for."""
+    """Return the headers of every response of the token endpoint; *request_id* is for Microsoft's support."""
     return {
         "Cache-Control": "no-store, no-cache",
         "Pragma": "no-cache",

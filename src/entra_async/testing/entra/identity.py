@@ -49,7 +49,7 @@ def identity_application(access: AccessTokenIssuer, accounts: Accounts, tls: ssl
 
     Args:
         access: What issues its access tokens.
-        accounts: The people who can sign in.
+        accounts: The users who can sign in.
         tls: Trusts the other issuers, whose keys are fetched from them.
     """
     tenant, clock = access.tenant, access.clock
@@ -58,20 +58,20 @@ def identity_application(access: AccessTokenIssuer, accounts: Accounts, tls: ssl
     tokens = UserTokens(access=access, accounts=accounts, authenticate=authenticate, refresh_tokens=RefreshTokenStore())
 
     @web.middleware
-    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except AadstsError as refusal:
-            return refusal.response(request, now=clock.now())
+        except AadstsError as error:
+            return error.response(request, now=clock.now())
 
     def page(handler: Handler) -> Handler:
         async def show(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
-            except AadstsError as refusal:
-                body = refusal.body(request, now=clock.now())
+            except AadstsError as error:
+                body = error.body(request, now=clock.now())
                 details = {label: str(body[name]) for label, name in _SHOWN.items()}
-                return page_response(error_page(str(refusal), details), status=400)
+                return page_response(error_page(str(error), details), status=400)
 
         return show
 
@@ -88,11 +88,11 @@ def identity_application(access: AccessTokenIssuer, accounts: Accounts, tls: ssl
     }
     endpoint = TokenEndpoint(tenant, clock, grants)
     metadata, realm = Metadata(access), UserRealm(tenant)
-    application = web.Application(middlewares=[refuse])
+    application = web.Application(middlewares=[handle_errors])
     application[ERROR_FORMAT] = ERRORS
     application.add_routes(
         [
-            # Every method leads to the endpoints that take a form: they refuse all but POST in their own words.
+            # Every method leads to the endpoints that take a form: they handle_errors all but POST in their own words.
             web.route("*", "/{tenant}/oauth2/v2.0/token", endpoint.v2),
             web.route("*", "/{tenant}/oauth2/token", endpoint.v1),
             web.route("*", "/{tenant}/oauth2/v2.0/devicecode", devices.v2),

@@ -23,7 +23,7 @@ __all__ = ("Metadata",)
 
 _CACHE_HEADERS: Final = {"Cache-Control": "max-age=86400, private"}
 
-# What Microsoft's own response lists, shortened to the clouds that still sign people in.
+# What Microsoft's own response lists, shortened to the clouds that still sign users in.
 _CLOUDS: Final[tuple[dict[str, Any], ...]] = (
     {
         "preferred_network": "login.microsoftonline.com",

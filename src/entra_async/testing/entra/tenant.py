@@ -113,7 +113,7 @@ class Tenant:
         return app
 
     def register_public_app(self) -> App:
-        """Register a public client on ``http://localhost`` for people, with consent to what most apps ask for."""
+        """Register a public client on ``http://localhost`` for users, with consent to what most apps request."""
         delegated = [
             *("User.Read", "User.ReadBasic.All", "User.Read.All", "Group.Read.All", "Mail.Read"),
             "https://management.azure.com/user_impersonation",

@@ -1,5 +1,5 @@
 """
-What Entra ID says when it refuses a person, or an app that acts for one.
+The errors of Entra ID for users, and for apps that act for one.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes

@@ -26,7 +26,7 @@ class UserRealm:
         self._tenant = tenant
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Decide by the domain alone: whether the user exists is nobody's business before the password is right."""
+        """Decide by the domain alone: whether the user exists is not shown before the password is right."""
         if request.query.get("api-version") != "1.0":
             raise AadstsError(900144, parameter="api-version")
         _, _, domain = request.match_info["user"].rpartition("@")

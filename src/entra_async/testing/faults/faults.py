@@ -213,9 +213,9 @@ class Faults:
             message = f"share must be more than 0 and at most 1, not {share}."
             raise ValueError(message)
         effects = {**_MIXED, "throttle": {"throttle": retry_after_s}}
-        nowhere = Faults()
+        unregistered = Faults()
         faults = {
-            kind: nowhere.add(path, service=service, method=method, times=None, **effects[kind]) for kind in chosen
+            kind: unregistered.add(path, service=service, method=method, times=None, **effects[kind]) for kind in chosen
         }
         mix = FaultMix(faults, share=share, seed=seed)
         self._injected.append(mix)

@@ -56,7 +56,7 @@ __all__ = ("graph_application",)
 
 # https://learn.microsoft.com/en-us/answers/questions/1824204/graph-api-user-sendmail-request-size-limit
 _MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
-_REFUSALS: Final = (GraphError, DriveError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException)
+_ERRORS: Final = (GraphError, DriveError, HeaderError, Unauthorized, QueryError, FilterError, web.HTTPException)
 _BATCH: Final = ("$batch",)
 _VERSIONS: Final = ("v1.0", "beta")
 _DELTA: Final = re.compile(r"(microsoft\.graph\.)?delta(\(\))?")
@@ -142,7 +142,7 @@ class _Graph:
             if tuple(path) != _BATCH:  # its items count, one by one
                 limit_headers = self._check_limits(request, path, access)
             response = await self._route(request, version, path, access)
-        except _REFUSALS as reason:
+        except _ERRORS as reason:
             response = error_response(_as_graph_error(reason), common, now_s=self._clock.now())
         response.headers.update({**common, **limit_headers, "Date": formatdate(self._clock.now(), usegmt=True)})
         return response

@@ -62,7 +62,7 @@ class GraphBehaviour:
         injected_links: Pages whose ``@odata.nextLink`` leads elsewhere, by number from 1: ``{3: 3}`` is a page that
             links to itself, ``{3: 2}`` a loop of two. Links to the same page are the same text then.
         delta_token_lifetime_s: How long the links of a delta query can be followed.
-        delta_reset: How an expired delta token is refused.
+        delta_reset: The error for an expired delta token.
         delta_replays: Whether delta queries report changes twice: each change as it was made, then the object as it is.
     """
 
@@ -83,7 +83,7 @@ class GraphBehaviour:
         Let every ``@odata.nextLink`` issued so far expire, for good.
 
         Args:
-            at_page: Not now, but once, when the next client asks for the page of this number (from 2) by its link.
+            at_page: Not now, but once, when the next client requests the page of this number (from 2) by its link.
         """
         self.page_token_expirations.expire(at_page)
 
@@ -92,8 +92,8 @@ class GraphBehaviour:
         Let every link of a delta query issued so far expire, for good.
 
         Args:
-            reset: How they are refused from now on, as :attr:`delta_reset`; unless given, as they were.
-            at_page: Not now, but once, when the next client asks for the page of this number (from 2) within a round.
+            reset: The error for them from now on, as :attr:`delta_reset`; unless given, as they were.
+            at_page: Not now, but once, when the next client requests the page of this number (from 2) within a round.
         """
         if reset is not None:
             self.delta_reset = reset

@@ -1,4 +1,4 @@
-"""One request to Microsoft Graph whose token was accepted, and the responses to it."""
+"""One authorized request to Microsoft Graph, and the responses to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ("GraphCall", "Handler", "Routes")
 
-_REFUSED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
+_UNSUPPORTED: Final = frozenset({"$expand", "$orderby", "$search", "$skip"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class GraphCall:
             GraphError: 400 if one is real, but not served here.
         """
         options = parse_query(
-            self.request.rel_url.raw_query_string, {*known, *_REFUSED}, prefix_optional=self.version == "beta"
+            self.request.rel_url.raw_query_string, {*known, *_UNSUPPORTED}, prefix_optional=self.version == "beta"
         )
         if "$search" in options and not self.eventual:
             message = (
@@ -90,7 +90,7 @@ class GraphCall:
         if "$skip" in options:
             message = "'$skip' is not supported by the service."
             raise bad_request(message)
-        for name in _REFUSED & options.keys():
+        for name in _UNSUPPORTED & options.keys():
             message = f"'{name}' is not supported by this emulator."
             raise bad_request(message)
         return options

@@ -1,5 +1,5 @@
 """
-Delta queries on users and groups: first everybody, then what has changed since.
+Delta queries on users and groups: first every object, then what has changed since.
 
 Sources:
     https://learn.microsoft.com/en-us/graph/delta-query-overview
@@ -93,7 +93,7 @@ class DeltaReader:
         reported: Sequence[int]  # what is on the page: numbers of objects, or of entries
         project: Callable[[int], Mapping[str, Any]]
         if here.since is None:
-            reported, following = ([], None) if latest else await self._everybody(objects, here, keys)
+            reported, following = ([], None) if latest else await self._all_objects(objects, here, keys)
             project = objects.projector(_with_id(names))
         else:
             entries = self._changed(objects, here, entity, names, keys)
@@ -125,7 +125,7 @@ class DeltaReader:
             self._cached_entries = which, entries
         return entries
 
-    async def _everybody(
+    async def _all_objects(
         self, objects: Objects, here: _Round, keys: frozenset[str] | None
     ) -> tuple[list[int], int | None]:
         selection = objects.selection
@@ -136,7 +136,7 @@ class DeltaReader:
         return indexes + indexes[:1] if self._behaviour.delta_replays else indexes, following
 
     def _round(self, call: GraphCall, objects: Objects, options: Mapping[str, str]) -> tuple[_Round, bool]:
-        """Return the round and place the client asks for, and whether it wants the next round's link only."""
+        """Return the requested round and position, and whether only the next round's link is wanted."""
         query = {name: value for name, value in options.items() if name in ("$select", "$filter")}
         now = len(objects.changes)
         delta_token, skip_token = options.get("$deltatoken", ""), options.get("$skiptoken")
@@ -208,8 +208,8 @@ class _Entries:
         changed: dict[int, set[str]] = {}
         for change in reported:
             before = changed.pop(change.index, set())  # so that it comes last again
-            news = tracked & change.values.keys() if change.kind == "updated" else {*names}
-            changed[change.index] = before | news
+            names_changed = tracked & change.values.keys() if change.kind == "updated" else {*names}
+            changed[change.index] = before | names_changed
         self._changed = list(changed.items())
 
     def __len__(self) -> int:

@@ -42,7 +42,7 @@ _EXCEEDED: Final = {"write": "WriteLimitExceeded", "running_s": "CPULimitExceede
 
 class GraphError(ServiceError):
     """
-    A request that Microsoft Graph refuses.
+    An error response of Microsoft Graph.
 
     Attributes:
         target: The property that is to blame, if one is.
@@ -96,12 +96,12 @@ def unsupported_query(message: str) -> GraphError:
 
 
 def unknown_segment(segment: str) -> GraphError:
-    """Return the 400 for a path that leads nowhere."""
+    """Return the 400 for a path that does not exist."""
     return bad_request(f"Resource not found for the segment '{segment}'.", code="BadRequest")
 
 
 def unauthorized(message: str, challenges: Sequence[str]) -> GraphError:
-    """Return the 401 for an access token that is missing or no good; *challenges* says what would be good."""
+    """Return the 401 for an access token that is missing or invalid, with these ``WWW-Authenticate`` lines."""
     headers = MultiDict([("WWW-Authenticate", line) for line in challenges or [_CHALLENGE]])
     return GraphError(401, "InvalidAuthenticationToken", message, headers=headers)
 
@@ -118,7 +118,7 @@ def not_found(key: str) -> GraphError:
 
 
 def method_not_allowed(allowed: str) -> GraphError:
-    """Return the 405; *allowed* lists the methods there are."""
+    """Return the 405; *allowed* lists the allowed methods."""
     message = "Specified HTTP method is not allowed for the request target."
     return GraphError(405, "Request_BadRequest", message, headers={"Allow": allowed})
 
@@ -128,12 +128,12 @@ def throttled(decision: ThrottleDecision, app_id: str, tenant_id: str) -> GraphE
     Return the 429.
 
     Args:
-        decision: What refused the request, and how long to wait.
+        decision: Which limit was exceeded, and how long to wait.
         app_id: The app that is throttled.
         tenant_id: GUID of the tenant.
     """
-    limit = decision.refused_by
-    assert limit is not None  # or it would not have been refused
+    limit = decision.throttled_by
+    assert limit is not None  # or it would not have been throttled
     scope = "Tenant" if limit.per == "tenant" else "Tenant_Application"
     headers = {
         "x-ms-throttle-scope": f"{scope}/{'Write' if limit.by == 'write' else 'ReadWrite'}/{app_id}/{tenant_id}",

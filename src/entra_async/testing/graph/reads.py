@@ -158,7 +158,7 @@ class GraphReader:
         return size
 
     def _place(self, call: GraphCall, options: Mapping[str, str]) -> PagePosition:
-        """Return where the page begins that the client asks for."""
+        """Return where the requested page begins."""
         if "$skiptoken" not in options:
             return PagePosition(0, 1, advanced=False, issued_at=0)
         try:
@@ -209,7 +209,7 @@ def _projector(listing: Listing, names: tuple[str, ...]) -> Callable[[int], Mapp
 
 
 def _fingerprint(call: GraphCall, options: Mapping[str, str]) -> str:
-    """Return what a page token holds for: version, path and every other option, however encoded and ordered."""
+    """Return what a page token is valid for: version, path and every other option, however encoded and ordered."""
     others = sorted((name, value) for name, value in options.items() if name != "$skiptoken")
     return repr((call.version, call.path, others))
 

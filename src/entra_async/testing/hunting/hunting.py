@@ -61,7 +61,7 @@ _ALERT_INFO: Final[_Properties] = {
 @dataclass(frozen=True, slots=True)
 class HuntingResult:
     """
-    What a query found.
+    The result of a query.
 
     Attributes:
         columns: The columns, with their types.

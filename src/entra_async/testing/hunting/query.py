@@ -87,7 +87,7 @@ def parse_hunting_query(text: str, tables: Mapping[str, Columns]) -> KustoQuery:
         tables: The tables there are, and their columns.
 
     Raises:
-        HuntingError: If it is no query over these tables, or asks for what the emulator doesn't do.
+        HuntingError: If it is no query over these tables, or uses what the emulator doesn't support.
     """
     return _KustoParser(text, tables).parse()
 

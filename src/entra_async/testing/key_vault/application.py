@@ -178,7 +178,7 @@ class _KeyVault:
 
     def _require(self, access: Access, permission: str, where: str) -> None:
         delegated = access.app_only or "user_impersonation" in access.roles
-        if not delegated or not self._vault.may(_app_id(access), permission):
+        if not delegated or not self._vault.is_allowed(_app_id(access), permission):
             raise self._denied(access, permission, where)
 
     def _denied(self, access: Access, permission: str, where: str) -> _VaultError:

@@ -1,5 +1,5 @@
 """
-What the emulated Key Vault holds: secrets with their versions, and who may read them.
+The secrets of the emulated Key Vault with their versions, and the permissions of apps.
 
 Sources:
     https://learn.microsoft.com/en-us/azure/key-vault/secrets/about-secrets
@@ -76,7 +76,7 @@ class VaultBehaviour:
         page_size: Entries of a page when the client names no number; the service's own is 25.
         revoked_at: Epoch seconds, or ``None``: tokens issued before get a claims challenge, if their
             client declared to handle one (continuous access evaluation).
-        firewalled: Whether the vault's network rules keep everybody out.
+        firewalled: Whether the vault's network rules deny every request.
     """
 
     page_size: int = 25
@@ -181,7 +181,7 @@ class Vault:
 
     def delete_secret(self, name: str) -> None:
         """
-        Delete a secret softly: it can be recovered, and nobody can read it.
+        Delete a secret softly: it can be recovered, and not be read.
 
         Raises:
             KeyError: If there is no such secret.
@@ -207,7 +207,7 @@ class Vault:
 
     def allow(self, client_id: str, permissions: Collection[str]) -> None:
         """
-        Let an app, or whoever signs in with it, do exactly this. Without a word here it may get and list.
+        Set the permissions of an app, also where a user signs in with it. By default it may get and list.
 
         Args:
             client_id: The app.
@@ -215,6 +215,6 @@ class Vault:
         """
         self._permissions[client_id.lower()] = frozenset(permissions)
 
-    def may(self, client_id: str, permission: str) -> bool:
+    def is_allowed(self, client_id: str, permission: str) -> bool:
         """Return whether an app has a permission."""
         return permission in self._permissions.get(client_id.lower(), frozenset({"get", "list"}))

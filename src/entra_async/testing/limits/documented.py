@@ -55,7 +55,7 @@ def documented_limits(tenant_size: TenantSize) -> dict[tuple[str | None, str | N
         ("graph", "reports"): (_limit(5, 10.0),),
         ("graph", "identity_protection"): (_limit(1, 1.0, per="tenant", retry_after_form="absent"),),
         ("graph", "hunting"): hunting,
-        # Graph and Defender XDR ask the same service, and draw on the same buckets.
+        # Graph and Defender XDR call the same service, and draw on the same buckets.
         ("security", "hunting"): hunting,
         ("security", "incidents"): (_limit(50, _MINUTE), _limit(1_500, _HOUR)),
         ("endpoint", "machines"): tuple(_limit(*call) for call in calls),

@@ -27,10 +27,11 @@ RetryAfterForm = Literal["integer", "fraction", "absent"]
 
 _REPORT_LOAD_FROM: Final = 0.8  # Graph mentions the load in x-ms-throttle-limit-percentage only from here on ...
 _REPORT_LOAD_TO: Final = 1.8  # ... and never says more than this.
-# Low priority is refused first and high last, which changes no limit: what a bucket gains is the same for all. How much
+# Low priority is throttled first, high last, which changes no limit: what a bucket gains is the same for all. How much
 # of it is set apart isn't documented.
 _SET_APART: Final = {"low": 0.2, "normal": 0.0, "high": -0.2}
-_DUST: Final = 1e-9  # who waits exactly as long as asked gets through, whatever floating point made of the sum
+# A client that waits for its Retry-After exactly gets through, whatever floating point made of the sum.
+_EPSILON: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class RequestCost:
         units: Resource units.
         writes: Writes.
         running_s: Seconds its query runs.
-        priority: Who is refused first when it gets tight.
+        priority: Which requests are throttled first when it gets tight.
     """
 
     workload: str = ""
@@ -68,19 +69,19 @@ class RequestCost:
 @dataclass(frozen=True, slots=True)
 class ThrottleDecision:
     """
-    What the limits say to one request.
+    The limits' decision on one request.
 
     Attributes:
         allowed: False means 429.
         retry_after: Value of the ``Retry-After`` header of the 429, ``None`` for no header.
         load: Share of the bucket in use after this request, where it is worth a header (from 0.8), else ``None``.
-        refused_by: The limit that said no.
+        throttled_by: The limit that was exceeded.
     """
 
     allowed: bool
     retry_after: str | None = None
     load: float | None = None
-    refused_by: ServiceLimit | None = None
+    throttled_by: ServiceLimit | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -94,7 +95,7 @@ class ServiceLimit:
         burst: What a bucket holds.
         by: What is counted.
         per: Whether each app has a bucket of its own, or all share one.
-        retry_after_s: Always ask for this many seconds; ``None`` asks for the time until there is enough.
+        retry_after_s: Always send this many seconds as ``Retry-After``; ``None`` for the time until there is enough.
         retry_after_form: How the header is written. An integer is rounded up and at least 1.
     """
 
@@ -111,8 +112,8 @@ class ServiceLimit:
         """
         Count a request, whether or not it is then allowed.
 
-        A refused request counts, too, as it does at Microsoft: the bucket goes below empty, down to as much as it can
-        hold, and ``Retry-After`` grows. Only one refused for its low priority alone takes nothing from the others.
+        A throttled request counts, too, as it does at Microsoft: the bucket goes below empty, down to as much as it can
+        hold, and ``Retry-After`` grows. Only one throttled for its low priority alone takes nothing from the others.
 
         Args:
             key: Whose bucket.
@@ -124,15 +125,15 @@ class ServiceLimit:
             return ThrottleDecision(allowed=True)
         bucket = self._bucket(key, now)
         needed = min(taken + self.burst * _SET_APART[cost.priority], self.burst)
-        allowed = bucket.level >= needed - _DUST
-        if allowed or bucket.level < taken - _DUST:
+        allowed = bucket.level >= needed - _EPSILON
+        if allowed or bucket.level < taken - _EPSILON:
             bucket.level = max(-self.burst, bucket.level - taken)
-        bucket.level = 0.0 if -_DUST < bucket.level < 0 else bucket.level
+        bucket.level = 0.0 if -_EPSILON < bucket.level < 0 else bucket.level
         if allowed:
             load = min(1 - bucket.level / self.burst, _REPORT_LOAD_TO)
             return ThrottleDecision(allowed=True, load=load if load >= _REPORT_LOAD_FROM else None)
         wait_s = (needed - bucket.level) * self.per_s / self.amount
-        return ThrottleDecision(allowed=False, retry_after=self._retry_after(wait_s), refused_by=self)
+        return ThrottleDecision(allowed=False, retry_after=self._retry_after(wait_s), throttled_by=self)
 
     def take_over(self, other: ServiceLimit, now: float) -> None:
         """Go on with the buckets of another limit, as full as they are now; what overflows is lost."""
@@ -145,11 +146,11 @@ class ServiceLimit:
         return bucket
 
     def _retry_after(self, wait_s: float) -> str | None:
-        asked_s = wait_s if self.retry_after_s is None else self.retry_after_s
+        delay_s = wait_s if self.retry_after_s is None else self.retry_after_s
         match self.retry_after_form:
             case "absent":
                 return None
             case "fraction":
-                return f"{math.ceil(asked_s * 1000) / 1000:.3f}"
+                return f"{math.ceil(delay_s * 1000) / 1000:.3f}"
             case "integer":
-                return str(max(1, math.ceil(asked_s - _DUST)))
+                return str(max(1, math.ceil(delay_s - _EPSILON)))

@@ -38,7 +38,7 @@ class Throttle:
     """
     Limits what each app may do. A request finds enough in the buckets or gets a 429; it never waits.
 
-    A refused request counts, too: a client that keeps sending stays throttled, one that waits as long as
+    A throttled request counts, too: a client that keeps sending stays throttled, one that waits as long as
     ``Retry-After`` says gets through.
 
     Args:
@@ -93,7 +93,7 @@ class Throttle:
             message = "requests, per_s and burst must be positive."
             raise ValueError(message)
         if capacity < 1:
-            message = "burst must be at least 1, or every request would be refused."
+            message = "burst must be at least 1, or every request would be throttled."
             raise ValueError(message)
         if retry_after_s is not None and not 0 <= retry_after_s < math.inf:
             message = f"retry_after_s must be a number of seconds, not {retry_after_s}."
@@ -150,9 +150,9 @@ class Throttle:
         )
         now = self._clock.monotonic()
         decisions = [limit.take(_key(limit, service, app_id), cost, now) for limit in limits]
-        refused = [decision for decision in decisions if not decision.allowed]
-        if refused:
-            return max(refused, key=lambda decision: float(decision.retry_after or 0))
+        throttled = [decision for decision in decisions if not decision.allowed]
+        if throttled:
+            return max(throttled, key=lambda decision: float(decision.retry_after or 0))
         load = max((decision.load for decision in decisions if decision.load is not None), default=None)
         return ThrottleDecision(allowed=True, load=load)
 

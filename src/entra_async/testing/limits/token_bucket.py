@@ -13,7 +13,7 @@ class TokenBucket:
     A token bucket.
 
     Attributes:
-        level: What is in it; less than nothing where what is refused counts, too.
+        level: What is in it; less than nothing where throttled requests count, too.
         at: When that was, seconds on a clock that only moves forward.
     """
 

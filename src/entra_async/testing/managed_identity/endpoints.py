@@ -54,7 +54,7 @@ def host_application(host: AzureHost) -> web.Application:
     path, handle, shape = _ENDPOINTS[host.kind]
 
     @web.middleware
-    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except HostError as error:
@@ -63,7 +63,7 @@ def host_application(host: AzureHost) -> web.Application:
     async def serve(request: web.Request) -> web.StreamResponse:
         return await handle(host, request)
 
-    application = web.Application(middlewares=[refuse])
+    application = web.Application(middlewares=[handle_errors])
     application.router.add_route("*", path, serve)
     if host.kind == "imds":
         application.router.add_get("/metadata/instance", _instance)
@@ -100,7 +100,7 @@ async def _imds(host: AzureHost, request: web.Request) -> web.Response:
     require_method(request, "GET")
     given = read_parameters(request, known={"api-version", "resource"})
     require_version(given, "2018-02-01")
-    identity = choose_identity(host, given, _LIKE_IMDS, lone=True)
+    identity = choose_identity(host, given, _LIKE_IMDS, default_to_only=True)
     token = _issue(host, identity, given)
     return web.json_response({**_in_words(token), "client_id": identity.client_id})
 
@@ -125,7 +125,7 @@ async def _app_service(host: AzureHost, request: web.Request) -> web.Response:
         "mi_res_id": "resource_id",
     }
     try:
-        identity = choose_identity(host, given, selectors, lone=False)
+        identity = choose_identity(host, given, selectors, default_to_only=False)
     except HostError as error:
         if error.message != "Identity not found":
             raise
@@ -152,7 +152,7 @@ async def _arc(host: AzureHost, request: web.Request) -> web.Response:
     selectors = _LIKE_IMDS if host.confirms_identity else {}  # an agent that cannot choose does not confirm
     if not host.confirms_identity:
         given = {name: value for name, value in given.items() if name not in SELECTORS}
-    identity = choose_identity(host, given, selectors, lone=True)
+    identity = choose_identity(host, given, selectors, default_to_only=True)
     body = _in_words(_issue(host, identity, given))
     if host.confirms_identity:
         body |= {name: getattr(identity, attribute) for name, attribute in _LIKE_IMDS.items()}
@@ -192,7 +192,7 @@ async def _azure_ml(host: AzureHost, request: web.Request) -> web.Response:
         raise HostError(401, "Unauthorized", "The secret is not this compute's.")
     given = read_parameters(request, known={"api-version", "resource"})
     require_version(given, "2017-09-01")
-    identity = choose_identity(host, given, {"clientid": "client_id"}, lone=False)
+    identity = choose_identity(host, given, {"clientid": "client_id"}, default_to_only=False)
     token = _issue(host, identity, given)
     moment = datetime.fromtimestamp(token.expires_on, UTC)
     expires_on = {

@@ -60,7 +60,7 @@ class AzureHost:
         key_folder: Arc: where the keys for its challenges lie.
         key_file: Arc: what is wrong with the key file it names: nothing (``"good"``), it lies in another folder, it is
             ``"too_large"``, ``"missing"``, has another suffix, or is a ``"link"`` to a file elsewhere.
-        confirms_identity: Arc: whether it tells whom the token is for, as agents do that know user-assigned ones.
+        confirms_identity: Arc: whether the response names the identity, as agents do that know user-assigned ones.
         expiry: Azure ML: how it writes the time a token expires.
     """
 
@@ -94,7 +94,7 @@ class AzureHost:
             client_authentication="2",  # the platform holds a certificate for it
             audience=resource,
             roles=identity.app.roles & found.roles,
-            demanded={},
+            requested_claims={},
         )
         self.issued_token_hashes.add(hashlib.sha256(token.access_token.encode()).hexdigest())
         return token

@@ -1,5 +1,5 @@
 """
-The proof that Azure Arc wants: the client must be able to read a file that only its group can read.
+The key file of Azure Arc: the client must be able to read a file that only its group can read.
 
 Sources:
     https://learn.microsoft.com/en-us/azure/azure-arc/servers/managed-identity-authentication

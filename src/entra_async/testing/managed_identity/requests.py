@@ -36,7 +36,7 @@ SELECTORS: Final = frozenset(
 
 
 class HostError(ServiceError):
-    """A request that a host refuses, before the error takes the format of that host."""
+    """An error response of a host, before it takes the format of that host."""
 
 
 def read_parameters(request: web.Request, *, known: frozenset[str] | set[str]) -> dict[str, str]:
@@ -91,7 +91,7 @@ def require_metadata(request: web.Request) -> None:
 
 
 def choose_identity(
-    host: AzureHost, given: Mapping[str, str], selectors: Mapping[str, str], *, lone: bool
+    host: AzureHost, given: Mapping[str, str], selectors: Mapping[str, str], *, default_to_only: bool
 ) -> AssignedIdentity:
     """
     Return the identity a request is about.
@@ -100,7 +100,7 @@ def choose_identity(
         host: Where.
         given: The parameters.
         selectors: The parameters that choose one here, and what of it they name.
-        lone: Whether the only assigned identity is chosen by default, if the host has none of its own.
+        default_to_only: Whether an only user-assigned identity is the default, if the host has none of its own.
 
     Raises:
         HostError: 400 if there is no such identity, or it is not clear which one is meant.
@@ -110,7 +110,7 @@ def choose_identity(
         raise HostError(400, "invalid_request", f"{min(ignored)} chooses nothing here; the real host ignores it.")
     wanted = [(selectors[name], value) for name, value in chosen_by.items() if name in selectors]
     if len(wanted) > 1:
-        raise HostError(400, "invalid_request", "More than one identity was asked for.")
+        raise HostError(400, "invalid_request", "More than one identity was requested.")
     if wanted:
         (attribute, value), *_ = wanted
         # A virtual machine's own identity can be named, too.
@@ -121,9 +121,9 @@ def choose_identity(
         raise HostError(400, "invalid_request", "Identity not found")
     if host.system_assigned is not None:
         return host.system_assigned
-    if lone and len(host.user_assigned) == 1:
+    if default_to_only and len(host.user_assigned) == 1:
         return host.user_assigned[0]
-    if lone and host.user_assigned:
+    if default_to_only and host.user_assigned:
         text = "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity"
         raise HostError(400, "invalid_request", f"{text} in the token request")
     raise HostError(400, "invalid_request", "Identity not found")

@@ -76,7 +76,7 @@ async def run_host(
 
 
 def _self_signed(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """Return a TLS context with a certificate that nobody vouches for, and its SHA-1 thumbprint."""
+    """Return a TLS context with a self-signed certificate, and its SHA-1 thumbprint."""
     pair = make_key_pair("servicefabric.emulator")
     file = folder / "service-fabric.pem"
     key = pair.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -23,7 +23,7 @@ __all__ = (
 )
 
 COUNT: Final = "$count"
-"""The last name of a path that asks how many items there are."""
+"""The last name of a path that counts items."""
 
 EdmType = Literal[
     "String",
@@ -137,7 +137,7 @@ class ODataFilter:
 
     def test(self, reader: Callable[[str], Reader]) -> Test:
         """
-        Return the function that tells whether an object passes.
+        Return the function from an object to whether it passes.
 
         Args:
             reader: From a property's name to the function that reads it from an object's number.

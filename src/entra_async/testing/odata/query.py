@@ -21,7 +21,7 @@ _SYSTEM_OPTIONS: Final = frozenset(
 
 
 class QueryError(Exception):
-    """The query string asks for what there is not. The message is what an OData service says."""
+    """The query string is not valid. The message is what an OData service says."""
 
 
 def parse_query(raw: str, known: Collection[str], *, prefix_optional: bool = False) -> dict[str, str]:

@@ -45,7 +45,7 @@ class PagePosition:
 
 class SkipTokens(Generic[T]):
     """
-    Issues tokens and reads its own, and nobody else's.
+    Issues tokens, and reads only those it issued.
 
     Args:
         kind: What a token says, a type msgspec can encode.

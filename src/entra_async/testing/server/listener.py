@@ -168,7 +168,7 @@ class Listener:
             record.status = 500
             raise
         if response is None:
-            return web.Response()  # goes nowhere: the connection is gone
+            return web.Response()  # not sent: the connection is gone
         if request.transport is not None:
             record.status = response.status
         body = _body(response)

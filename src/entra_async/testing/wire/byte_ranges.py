@@ -1,5 +1,5 @@
 """
-The headers that speak of a part of a file.
+The headers for a part of a file: ``Range`` and ``Content-Range``.
 
 Source:
     RFC 9110, section 14: https://www.rfc-editor.org/rfc/rfc9110#section-14
@@ -51,7 +51,7 @@ def parse_content_range(text: str) -> ContentRange | None:
 
 def parse_range(text: str, size: int) -> ContentRange | None:
     """
-    Return the part of *size* bytes that a ``Range`` asks for.
+    Return the part of *size* bytes that a ``Range`` requests.
 
     Several parts at once, another unit and whatever is malformed mean the whole, which is ``None``: a server may always
     ignore the header.

@@ -1,5 +1,5 @@
 """
-Whether a condition such as ``If-Match`` names the state a thing is in.
+Conditions such as ``If-Match``: whether they match an object's ETag.
 
 Source:
     RFC 9110, sections 8.8.3 and 13.1: https://www.rfc-editor.org/rfc/rfc9110#section-13.1

@@ -24,7 +24,7 @@ class IncomingRequest(Protocol):
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """Headers, those of the envelope that hold for its items included."""
+        """Headers, those of the batch that apply to its items included."""
 
     @property
     def scheme(self) -> str:

@@ -1,4 +1,4 @@
-"""Work that is not left half done when its task is cancelled."""
+"""Running work to its end although its task is cancelled."""
 
 from __future__ import annotations
 

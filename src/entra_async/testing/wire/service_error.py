@@ -14,7 +14,7 @@ class ServiceError(Exception):
     Attributes:
         status: The HTTP status.
         code: What programs branch on.
-        message: What people read.
+        message: The message.
         headers: Headers of the response besides the usual ones.
     """
 

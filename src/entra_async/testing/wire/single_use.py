@@ -1,4 +1,4 @@
-"""What is started when a block is entered, stopped when it is left, and never started again."""
+"""A context manager that starts once, when a block is entered, and stops when it is left."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Authorization codes: used once, soon, by the client they were made for.
+Authorization codes: used once, soon, by the client they were issued to.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
@@ -53,7 +53,7 @@ class CodeChallenge:
 @dataclass(slots=True, kw_only=True)
 class AuthorizationCode:
     """
-    What one code stands for.
+    What one authorization code was issued for.
 
     Attributes:
         signed_in: Who signed in to which app.
@@ -69,7 +69,7 @@ class AuthorizationCode:
 
 
 class AuthorizationCodes:
-    """The codes that were given out, and the grant that redeems one."""
+    """The authorization codes that were issued, and the grant that redeems one."""
 
     def __init__(self, tokens: UserTokens) -> None:
         self._tokens = tokens
@@ -86,7 +86,7 @@ class AuthorizationCodes:
         Return the response to an ``authorization_code`` request.
 
         Raises:
-            AadstsError: If the request is refused.
+            AadstsError: If the grant fails.
         """
         request.check_grant_parameters("code", "redirect_uri", "code_verifier")
         text, redirect_uri = request.required("code"), request.required("redirect_uri")
@@ -106,7 +106,7 @@ class AuthorizationCodes:
             raise AadstsError(500112, redirect_uri=redirect_uri)
         self._tokens.check_origin(request, single_page=signed_in.single_page)
         verifier = request.form.get("code_verifier")
-        # A verifier nobody asked for is a sign that the code was swapped (RFC 9700, section 4.8.2).
+        # A verifier without a challenge is a sign that the code was swapped (RFC 9700, section 4.8.2).
         if (code.challenge is None) != (verifier is None):
             raise AadstsError(501481)
         if code.challenge is not None and not code.challenge.is_met_by(verifier or ""):

@@ -1,5 +1,5 @@
 """
-Judging the JWT a client signs with its certificate to prove who it is.
+Verifying client assertions: the JWT that a client signs with its certificate.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials
@@ -145,7 +145,7 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    # MSAL writes fractions of a second. Beyond the year 9999 no date exists to write into the refusal.
+    # MSAL writes fractions of a second. Beyond the year 9999 no date exists to write into the error.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 253402300800:
         raise AadstsError(50027, reason=f"Its '{name}' claim is not a time.")
     return float(value)

@@ -1,5 +1,5 @@
 """
-Finding out which app calls the token endpoint, and whether it is who it says.
+Client authentication: which app calls the token endpoint, and whether it proves that.
 
 Sources:
     RFC 6749, section 2.3: https://www.rfc-editor.org/rfc/rfc6749#section-2.3

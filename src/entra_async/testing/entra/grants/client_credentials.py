@@ -29,7 +29,7 @@ async def grant_client_credentials(
     Return the response to a ``client_credentials`` request: an access token, never a refresh or ID token.
 
     Raises:
-        AadstsError: If the request is refused.
+        AadstsError: If the grant fails.
     """
     segment = request.tenant.lower()
     if segment in {"consumers", MSA_TENANT_ID}:
@@ -55,7 +55,7 @@ async def grant_client_credentials(
         client_authentication=client_authentication,
         audience=name,
         roles=app.roles & resource.roles,
-        demanded=request.demanded,
+        requested_claims=request.requested_claims,
     )
     if request.version == 1:
         return _response_v1(token)

@@ -1,5 +1,5 @@
 """
-The device code flow: a device starts it, a person agrees on another device, and the first one polls.
+The device code flow: a device starts it, the user signs in on another device, and the first one polls.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-device-code
@@ -38,7 +38,7 @@ _TOLERANCE_S: Final = 0.01  # two clocks never agree to the last digit
 @dataclass(slots=True, kw_only=True, eq=False)
 class DeviceAuthorization:
     """
-    One device waiting for a person.
+    One device authorization request, and what came of it.
 
     Attributes:
         app: The app on the device.
@@ -46,10 +46,10 @@ class DeviceAuthorization:
         requested: The scopes it requests.
         scope: Its scopes as it wrote them; ``None`` on v1.0.
         expires_on: Epoch seconds.
-        user_code: What the person types.
-        signed_in: The person, once they agreed.
+        user_code: What the user types.
+        signed_in: The user's sign-in, once they agreed.
         declined: Whether they said no.
-        redeemed: Whether the tokens were handed out.
+        redeemed: Whether the tokens were issued.
     """
 
     app: App
@@ -66,7 +66,7 @@ class DeviceAuthorization:
 
     @property
     def settled(self) -> bool:
-        """Whether the person has agreed or declined."""
+        """Whether the user has agreed or declined."""
         return self.signed_in is not None or self.declined
 
     def poll(self, *, now: float) -> UserSignIn:

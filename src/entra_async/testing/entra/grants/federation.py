@@ -30,7 +30,7 @@ __all__ = ("Federation", "has_external_issuer")
 _CLOCK_SKEW_S: Final = 300
 # The times are judged by the emulator's clock, the rest by the app's credentials.
 _SIGNATURE_ONLY: Final[Options] = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-_PATIENCE: Final = aiohttp.ClientTimeout(total=10)
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 
 
 def has_external_issuer(assertion: str) -> bool:
@@ -66,7 +66,7 @@ class Federation:
             now: Epoch seconds.
 
         Raises:
-            AadstsError: 70021, 700211, 700212 or 700213 if no credential of the app matches, 700229 for a person's
+            AadstsError: 70021, 700211, 700212 or 700213 if no credential of the app matches, 700229 for a user's
                 token of this tenant, 90061 if the issuer's keys can't be had, 700027 or 700024 for a bad signature or
                 time.
         """
@@ -102,7 +102,7 @@ class Federation:
     async def _published_keys(self, issuer: str) -> jwt.PyJWKSet:
         connector = aiohttp.TCPConnector(ssl=self.tls, force_close=True)
         try:
-            async with aiohttp.ClientSession(connector=connector, timeout=_PATIENCE, raise_for_status=True) as session:
+            async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, raise_for_status=True) as session:
                 async with session.get(f"{issuer.removesuffix('/')}/.well-known/openid-configuration") as response:
                     configuration = await response.json()
                 if configuration["issuer"] != issuer:

@@ -28,7 +28,7 @@ async def on_behalf_of_grant(request: TokenEndpointRequest, tokens: UserTokens) 
     Return the response to a ``jwt-bearer`` request.
 
     Raises:
-        AadstsError: If the request is refused.
+        AadstsError: If the grant fails.
     """
     if request.tenant.lower() in ALIASES:
         raise AadstsError(50059)  # the caller's token is of one tenant

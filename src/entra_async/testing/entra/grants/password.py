@@ -25,7 +25,7 @@ async def password_grant(request: TokenEndpointRequest, tokens: UserTokens) -> d
     Return the response to a ``password`` request.
 
     Raises:
-        AadstsError: If the request is refused.
+        AadstsError: If the grant fails.
     """
     if request.tenant.lower() in {"common", "consumers", MSA_TENANT_ID}:
         raise AadstsError(9001023)

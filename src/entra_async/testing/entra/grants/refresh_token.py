@@ -24,7 +24,7 @@ async def refresh_token_grant(request: TokenEndpointRequest, tokens: UserTokens)
     Return the response to a ``refresh_token`` request.
 
     Raises:
-        AadstsError: If the request is refused.
+        AadstsError: If the grant fails.
     """
     request.check_grant_parameters("refresh_token")
     text = request.required("refresh_token")

@@ -1,4 +1,4 @@
-"""The token endpoint, v1.0 and v2.0: one request in, one token or one refusal out."""
+"""The token endpoint, v1.0 and v2.0: one token request in, one token response or error out."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class TokenEndpointRequest:
         """
         Check that no parameter of another grant is among the fields.
 
-        Who sends one has mistaken the flow, or lets a person's secret slip.
+        Such a request mistakes the flow, or leaks a user's secret.
 
         Args:
             own: The parameters of this grant.
@@ -81,8 +81,8 @@ class TokenEndpointRequest:
         return "/".join(self.url.split("/")[:3])
 
     @property
-    def demanded(self) -> Mapping[str, Any]:
-        """What ``claims`` demands of the access token, capabilities of the client (``xms_cc``) included."""
+    def requested_claims(self) -> Mapping[str, Any]:
+        """What ``claims`` requests of the access token, capabilities of the client (``xms_cc``) included."""
         access_token = self.claims.get("access_token")
         return access_token if isinstance(access_token, dict) else {}
 

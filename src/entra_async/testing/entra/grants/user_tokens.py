@@ -1,5 +1,5 @@
 """
-The tokens an app gets for a person, whichever way the person signed in.
+The tokens an app gets for a user, whichever way the user signed in.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
@@ -39,7 +39,7 @@ _V1_OIDC: Final = frozenset({"openid", "profile", "offline_access"})  # the olde
 
 def check_tenant(segment: str, app: App) -> None:
     """
-    Check that people may sign in to *app* through the tenant a URL names.
+    Check that users may sign in to *app* through the tenant a URL names.
 
     Raises:
         AadstsError: 9002332 on ``consumers``, 50194 on an alias the app is not made for.
@@ -74,7 +74,7 @@ def wanted_permissions(app: App, requested: Iterable[ResourceScopes], oidc: froz
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserTokens:
-    """What the grants for people have in common: who is who, and what a response holds."""
+    """What the grants for users have in common: the sign-in, and the token response."""
 
     access: AccessTokenIssuer
     accounts: Accounts
@@ -197,7 +197,7 @@ class UserTokens:
             audience=requested.audience,
             scopes=[*sorted(names), *oidc],
             mfa=signed_in.mfa,
-            demanded=request.demanded,
+            requested_claims=request.requested_claims,
         )
         response: dict[str, Any] = {
             "token_type": "Bearer",

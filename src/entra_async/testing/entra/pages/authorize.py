@@ -1,5 +1,5 @@
 """
-The authorize endpoint: a browser brings the request of an app, and takes an authorization code back.
+The authorize endpoint: an app's authorization request comes in a browser, and an authorization code goes back.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
@@ -44,85 +44,85 @@ class AuthorizeEndpoint:
 
     async def v1(self, request: web.Request) -> web.Response:
         """Handle a request to the older endpoint, which takes a ``resource``."""
-        return self._answer(request, version=1)
+        return self._respond(request, version=1)
 
     async def v2(self, request: web.Request) -> web.Response:
         """Handle a request to the endpoint that takes a ``scope``."""
-        return self._answer(request, version=2)
+        return self._respond(request, version=2)
 
-    def _answer(self, request: web.Request, *, version: int) -> web.Response:
+    def _respond(self, request: web.Request, *, version: int) -> web.Response:
         segment = request.match_info["tenant"]
         if segment.lower() not in ALIASES and not self._tenant.is_named(segment):
             raise AadstsError(90002, tenant=segment)
-        address = read_redirect_target(request, self._tenant)
+        target = read_redirect_target(request, self._tenant)
         try:
-            wanted = read_authorization_request(request.query, address, self._tenant, version=version)
-        except AadstsError as refusal:
-            return address.refused(refusal, request, now=self._clock.now())
-        purpose = _CodeForApp(address, wanted, self._codes, self._tenant.id, self._clock)
-        if wanted.prompt == "none":
-            return self._pages.finish_silently(request, purpose)
-        return self._pages.begin(request, purpose)
+            authorization = read_authorization_request(request.query, target, self._tenant, version=version)
+        except AadstsError as error:
+            return target.error_response(error, request, now=self._clock.now())
+        sign_in = _CodeRequest(target, authorization, self._codes, self._tenant.id, self._clock)
+        if authorization.prompt == "none":
+            return self._pages.finish_silently(request, sign_in)
+        return self._pages.begin(request, sign_in)
 
 
 @dataclass(frozen=True, slots=True)
-class _CodeForApp:
-    """What a person signs in for here: that the app at the return address gets a code."""
+class _CodeRequest:
+    """An authorization request as the sign-in pages see it: the app gets a code at its redirect URI."""
 
-    address: RedirectTarget
-    wanted: AuthorizationRequest
+    target: RedirectTarget
+    authorization: AuthorizationRequest
     codes: AuthorizationCodes
     tenant_id: str
     clock: EmulatorClock
 
     @property
     def app(self) -> App:
-        return self.address.app
+        return self.target.app
 
     @property
     def oidc(self) -> frozenset[str]:
-        return self.wanted.oidc
+        return self.authorization.oidc
 
     @property
     def requested(self) -> tuple[ResourceScopes, ...]:
-        return self.wanted.requested
+        return self.authorization.requested
 
     @property
     def prompt(self) -> str:
-        return self.wanted.prompt
+        return self.authorization.prompt
 
     @property
     def login_hint(self) -> str:
-        return self.wanted.login_hint
+        return self.authorization.login_hint
 
     @property
     def on_another_device(self) -> bool:
         return False
 
-    def granted(self, user: User, session: BrowserSession) -> web.Response:
+    def succeeded(self, user: User, session: BrowserSession) -> web.Response:
         signed_in = UserSignIn(
             user=user,
             app=self.app,
-            oidc=self.wanted.oidc,
-            audience=self.wanted.requested[0].audience,
-            scope=self.wanted.scope,
+            oidc=self.authorization.oidc,
+            audience=self.authorization.requested[0].audience,
+            scope=self.authorization.scope,
             mfa=session.passed_mfa(user),
             at=self.clock.now(),
             security_stamp=user.security_stamp,
-            nonce=self.wanted.nonce,
-            single_page=self.address.single_page,
+            nonce=self.authorization.nonce,
+            single_page=self.target.single_page,
         )
         code = AuthorizationCode(
-            signed_in=signed_in, redirect_uri=self.address.redirect_uri, challenge=self.wanted.challenge
+            signed_in=signed_in, redirect_uri=self.target.redirect_uri, challenge=self.authorization.challenge
         )
-        return self.address.granted(
+        return self.target.code_response(
             self.codes.issue(code),
-            client_info=client_info(user, self.tenant_id) if self.wanted.client_info else None,
+            client_info=client_info(user, self.tenant_id) if self.authorization.client_info else None,
             session_state=session.id,
         )
 
-    def refused(self, refusal: AadstsError, request: web.Request) -> web.Response:
-        return self.address.refused(refusal, request, now=self.clock.now())
+    def failed(self, error: AadstsError, request: web.Request) -> web.Response:
+        return self.target.error_response(error, request, now=self.clock.now())
 
     def cancelled(self) -> web.Response:
-        return self.address.cancelled()
+        return self.target.cancelled_response()

@@ -59,7 +59,7 @@ class RedirectTarget:
     single_page: bool
 
     def response(self, fields: Mapping[str, str]) -> web.Response:
-        """Return what sends the browser back with these fields."""
+        """Return the response that sends the browser back with these fields."""
         if self.response_mode == "form_post":
             return web.Response(
                 text=post_page(self.redirect_uri, fields), content_type="text/html", headers=page_headers()
@@ -73,18 +73,18 @@ class RedirectTarget:
             location = urlunsplit(parts._replace(path=path, query="&".join(filter(None, [parts.query, encoded]))))
         return web.Response(status=302, headers={"Location": location, **page_headers()})
 
-    def refused(self, refusal: AadstsError, request: web.Request, *, now: float) -> web.Response:
+    def error_response(self, error: AadstsError, request: web.Request, *, now: float) -> web.Response:
         """Return the error response for the app."""
-        body = refusal.body(request, now=now)
+        body = error.body(request, now=now)
         fields = {name: str(body[name]) for name in ("error", "error_description", "error_uri")}
         return self.response({**fields, **self._echo()})
 
-    def cancelled(self) -> web.Response:
-        """Return the error response for a person who cancelled."""
+    def cancelled_response(self) -> web.Response:
+        """Return the error response for a user who cancelled."""
         return self.response({"error": "access_denied", "error_subcode": "cancel", **self._echo()})
 
-    def granted(self, code: str, *, client_info: str | None, session_state: str) -> web.Response:
-        """Return what brings the app its code."""
+    def code_response(self, code: str, *, client_info: str | None, session_state: str) -> web.Response:
+        """Return the response with the authorization code."""
         fields = {"code": code}
         if client_info is not None:
             fields["client_info"] = client_info
@@ -122,7 +122,7 @@ class AuthorizationRequest:
 
 def read_redirect_target(request: web.Request, tenant: Tenant) -> RedirectTarget:
     """
-    Return where the response goes. Until that is known nothing may be sent back: the refusals are pages.
+    Return where the response goes. Until that is known nothing may be sent back: the errors are pages.
 
     Raises:
         AadstsError: If a parameter is repeated, the app is unknown (700016), disabled or not for this tenant, or the
@@ -156,7 +156,7 @@ def read_redirect_target(request: web.Request, tenant: Tenant) -> RedirectTarget
 
 
 def read_authorization_request(
-    sent: Mapping[str, str], address: RedirectTarget, tenant: Tenant, *, version: int
+    sent: Mapping[str, str], target: RedirectTarget, tenant: Tenant, *, version: int
 ) -> AuthorizationRequest:
     """
     Return the request.
@@ -170,9 +170,9 @@ def read_authorization_request(
         raise AadstsError(90023)
     if prompt == "select_account" and sent.get("login_hint"):
         raise AadstsError(9002313, reason="'login_hint' and 'prompt=select_account' exclude each other.")
-    parse_claims(sent.get("claims") or None)  # refused if malformed, and otherwise without effect
+    parse_claims(sent.get("claims") or None)  # an error if malformed, and otherwise without effect
     challenge = _read_challenge(sent)
-    if address.single_page and challenge is None:
+    if target.single_page and challenge is None:
         raise AadstsError(9002325)
     if version == 2 and "resource" in sent:
         raise AadstsError(901002)
@@ -180,12 +180,12 @@ def read_authorization_request(
     if not sent.get(wanted):
         raise AadstsError(900144, parameter=wanted)
     if version == 2:
-        read = read_scopes(sent["scope"], address.app, tenant)
+        read = read_scopes(sent["scope"], target.app, tenant)
         oidc, requested = read.oidc, read.resources
     else:
         oidc, requested = _V1_OIDC, (read_resource(sent["resource"], tenant),)
     for part in requested:
-        part.wanted(address.app)  # refuses a resource the registration does not list
+        part.wanted(target.app)  # refuses a resource the registration does not list
     return AuthorizationRequest(
         oidc=oidc,
         requested=requested,

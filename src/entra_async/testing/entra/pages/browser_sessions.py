@@ -1,4 +1,4 @@
-"""Who is signed in in which browser, by the cookie of the sign-in page."""
+"""The users signed in in each browser, by the cookie of the sign-in page."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class BrowserSession:
         return account is not None and account.mfa and account.is_valid
 
     def remember(self, user: User, *, mfa: bool) -> None:
-        """Note that *user* has signed in."""
+        """Add a user who has signed in."""
         mfa = mfa or self.passed_mfa(user)
         self._accounts.pop(user.id, None)
         self._accounts[user.id] = _Account(user=user, mfa=mfa, security_stamp=user.security_stamp)
 
     def forget_all(self) -> None:
-        """Sign everybody out."""
+        """Sign every user out."""
         self._accounts.clear()
 
 
@@ -77,6 +77,6 @@ class BrowserSessions:
         self._sessions[session.id] = session
         return session
 
-    def keep(self, session: BrowserSession, response: web.StreamResponse) -> None:
-        """Have the browser come back with the session."""
+    def set_cookie(self, session: BrowserSession, response: web.StreamResponse) -> None:
+        """Set the session's cookie."""
         response.set_cookie(_COOKIE, session.id, secure=True, httponly=True, samesite="None", path="/")

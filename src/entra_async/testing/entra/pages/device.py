@@ -1,4 +1,4 @@
-"""The page on which a person enters the code that another device shows."""
+"""The page on which a user enters the code that another device shows."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ class DevicePage:
         self._codes = codes
 
     async def show(self, _: web.Request) -> web.Response:
-        """Ask for the code."""
+        """Show the page."""
         return page_response(pages.device_code_page())
 
     async def enter(self, request: web.Request) -> web.Response:
-        """Go on to the sign-in with the code entered, or ask again."""
+        """Go on to the sign-in with the code entered, or show the page again."""
         user_code = str((await request.post()).get("user_code", ""))
         try:
             code = self._codes.find(user_code, now=self._clock.now())
-        except AadstsError as refusal:
-            wrong = f"That code didn't work. Check the code and try again. ({refusal.code})"
+        except AadstsError as error:
+            wrong = f"That code didn't work. Check the code and try again. ({error.code})"
             return page_response(pages.device_code_page(wrong=wrong))
-        return self._pages.begin(request, _TokensForDevice(code, self._clock))
+        return self._pages.begin(request, _DeviceRequest(code, self._clock))
 
 
 @dataclass(frozen=True, slots=True)
-class _TokensForDevice:
-    """What a person signs in for here: that the device that shows a code gets tokens."""
+class _DeviceRequest:
+    """A device authorization request as the sign-in pages see it: the device gets tokens."""
 
     code: DeviceAuthorization
     clock: EmulatorClock
@@ -78,7 +78,7 @@ class _TokensForDevice:
     def on_another_device(self) -> bool:
         return True
 
-    def granted(self, user: User, session: BrowserSession) -> web.Response:
+    def succeeded(self, user: User, session: BrowserSession) -> web.Response:
         self._check_open()
         self.code.signed_in = UserSignIn(
             user=user,
@@ -93,11 +93,11 @@ class _TokensForDevice:
         text = f"You have signed in to the {self.app.name} application on your device. You may now close this window."
         return page_response(pages.done_page("You're signed in", text))
 
-    def refused(self, refusal: AadstsError, request: web.Request) -> web.Response:  # noqa: ARG002 -- not needed here
+    def failed(self, error: AadstsError, request: web.Request) -> web.Response:  # noqa: ARG002 -- not needed here
         self._check_open()
         self.code.declined = True
-        text = f"The {self.app.name} application on your device was told no. You may now close this window."
-        return page_response(pages.done_page("You declined", f"{text} ({refusal.code})"))
+        text = f"The {self.app.name} application on your device was declined. You may now close this window."
+        return page_response(pages.done_page("You declined", f"{text} ({error.code})"))
 
     def cancelled(self) -> web.Response:
         self._check_open()

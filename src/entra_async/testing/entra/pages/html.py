@@ -1,4 +1,4 @@
-"""The pages a person sees: who are you, prove it, and may this app do that."""
+"""The HTML of the sign-in pages: account, password, second factor, consent."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def password_page(flow: str, user: User, *, wrong: str = "") -> str:
         f"{_wrong(wrong)}{field('password', 'Password', kind='password', complete='current-password')}"
         f"{_actions(button('next', 'Sign in', first=True), button('back', 'Back'), button('cancel', 'Cancel'))}"
     )
-    return frame("Enter password", _who(user) + form("/common/login/password", body, flow=flow))
+    return frame("Enter password", _account_line(user) + form("/common/login/password", body, flow=flow))
 
 
 def account_page(flow: str, app: App, users: Collection[User]) -> str:
-    """Return the page that asks which of the accounts signed in is meant."""
+    """Return the page that asks which of the signed-in accounts to use."""
     accounts = "".join(
         f'<button class="account" name="choice" value="{escape(user.user_principal_name)}">'
         f"{escape(user.display_name)}<small>{escape(user.user_principal_name)}</small></button>"
@@ -87,7 +87,7 @@ def mfa_page(flow: str, user: User, number: str, *, wrong: str = "") -> str:
         f"{field('number', 'Number, as you would enter it on the phone', complete='one-time-code')}"
         f"{_actions(button('approve', 'Approve', first=True), button('deny', 'Deny'))}"
     )
-    return frame("Approve sign-in request", _who(user) + form("/common/login/mfa", body, flow=flow))
+    return frame("Approve sign-in request", _account_line(user) + form("/common/login/mfa", body, flow=flow))
 
 
 def consent_page(flow: str, app: App, user: User, permissions: Collection[Permission]) -> str:
@@ -100,7 +100,7 @@ def consent_page(flow: str, app: App, user: User, permissions: Collection[Permis
         "there. You can change these permissions later.</p>"
         f"{_actions(button('accept', 'Accept', first=True), button('decline', 'Cancel'))}"
     )
-    return frame("Permissions requested", _who(user) + form("/common/login/consent", body, flow=flow))
+    return frame("Permissions requested", _account_line(user) + form("/common/login/consent", body, flow=flow))
 
 
 def admin_page(flow: str, app: App, user: User, permissions: Collection[Permission]) -> str:
@@ -112,17 +112,17 @@ def admin_page(flow: str, app: App, user: User, permissions: Collection[Permissi
         f'<p class="soft">{escape(names)}</p>'
         f"{_actions(button('return', 'Return to the application without granting consent', first=True))}"
     )
-    return frame("Need admin approval", _who(user) + form("/common/login/consent", body, flow=flow))
+    return frame("Need admin approval", _account_line(user) + form("/common/login/consent", body, flow=flow))
 
 
 def confirm_page(flow: str, app: App, user: User) -> str:
-    """Return the page that makes sure the person started this sign-in."""
+    """Return the page on which the user confirms that they started this sign-in."""
     body = (
         "<p>You're signing in on another device. If it's not you, or you didn't expect this, cancel.</p>"
         f"{_actions(button('continue', 'Continue', first=True), button('cancel', 'Cancel'))}"
     )
     title = f"Are you trying to sign in to {app.name}?"
-    return frame(title, _who(user) + form("/common/login/confirm", body, flow=flow))
+    return frame(title, _account_line(user) + form("/common/login/confirm", body, flow=flow))
 
 
 def device_code_page(*, wrong: str = "") -> str:
@@ -135,18 +135,18 @@ def device_code_page(*, wrong: str = "") -> str:
 
 
 def done_page(title: str, text: str) -> str:
-    """Return a page that leads nowhere."""
+    """Return a page without a form."""
     return frame(title, f"<p>{escape(text)}</p>")
 
 
 def error_page(text: str, details: Mapping[str, str]) -> str:
-    """Return the page for what can be told to nobody but the person."""
+    """Return the page for an error that goes to the user, not to the app."""
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in details.items())
     intro = "<p>Sorry, but we're having trouble signing you in.</p>"
     return frame("Sign in", f'{intro}<p class="wrong">{escape(text)}</p><dl>{items}</dl>')
 
 
-def _who(user: User) -> str:
+def _account_line(user: User) -> str:
     return f'<p class="who">{escape(user.user_principal_name)}</p>'
 
 

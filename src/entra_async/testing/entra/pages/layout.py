@@ -62,7 +62,7 @@ _SUBMIT_HASH: Final = base64.b64encode(hashlib.sha256(_SUBMIT.encode()).digest()
 
 
 def page_headers() -> dict[str, str]:
-    """Return the headers of every page: kept by nobody, framed by nobody, and no script but the one that submits."""
+    """Return the headers of every page: no caching, no framing, and no script but the one that submits."""
     # No form-action here: browsers hold it against the redirect to the app, too.
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_SUBMIT_HASH}'; frame-ancestors 'none'"

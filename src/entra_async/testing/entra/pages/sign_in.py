@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from entra_async.testing.entra.permissions import ResourceScopes
     from entra_async.testing.entra.resource_servers import Permission
 
-__all__ = ("Purpose", "SignInPages", "page_response")
+__all__ = ("SignInPages", "SignInRequest", "page_response")
 
-_PATIENCE_S: Final = 900.0
+_TIMEOUT_S: Final = 900.0
 
 
-class Purpose(Protocol):
-    """What a person signs in for."""
+class SignInRequest(Protocol):
+    """What a user signs in for: an authorization code, or the tokens of a device."""
 
     @property
     def app(self) -> App:
@@ -57,29 +57,29 @@ class Purpose(Protocol):
 
     @property
     def on_another_device(self) -> bool:
-        """Whether the person must confirm that it was they who started it."""
+        """Whether the user must confirm that it was they who started it."""
 
-    def granted(self, user: User, session: BrowserSession) -> web.Response:
+    def succeeded(self, user: User, session: BrowserSession) -> web.Response:
         """Respond that *user* signed in and agreed."""
 
-    def refused(self, refusal: AadstsError, request: web.Request) -> web.Response:
+    def failed(self, error: AadstsError, request: web.Request) -> web.Response:
         """Respond that the sign-in failed."""
 
     def cancelled(self) -> web.Response:
-        """Respond that the person cancelled."""
+        """Respond that the user cancelled."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Interaction:
-    """One person on the way through the pages, in one browser."""
+    """One user's sign-in in one browser, from page to page."""
 
-    purpose: Purpose
+    sign_in: SignInRequest
     session: BrowserSession
     started_at: float
     flow: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     hint: str = ""
     user: User | None = None
-    asks_who: bool = False  # go on to the user name even though accounts are signed in
+    needs_user_name: bool = False  # go on to the user name even though accounts are signed in
     authenticated: bool = False
     number: str = ""
     confirmed: bool = False
@@ -95,29 +95,31 @@ class SignInPages:
         self._clock = clock
         self._interactions: dict[str, _Interaction] = {}
 
-    def begin(self, request: web.Request, purpose: Purpose) -> web.Response:
-        """Show the first page that is needed, or finish at once for a person already signed in."""
+    def begin(self, request: web.Request, sign_in: SignInRequest) -> web.Response:
+        """Show the first page that is needed, or finish at once for a user already signed in."""
         session = self._sessions.of(request)
-        way = _Interaction(purpose=purpose, session=session, started_at=self._clock.now(), hint=purpose.login_hint)
-        signed_in = session.users if purpose.prompt != "login" else []
-        hinted = [user for user in signed_in if user.user_principal_name.lower() == way.hint.strip().lower()]
+        interaction = _Interaction(
+            sign_in=sign_in, session=session, started_at=self._clock.now(), hint=sign_in.login_hint
+        )
+        signed_in = session.users if sign_in.prompt != "login" else []
+        hinted = [user for user in signed_in if user.user_principal_name.lower() == interaction.hint.strip().lower()]
         if hinted:
-            way.user, way.authenticated = hinted[0], True
-        elif way.hint:
-            way.asks_who = True
-            self._identify(way, way.hint)
-        elif purpose.prompt == "login":
-            way.asks_who = True
-        elif len(signed_in) == 1 and purpose.prompt != "select_account":
-            way.user, way.authenticated = signed_in[0], True
-        self._interactions[way.flow] = way
-        return self._kept(session, self._next(way))
+            interaction.user, interaction.authenticated = hinted[0], True
+        elif interaction.hint:
+            interaction.needs_user_name = True
+            self._identify(interaction, interaction.hint)
+        elif sign_in.prompt == "login":
+            interaction.needs_user_name = True
+        elif len(signed_in) == 1 and sign_in.prompt != "select_account":
+            interaction.user, interaction.authenticated = signed_in[0], True
+        self._interactions[interaction.flow] = interaction
+        return self._with_cookie(session, self._next(interaction))
 
-    def finish_silently(self, request: web.Request, purpose: Purpose) -> web.Response:
-        """Finish without a page, as ``prompt=none`` demands, or say why that can't be."""
+    def finish_silently(self, request: web.Request, sign_in: SignInRequest) -> web.Response:
+        """Finish without a page, as ``prompt=none`` requires, or respond with the reason why not."""
         try:
             session = self._sessions.of(request)
-            hint = purpose.login_hint.strip().lower()
+            hint = sign_in.login_hint.strip().lower()
             users = [user for user in session.users if hint in {"", user.user_principal_name.lower()}]
             if not users:
                 raise AadstsError(50058)
@@ -125,20 +127,20 @@ class SignInPages:
                 raise AadstsError(16000)
             user = users[0]
             user.check_policies(mfa=session.passed_mfa(user), error="interaction_required")
-            if not self._wanted(purpose) <= purpose.app.granted(user.id):
-                app = purpose.app
+            if not self._wanted(sign_in) <= sign_in.app.granted(user.id):
+                app = sign_in.app
                 raise AadstsError(65001, error="consent_required", client_id=app.client_id, name=app.name)
-        except AadstsError as refusal:
-            return purpose.refused(refusal, request)
-        return purpose.granted(user, session)
+        except AadstsError as error:
+            return sign_in.failed(error, request)
+        return sign_in.succeeded(user, session)
 
     async def step(self, request: web.Request) -> web.Response:
         """Handle ``POST /common/login/{step}``: what was entered on a page."""
         sent = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        way = self._interactions.get(sent.get("flow", ""))
-        if way is None or self._clock.now() > way.started_at + _PATIENCE_S:
+        interaction = self._interactions.get(sent.get("flow", ""))
+        if interaction is None or self._clock.now() > interaction.started_at + _TIMEOUT_S:
             raise AadstsError(50089)
-        if self._sessions.of(request) is not way.session:
+        if self._sessions.of(request) is not interaction.session:
             raise AadstsError(165000)
         steps = {
             "account": self._account,
@@ -152,121 +154,125 @@ class SignInPages:
         if take is None:
             raise AadstsError(9002313, reason="There is no such page.")
         if sent.get("choice") == "cancel":
-            return self._kept(way.session, self._done(way, way.purpose.cancelled()))
-        return self._kept(way.session, take(way, sent, request))
+            return self._with_cookie(interaction.session, self._done(interaction, interaction.sign_in.cancelled()))
+        return self._with_cookie(interaction.session, take(interaction, sent, request))
 
     async def sign_out(self, request: web.Request) -> web.Response:
-        """Handle ``/{tenant}/oauth2/v2.0/logout``: forget everybody who is signed in in this browser."""
+        """Handle ``/{tenant}/oauth2/v2.0/logout``: sign out every user of this browser."""
         self._sessions.of(request).forget_all()
         return page_response(pages.done_page("You signed out", "It's a good idea to close all browser windows."))
 
-    def _account(self, way: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
+    def _account(self, interaction: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
         choice = sent.get("choice", "")
-        chosen = [user for user in way.session.users if user.user_principal_name == choice]
-        way.asks_who = not chosen
+        chosen = [user for user in interaction.session.users if user.user_principal_name == choice]
+        interaction.needs_user_name = not chosen
         if chosen:
-            way.user, way.authenticated = chosen[0], True
-        return self._next(way)
+            interaction.user, interaction.authenticated = chosen[0], True
+        return self._next(interaction)
 
-    def _name(self, way: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
-        way.asks_who = True
+    def _name(self, interaction: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
+        interaction.needs_user_name = True
         name = sent.get("login", "").strip()
-        wrong = "Enter a valid email address, phone number, or user name." if not name else self._identify(way, name)
-        return self._next(way, wrong=wrong)
+        wrong = (
+            "Enter a valid email address, phone number, or user name."
+            if not name
+            else self._identify(interaction, name)
+        )
+        return self._next(interaction, wrong=wrong)
 
-    def _password(self, way: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
-        if way.user is None:
+    def _password(self, interaction: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
+        if interaction.user is None:
             raise AadstsError(50089)
         if sent.get("choice") == "back":
-            way.user, way.asks_who = None, True
-            return self._next(way)
+            interaction.user, interaction.needs_user_name = None, True
+            return self._next(interaction)
         try:
-            way.user.check_password(sent.get("password", ""), now=self._clock.now())
-        except AadstsError as refusal:
-            return self._next(way, wrong=f"{_SAID.get(refusal.code, refusal.text)} ({refusal.code})")
-        way.authenticated = True
-        return self._next(way)
+            interaction.user.check_password(sent.get("password", ""), now=self._clock.now())
+        except AadstsError as error:
+            return self._next(interaction, wrong=f"{_MESSAGES.get(error.code, error.text)} ({error.code})")
+        interaction.authenticated = True
+        return self._next(interaction)
 
-    def _mfa(self, way: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
-        user = way.user
-        if user is None or not way.authenticated or not way.number:
+    def _mfa(self, interaction: _Interaction, sent: Mapping[str, str], _: web.Request) -> web.Response:
+        user = interaction.user
+        if user is None or not interaction.authenticated or not interaction.number:
             raise AadstsError(50089)
-        right = sent.get("choice") == "approve" and sent.get("number", "").strip() == way.number
-        way.number = ""
+        right = sent.get("choice") == "approve" and sent.get("number", "").strip() == interaction.number
+        interaction.number = ""
         if not right:
-            return self._next(way, wrong="We couldn't verify it's you. Try again with the new number. (500121)")
+            return self._next(interaction, wrong="We couldn't verify it's you. Try again with the new number. (500121)")
         if user.mfa_unregistered:
             user.mfa_unregistered, user.mfa_required = False, True
-        way.session.remember(user, mfa=True)
-        return self._next(way)
+        interaction.session.remember(user, mfa=True)
+        return self._next(interaction)
 
-    def _confirm(self, way: _Interaction, _: Mapping[str, str], __: web.Request) -> web.Response:
-        way.confirmed = True
-        return self._next(way)
+    def _confirm(self, interaction: _Interaction, _: Mapping[str, str], __: web.Request) -> web.Response:
+        interaction.confirmed = True
+        return self._next(interaction)
 
-    def _consent(self, way: _Interaction, sent: Mapping[str, str], request: web.Request) -> web.Response:
-        user, purpose = way.user, way.purpose
-        if user is None or not way.authenticated or self._needs_mfa(way, user):
+    def _consent(self, interaction: _Interaction, sent: Mapping[str, str], request: web.Request) -> web.Response:
+        user, sign_in = interaction.user, interaction.sign_in
+        if user is None or not interaction.authenticated or self._needs_mfa(interaction, user):
             raise AadstsError(50089)
-        admins = self._for_admins(purpose, user)
+        admins = self._for_admins(sign_in, user)
         if sent.get("choice") == "accept" and not admins:
-            purpose.app.grant(user.id, self._wanted(purpose))
-            way.consented = True
-            return self._next(way)
+            sign_in.app.grant(user.id, self._wanted(sign_in))
+            interaction.consented = True
+            return self._next(interaction)
         names = ", ".join(name for _, name in sorted(admins))
-        refusal = AadstsError(90094, permissions=names) if admins else AadstsError(65004)
-        return self._done(way, purpose.refused(refusal, request))
+        error = AadstsError(90094, permissions=names) if admins else AadstsError(65004)
+        return self._done(interaction, sign_in.failed(error, request))
 
-    def _identify(self, way: _Interaction, name: str) -> str:
+    def _identify(self, interaction: _Interaction, name: str) -> str:
         """Decide who signs in; return what is wrong with the name, or nothing."""
-        way.hint = name
+        interaction.hint = name
         try:
-            way.user = self._accounts.find(name)
-        except AadstsError as refusal:
-            return f"This username may be incorrect. Make sure you typed it correctly. ({refusal.code})"
-        way.authenticated = False
+            interaction.user = self._accounts.find(name)
+        except AadstsError as error:
+            return f"This username may be incorrect. Make sure you typed it correctly. ({error.code})"
+        interaction.authenticated = False
         return ""
 
-    def _next(self, way: _Interaction, *, wrong: str = "") -> web.Response:
-        purpose, user, flow = way.purpose, way.user, way.flow
+    def _next(self, interaction: _Interaction, *, wrong: str = "") -> web.Response:
+        sign_in, user, flow = interaction.sign_in, interaction.user, interaction.flow
         if user is None:
-            if way.session.users and not way.asks_who:
-                return page_response(pages.account_page(flow, purpose.app, way.session.users))
-            return page_response(pages.user_name_page(flow, purpose.app, hint=way.hint, wrong=wrong))
-        if not way.authenticated:
+            if interaction.session.users and not interaction.needs_user_name:
+                return page_response(pages.account_page(flow, sign_in.app, interaction.session.users))
+            return page_response(pages.user_name_page(flow, sign_in.app, hint=interaction.hint, wrong=wrong))
+        if not interaction.authenticated:
             return page_response(pages.password_page(flow, user, wrong=wrong))
         if user.blocked_by_policy:
             raise AadstsError(53003)
-        if self._needs_mfa(way, user):
-            way.number = f"{secrets.randbelow(90) + 10}"
-            return page_response(pages.mfa_page(flow, user, way.number, wrong=wrong))
-        way.session.remember(user, mfa=False)
-        if purpose.on_another_device and not way.confirmed:
-            return page_response(pages.confirm_page(flow, purpose.app, user))
-        wanted = self._wanted(purpose)
-        missing = wanted - purpose.app.granted(user.id)
-        if missing or (purpose.prompt == "consent" and not way.consented):
-            page = pages.admin_page if self._for_admins(purpose, user) else pages.consent_page
-            return page_response(page(flow, purpose.app, user, wanted if purpose.prompt == "consent" else missing))
-        return self._done(way, purpose.granted(user, way.session))
+        if self._needs_mfa(interaction, user):
+            interaction.number = f"{secrets.randbelow(90) + 10}"
+            return page_response(pages.mfa_page(flow, user, interaction.number, wrong=wrong))
+        interaction.session.remember(user, mfa=False)
+        if sign_in.on_another_device and not interaction.confirmed:
+            return page_response(pages.confirm_page(flow, sign_in.app, user))
+        wanted = self._wanted(sign_in)
+        missing = wanted - sign_in.app.granted(user.id)
+        if missing or (sign_in.prompt == "consent" and not interaction.consented):
+            page = pages.admin_page if self._for_admins(sign_in, user) else pages.consent_page
+            return page_response(page(flow, sign_in.app, user, wanted if sign_in.prompt == "consent" else missing))
+        return self._done(interaction, sign_in.succeeded(user, interaction.session))
 
-    def _needs_mfa(self, way: _Interaction, user: User) -> bool:
-        return (user.mfa_required or user.mfa_unregistered) and not way.session.passed_mfa(user)
+    def _needs_mfa(self, interaction: _Interaction, user: User) -> bool:
+        return (user.mfa_required or user.mfa_unregistered) and not interaction.session.passed_mfa(user)
 
-    def _wanted(self, purpose: Purpose) -> frozenset[Permission]:
-        return wanted_permissions(purpose.app, purpose.requested, purpose.oidc)
+    def _wanted(self, sign_in: SignInRequest) -> frozenset[Permission]:
+        return wanted_permissions(sign_in.app, sign_in.requested, sign_in.oidc)
 
-    def _for_admins(self, purpose: Purpose, user: User) -> frozenset[Permission]:
+    def _for_admins(self, sign_in: SignInRequest, user: User) -> frozenset[Permission]:
         """Return the permissions missing that only an administrator can grant."""
-        known = {(part.resource.app_id, name) for part in purpose.requested for name in part.resource.admin_scopes}
-        return (self._wanted(purpose) - purpose.app.granted(user.id)) & known
+        known = {(part.resource.app_id, name) for part in sign_in.requested for name in part.resource.admin_scopes}
+        return (self._wanted(sign_in) - sign_in.app.granted(user.id)) & known
 
-    def _done(self, way: _Interaction, response: web.Response) -> web.Response:
-        self._interactions.pop(way.flow, None)  # its pages lead nowhere from now on
+    def _done(self, interaction: _Interaction, response: web.Response) -> web.Response:
+        self._interactions.pop(interaction.flow, None)  # its pages are of no use from now on
         return response
 
-    def _kept(self, session: BrowserSession, response: web.Response) -> web.Response:
-        self._sessions.keep(session, response)
+    def _with_cookie(self, session: BrowserSession, response: web.Response) -> web.Response:
+        self._sessions.set_cookie(session, response)
         return response
 
 
@@ -275,7 +281,7 @@ def page_response(html: str, *, status: int = 200) -> web.Response:
     return web.Response(text=html, status=status, content_type="text/html", charset="utf-8", headers=page_headers())
 
 
-_SAID: Final[Mapping[int, str]] = {
+_MESSAGES: Final[Mapping[int, str]] = {
     50053: "Your account is temporarily locked to prevent unauthorized use. Try again later.",
     50055: "Your password has expired. Ask your administrator for a new one.",
     50057: "Your account has been locked. Contact your support person to unlock it, then try again.",

@@ -27,7 +27,7 @@ class Unauthorized(Exception):  # noqa: N818 -- a response of the service, not a
 
     Attributes:
         message: Why, as Microsoft Graph puts it.
-        challenges: The ``WWW-Authenticate`` lines, where the service demands something.
+        challenges: The ``WWW-Authenticate`` lines, if it is a claims challenge.
     """
 
     def __init__(self, message: str, challenges: Sequence[str] = ()) -> None:
@@ -76,7 +76,7 @@ class AccessTokenVerifier:
         tenant: Who may have issued them.
         key: What they are signed with.
         clock: What time it is.
-        evaluation: Knows which of them are refused.
+        evaluation: Knows which of them are rejected.
         challenges: Whether the service takes part in continuous access evaluation.
     """
 
@@ -116,10 +116,10 @@ class AccessTokenVerifier:
         if self._evaluation.is_rejected(access.claims):
             message = "Access token validation failure. Invalid signature."
             raise Unauthorized(message)
-        demands = self._evaluation.demands(access.claims) if self._challenges else None
-        if demands is not None:
+        required = self._evaluation.required_claims(access.claims) if self._challenges else None
+        if required is not None:
             message = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
-            raise Unauthorized(message, self._evaluation.challenges(demands))
+            raise Unauthorized(message, self._evaluation.challenges(required))
         return access
 
     def _verify(self, token: str) -> Access:

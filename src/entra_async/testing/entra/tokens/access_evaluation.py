@@ -1,5 +1,5 @@
 """
-Continuous access evaluation: access tokens that are revoked before they expire, and what more a service demands.
+Continuous access evaluation: access tokens that are revoked before they expire, and claims challenges.
 
 Sources:
     https://learn.microsoft.com/en-us/entra/identity/conditional-access/concept-continuous-access-evaluation
@@ -27,7 +27,7 @@ _REMEMBERED_TOKENS: Final = 100_000
 
 class AccessEvaluation:
     """
-    What Microsoft Graph knows of tokens beyond their claims.
+    Revocations and requirements beyond a token's own claims.
 
     Only a client that declares to handle claims challenges (``cp1``) is challenged. Other tokens stay good until they
     expire, unless :meth:`reject_tokens` ends them.
@@ -51,26 +51,26 @@ class AccessEvaluation:
         self._valid_from[object_id] = int(self._clock.now())
 
     def reject_tokens(self) -> None:
-        """Refuse every access token issued so far with a plain 401, at every service, as after a change of keys."""
+        """Reject every access token issued so far with a plain 401, at every service, as after a change of keys."""
         self._rejected |= self._issued
         self._issued.clear()
 
     def require_authentication_context(self, context: str | None) -> None:
-        """Challenge tokens without that authentication context, such as ``"c1"``; ``None`` to demand none."""
+        """Challenge tokens without that authentication context, such as ``"c1"``; ``None`` to require none."""
         self._context = context
 
-    def note(self, token_id: str) -> None:
-        """Remember that a token was issued."""
+    def record_issued(self, token_id: str) -> None:
+        """Record that a token was issued."""
         if len(self._issued) >= _REMEMBERED_TOKENS:
             self._issued.clear()
         self._issued.add(token_id)
 
     def is_rejected(self, claims: Mapping[str, Any]) -> bool:
-        """Return whether a token is refused without a reason."""
+        """Return whether a token is rejected with a plain 401."""
         return claims.get("uti") in self._rejected
 
-    def demands(self, claims: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what Graph demands of the next token, or ``None`` if this one will do."""
+    def required_claims(self, claims: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the claims request for the next token, or ``None`` if this one will do."""
         if "cp1" not in claims.get("xms_cc", ()):
             return None
         valid_from = self._valid_from.get(claims["oid"], 0)
@@ -80,9 +80,9 @@ class AccessEvaluation:
             return {"access_token": {"acrs": {"essential": True, "value": self._context}}}
         return None
 
-    def challenges(self, demands: Mapping[str, Any]) -> list[str]:
-        """Return the ``WWW-Authenticate`` lines that demand so much."""
-        text = json.dumps(demands).encode()
+    def challenges(self, required: Mapping[str, Any]) -> list[str]:
+        """Return the ``WWW-Authenticate`` lines of that claims challenge."""
+        text = json.dumps(required).encode()
         claims = base64.b64encode(text).decode()
         where = f'realm="", authorization_uri="{_AUTHORIZATION_URI}"'
         error = 'error="insufficient_claims"'

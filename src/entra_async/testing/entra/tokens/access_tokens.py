@@ -81,7 +81,7 @@ class AccessTokenIssuer:
         client_authentication: str,
         audience: str,
         roles: Collection[str],
-        demanded: Mapping[str, Any],
+        requested_claims: Mapping[str, Any],
     ) -> IssuedToken:
         """
         Return a token for the app itself.
@@ -91,7 +91,7 @@ class AccessTokenIssuer:
             client_authentication: How: ``"1"`` with a secret, ``"2"`` with a certificate.
             audience: The resource, as it was requested.
             roles: The app's roles there. Without any, the token has no ``roles`` claim.
-            demanded: What the request's ``claims`` demand of the token.
+            requested_claims: The ``claims`` parameter's request for the access token.
 
         Sources:
             https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
@@ -105,7 +105,7 @@ class AccessTokenIssuer:
         }
         if roles:
             claims["roles"] = sorted(roles)
-        return self._issue(claims, app, audience=audience, demanded=demanded)
+        return self._issue(claims, app, audience=audience, requested_claims=requested_claims)
 
     def issue_user_token(
         self,
@@ -117,7 +117,7 @@ class AccessTokenIssuer:
         audience: str,
         scopes: Sequence[str],
         mfa: bool,
-        demanded: Mapping[str, Any],
+        requested_claims: Mapping[str, Any],
     ) -> IssuedToken:
         """
         Return a token for an app that acts for a user.
@@ -130,7 +130,7 @@ class AccessTokenIssuer:
             audience: The resource, as it was requested.
             scopes: The delegated permissions.
             mfa: Whether a second factor was passed.
-            demanded: What the request's ``claims`` demand of the token.
+            requested_claims: The ``claims`` parameter's request for the access token.
         """
         claims: dict[str, Any] = {
             "acct": 0,
@@ -147,16 +147,16 @@ class AccessTokenIssuer:
             "unique_name": user.user_principal_name,
             "upn": user.user_principal_name,
         }
-        return self._issue(claims, app, audience=audience, demanded=demanded)
+        return self._issue(claims, app, audience=audience, requested_claims=requested_claims)
 
     def _issue(
-        self, particular: Mapping[str, Any], app: App, *, audience: str, demanded: Mapping[str, Any]
+        self, particular: Mapping[str, Any], app: App, *, audience: str, requested_claims: Mapping[str, Any]
     ) -> IssuedToken:
         now = int(self.clock.now())
-        handles_challenges = _declares_cp1(demanded)
+        handles_challenges = _declares_cp1(requested_claims)
         expires_in = self.lifetimes.cae_access_s if handles_challenges else self.lifetimes.access_s
-        # A demanded start is met by what is issued now; without a demand the token is dated back all the same.
-        not_before = max(now - _BACKDATED_S, min(now, _demanded_start(demanded)))
+        # A requested start is met by what is issued now; without such a claim the token is dated back all the same.
+        not_before = max(now - _BACKDATED_S, min(now, _requested_start(requested_claims)))
         claims: dict[str, Any] = {
             "aud": audience,
             "iss": self.issuer,
@@ -173,10 +173,10 @@ class AccessTokenIssuer:
         }
         if handles_challenges:
             claims["xms_cc"] = ["cp1"]
-        contexts = _read(demanded, "acrs")
+        contexts = _read(requested_claims, "acrs")
         if contexts:
             claims["acrs"] = contexts
-        self.evaluation.note(claims["uti"])
+        self.evaluation.record_issued(claims["uti"])
         return IssuedToken(
             access_token=self.key.sign(claims),
             audience=audience,
@@ -186,18 +186,18 @@ class AccessTokenIssuer:
         )
 
 
-def _read(demanded: Mapping[str, Any], name: str) -> list[str]:
+def _read(requested_claims: Mapping[str, Any], name: str) -> list[str]:
     # OpenID Connect Core 1.0, section 5.5.1: one value or several.
-    claim = demanded.get(name)
+    claim = requested_claims.get(name)
     if not isinstance(claim, dict):
         return []
     values = claim.get("values", [claim.get("value")])
     return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
-def _declares_cp1(demanded: Mapping[str, Any]) -> bool:
-    return any(value.lower() == "cp1" for value in _read(demanded, "xms_cc"))
+def _declares_cp1(requested_claims: Mapping[str, Any]) -> bool:
+    return any(value.lower() == "cp1" for value in _read(requested_claims, "xms_cc"))
 
 
-def _demanded_start(demanded: Mapping[str, Any]) -> int:
-    return max((int(value) for value in _read(demanded, "nbf") if value.isdecimal()), default=0)
+def _requested_start(requested_claims: Mapping[str, Any]) -> int:
+    return max((int(value) for value in _read(requested_claims, "nbf") if value.isdecimal()), default=0)

@@ -1,5 +1,5 @@
 """
-Refresh tokens: what each stands for and how long it lives.
+Refresh tokens: the sign-in of each, and how long it lives.
 
 Source:
     https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens
@@ -97,7 +97,7 @@ class RefreshTokenStore:
 
     def redeem(self, token: str, app: App, *, now: float) -> tuple[UserSignIn, float | None]:
         """
-        Return whom *token* stands for, and when its successor has to end if that is fixed.
+        Return whose sign-in *token* belongs to, and when its successor has to end if that is fixed.
 
         Raises:
             AadstsError: 70000 if it is unknown or another app's, 700082 or 700084 if it has expired, 50173 if it was

@@ -26,7 +26,7 @@ _MAX_CONTENT_BYTES: Final = 250 * 1000 * 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveCall:
     """
-    One request whose token was accepted.
+    One authorized request.
 
     Attributes:
         request: As it arrived.
@@ -70,7 +70,7 @@ class DriveCall:
             raise DriveError(412, "preconditionFailed", "ETag does not match current item's value.")
 
     def options(self, *known: str) -> dict[str, str]:
-        """Return the query options; another one than those known is refused."""
+        """Return the query options; another one than those known is an error."""
         return parse_query(
             self.request.rel_url.raw_query_string, frozenset(known), prefix_optional=self.version == "beta"
         )

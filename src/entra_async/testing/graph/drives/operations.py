@@ -222,7 +222,7 @@ class GraphDrives:
         if folder is None:
             message = "The root of a drive cannot be copied."
             raise invalid(message)
-        if item.holds(folder):
+        if item.contains(folder):
             message = "A folder cannot be copied into itself."
             raise invalid(message)
         location = self._drives.start_copy(item, drive, folder, name, conflict, call.root)

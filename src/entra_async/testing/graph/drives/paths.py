@@ -1,5 +1,5 @@
 """
-The paths of Microsoft Graph that lead to drives, items in them and what can be done with an item.
+The paths of Microsoft Graph that lead to drives, their items and the operations on an item.
 
 Source:
     https://learn.microsoft.com/en-us/graph/onedrive-addressing-driveitems

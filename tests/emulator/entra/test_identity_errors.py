@@ -190,7 +190,7 @@ async def test_unknown_path_is_not_found(emulator: Emulator, http: aiohttp.Clien
         assert response.status == 404
 
 
-async def test_error_body_has_everything_support_asks_for(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_error_body_has_the_ids_for_support(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """The body repeats the request's correlation id, the trace id of the headers, and the emulator's time."""
     emulator.clock.move(400 * 86400)
     correlation_id = str(uuid.uuid4())

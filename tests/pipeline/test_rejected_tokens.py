@@ -1,4 +1,4 @@
-"""A service refuses a token: one new one is asked for, and every request is sent again once."""
+"""A service rejects a token: a new one is requested once, and every request is sent again once."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ async def call_often(graph: Connection, count: int) -> list[object]:
 
 
 @pytest.mark.parametrize("challenged", [False, True])
-async def test_five_hundred_refusals_cost_one_token(emulator: Emulator, *, challenged: bool) -> None:
-    """500 requests are answered 401 at once: one token request, each request sent again once, 500 successes."""
-    heard: list[Event] = []
-    async with emulator.session(listener=heard.append) as session:
+async def test_five_hundred_401s_cost_one_token_request(emulator: Emulator, *, challenged: bool) -> None:
+    """500 requests get a 401 at once: one token request, each request sent again once, 500 successes."""
+    events: list[Event] = []
+    async with emulator.session(listener=events.append) as session:
         graph = await session.connect(emulator.client_secret)
         if challenged:
             emulator.revoke_sessions(emulator.app)
@@ -56,14 +56,14 @@ async def test_five_hundred_refusals_cost_one_token(emulator: Emulator, *, chall
     assert statuses[200] == 500
     assert statuses[401] <= 500
     assert stats.rejected == 1
-    refusals = [event for event in heard if isinstance(event, TokenRejected)]
-    assert [event.first for event in refusals].count(True) == 1
-    assert all(event.claims is challenged for event in refusals)
+    rejections = [event for event in events if isinstance(event, TokenRejected)]
+    assert [event.first for event in rejections].count(True) == 1
+    assert all(event.claims is challenged for event in rejections)
 
 
 @pytest.mark.parametrize("form", ["plain", "for_urls", "beside_others", "two_lines", "session_revoked"])
-async def test_a_demand_is_met_in_whatever_form_it_comes(emulator: Emulator, form: ChallengeForm) -> None:
-    """Only a token that was asked for with the service's claims is taken, and the caller notices nothing."""
+async def test_a_claims_challenge_is_met_in_every_form(emulator: Emulator, form: ChallengeForm) -> None:
+    """Only a token that was requested with the service's claims is accepted, and the caller notices nothing."""
     emulator.access_evaluation.challenge_form = form
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -71,13 +71,13 @@ async def test_a_demand_is_met_in_whatever_form_it_comes(emulator: Emulator, for
         emulator.requests.clear()
         assert await graph.invoke("users?$top=1", paging=False)
 
-    asked = [each.form["claims"] for each in emulator.token_requests]
-    assert len(asked) == 1
-    assert '"acrs"' in asked[0]
-    assert '"xms_cc"' in asked[0]
+    requested = [each.form["claims"] for each in emulator.token_requests]
+    assert len(requested) == 1
+    assert '"acrs"' in requested[0]
+    assert '"xms_cc"' in requested[0]
 
 
-async def test_what_was_demanded_once_is_asked_for_ahead(emulator: Emulator) -> None:
+async def test_claims_demanded_once_are_requested_ahead(emulator: Emulator) -> None:
     """After each renewal in the background every request is taken at once: no 401 for each token's life."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -96,7 +96,7 @@ async def test_what_was_demanded_once_is_asked_for_ahead(emulator: Emulator) -> 
             assert len(emulator.token_requests) == 1
 
 
-async def test_sessions_of_one_store_answer_a_challenge_together(emulator: Emulator) -> None:
+async def test_sessions_of_one_store_meet_a_challenge_together(emulator: Emulator) -> None:
     """Ten Sessions are challenged at once: one asks with the claims, and the others take what it got."""
     store = MemoryStore(now=emulator.clock.now)
     async with AsyncExitStack() as stack:
@@ -114,8 +114,8 @@ async def test_sessions_of_one_store_answer_a_challenge_together(emulator: Emula
     assert Counter(each.status for each in emulator.requests.matching(service="graph")) == {401: 10, 200: 10}
 
 
-async def test_a_refused_token_of_the_store_is_not_taken_for_its_claims(emulator: Emulator) -> None:
-    """A new start takes a challenged token from the store; refused as well, it is asked for anew with its claims."""
+async def test_a_rejected_token_of_the_store_is_not_used_for_its_claims(emulator: Emulator) -> None:
+    """A new start takes a challenged token from the store; rejected as well, it is requested anew with its claims."""
     store = MemoryStore(now=emulator.clock.now)
     emulator.access_evaluation.require_authentication_context("c1")
     for _ in range(2):
@@ -132,7 +132,7 @@ async def test_a_refused_token_of_the_store_is_not_taken_for_its_claims(emulator
     assert ['"acrs"' in each.form["claims"] for each in emulator.token_requests] == [True]
 
 
-async def test_an_sdk_that_answers_a_challenge_helps_everybody(emulator: Emulator) -> None:
+async def test_a_challenge_met_by_an_sdk_serves_every_caller(emulator: Emulator) -> None:
     """After get_token(claims=…) nobody is handed the token that was refused."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -145,8 +145,8 @@ async def test_an_sdk_that_answers_a_challenge_helps_everybody(emulator: Emulato
     assert {each.status for each in emulator.requests} == {200}
 
 
-async def test_a_second_refusal_surfaces(emulator: Emulator) -> None:
-    """A service that refuses the new token as well is not asked a third time."""
+async def test_a_second_401_surfaces(emulator: Emulator) -> None:
+    """A service that rejects the new token as well gets no third request."""
     emulator.faults.add("/v1.0/users", status=401, times=None)
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
@@ -191,8 +191,8 @@ async def test_a_write_is_sent_again_as_it_was(emulator: Emulator) -> None:
     assert [each.status for each in emulator.requests.matching(service="graph", method="POST")] == [401, 201]
 
 
-async def test_what_the_token_service_says_reaches_every_caller(emulator: Emulator) -> None:
-    """The app was revoked and may not sign in any more: each caller gets the reason, after one question."""
+async def test_the_token_services_error_reaches_every_caller(emulator: Emulator) -> None:
+    """The app was revoked and may not sign in any more: each caller gets the reason, after one token request."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         emulator.revoke_sessions(emulator.app)
@@ -204,8 +204,8 @@ async def test_what_the_token_service_says_reaches_every_caller(emulator: Emulat
     assert len(emulator.token_requests) == 1
 
 
-async def test_the_demand_is_in_the_error(emulator: Emulator) -> None:
-    """Where only a person can meet it, the error carries what to ask for."""
+async def test_the_claims_challenge_is_in_the_error(emulator: Emulator) -> None:
+    """Where only a user can meet it, the error has the claims to request."""
     async with emulator.session() as session:
         graph = await session.connect(emulator.client_secret)
         emulator.access_evaluation.require_authentication_context("c1")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from entra_async.testing import Emulator
-    from tests.emulator.support.relying_party import Refusal
+    from tests.emulator.support.relying_party import ErrorSummary
 
 # What changes in a good authorize URL (None removes a parameter) → what the page says. Nothing is sent to the app.
 PAGES: dict[str, tuple[dict[str, str | None], int]] = {
@@ -68,7 +68,7 @@ REDIRECTS: dict[str, tuple[dict[str, str | None], tuple[str, int]]] = {
 }
 
 # What changes in a good redemption → what is answered.
-REDEMPTIONS: dict[str, tuple[dict[str, str | None], Refusal]] = {
+REDEMPTIONS: dict[str, tuple[dict[str, str | None], ErrorSummary]] = {
     "no code": ({"code": None}, (400, "invalid_request", 900144)),
     "unknown code": ({"code": "1.abc"}, (400, "invalid_grant", 70000)),
     "no redirect URI": ({"redirect_uri": None}, (400, "invalid_request", 900144)),
@@ -139,8 +139,8 @@ async def test_authorize_takes_no_other_method(party: RelyingParty, http: aiohtt
 
 @pytest.mark.parametrize("mode", [None, "fragment"])
 @pytest.mark.parametrize("case", REDIRECTS)
-async def test_app_is_told_what_is_wrong(party: RelyingParty, case: str, mode: str | None) -> None:
-    """What is wrong with the request itself goes back to the app, with its state and in the mode it asked for."""
+async def test_app_gets_the_error(party: RelyingParty, case: str, mode: str | None) -> None:
+    """What is wrong with the request itself goes back to the app, with its state and in the mode it requested."""
     changes, expected = REDIRECTS[case]
     await party.emulator.browser.sign_in(party.authorize_url(**{"response_mode": mode, **changes}))
     response = party.response()
@@ -151,7 +151,7 @@ async def test_app_is_told_what_is_wrong(party: RelyingParty, case: str, mode: s
         assert ("#" in party.emulator.browser.address) == (mode == "fragment")
 
 
-async def test_silent_sign_in_is_refused_where_a_page_is_needed(
+async def test_silent_sign_in_fails_where_a_page_is_needed(
     party: RelyingParty, emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     """prompt=none fails for several accounts, a second factor, a policy, and missing consent, each in its way."""
@@ -184,11 +184,11 @@ async def test_resource_the_registration_does_not_list(emulator: Emulator, http:
 
 
 @pytest.mark.parametrize("case", REDEMPTIONS)
-async def test_bad_redemption_is_refused(party: RelyingParty, case: str) -> None:
+async def test_bad_redemption_is_an_error(party: RelyingParty, case: str) -> None:
     """A redemption that is wrong in one respect is refused for just that, and the code is still good after it."""
     changes, expected = REDEMPTIONS[case]
     code = await party.code()
-    assert await party.refusal(party.code_form(code, **changes)) == expected
+    assert await party.error(party.code_form(code, **changes)) == expected
     assert await party.tokens(party.code_form(code))
 
 
@@ -196,45 +196,45 @@ async def test_code_is_good_once(party: RelyingParty) -> None:
     """A code redeemed a second time is refused."""
     form = party.code_form(await party.code())
     await party.tokens(form)
-    assert await party.refusal(form) == (400, "invalid_grant", 54005)
+    assert await party.error(form) == (400, "invalid_grant", 54005)
 
 
 async def test_code_lives_ten_minutes(party: RelyingParty, emulator: Emulator) -> None:
     """A code is refused ten minutes after it was made."""
     form = party.code_form(await party.code())
     emulator.clock.move(601)
-    assert await party.refusal(form) == (400, "invalid_grant", 70008)
+    assert await party.error(form) == (400, "invalid_grant", 70008)
 
 
 async def test_code_belongs_to_its_client(party: RelyingParty, emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Another app can't redeem the code, and a confidential one not without its secret."""
     other = emulator.register_app(public_client=True, redirect_uris=["http://localhost"])
     code = await party.code()
-    assert await party.refusal(party.code_form(code, client_id=other.client_id)) == (400, "invalid_grant", 70000)
+    assert await party.error(party.code_form(code, client_id=other.client_id)) == (400, "invalid_grant", 70000)
     web_app = emulator.register_app(redirect_uris=["http://localhost"], delegated=["User.Read"], admin_consent=True)
     confidential = RelyingParty(emulator, http, web_app)
     form = confidential.code_form(await confidential.code())
-    assert await confidential.refusal(form) == (401, "invalid_client", 7000218)
+    assert await confidential.error(form) == (401, "invalid_client", 7000218)
     assert await confidential.tokens(form | {"client_secret": web_app.secret})
 
 
 async def test_plain_challenge_and_none(party: RelyingParty) -> None:
-    """A challenge without a method is compared as it is; a verifier nobody asked for is refused."""
+    """A challenge without a method is compared as it is; a verifier nobody requested is refused."""
     code = await party.code(code_challenge=party.verifier, code_challenge_method=None)
     assert await party.tokens(party.code_form(code))
     code = await party.code(code_challenge=None, code_challenge_method=None)
-    assert await party.refusal(party.code_form(code)) == (400, "invalid_grant", 501481)
+    assert await party.error(party.code_form(code)) == (400, "invalid_grant", 501481)
     assert await party.tokens(party.code_form(code, code_verifier=None))
 
 
-async def test_person_lost_between_code_and_tokens(party: RelyingParty, emulator: Emulator) -> None:
+async def test_user_disabled_between_code_and_tokens(party: RelyingParty, emulator: Emulator) -> None:
     """A code is worthless once its user was disabled or signed out everywhere."""
     form = party.code_form(await party.code())
     emulator.user.disabled = True
-    assert await party.refusal(form) == (400, "invalid_grant", 50057)
+    assert await party.error(form) == (400, "invalid_grant", 50057)
     emulator.user.disabled = False
     emulator.revoke_sessions(emulator.user)
-    assert await party.refusal(form) == (400, "invalid_grant", 50173)
+    assert await party.error(form) == (400, "invalid_grant", 50173)
 
 
 async def test_redirect_uris_with_a_path_and_https(emulator: Emulator, http: aiohttp.ClientSession) -> None:
@@ -278,19 +278,19 @@ async def test_single_page_app_needs_pkce_and_origin(emulator: Emulator, http: a
     assert code_of(party.response()) == 9002325
     form = party.code_form(await party.code())
     origin = {"Origin": "http://localhost:8400"}
-    assert await party.refusal(form) == (400, "invalid_request", 9002327)
+    assert await party.error(form) == (400, "invalid_request", 9002327)
     body = await party.tokens(form, headers=origin)
     refresh = party.refresh_form(body["refresh_token"])
-    assert await party.refusal(refresh) == (400, "invalid_request", 9002327)
+    assert await party.error(refresh) == (400, "invalid_request", 9002327)
     renewed = await party.tokens(refresh, headers=origin)
     emulator.clock.move(86400)
     # The day counts from the first one; renewing does not prolong it.
     for token in (body["refresh_token"], renewed["refresh_token"]):
-        refused = await party.refusal(party.refresh_form(token), headers=origin)
+        refused = await party.error(party.refresh_form(token), headers=origin)
         assert refused == (400, "invalid_grant", 700084)
     native = RelyingParty(emulator, http, emulator.public_app)
     form = native.code_form(await native.code())
-    assert await native.refusal(form, headers=origin) == (400, "invalid_request", 9002326)
+    assert await native.error(form, headers=origin) == (400, "invalid_request", 9002326)
 
 
 async def test_pages_hold_against_tampering(

@@ -148,11 +148,11 @@ async def test_search_is_not_served(graph: Service) -> None:
 
 
 async def test_bad_token_is_401(graph: Service) -> None:
-    """Without a good token nothing but 401 comes, with the reason and a challenge; Graph's audiences are asked for."""
-    graph.refusal = "Access token has expired or is not yet valid."
+    """Without a good token nothing but 401 comes, with the reason and a challenge; Graph's audiences are requested."""
+    graph.unauthorized = "Access token has expired or is not yet valid."
     response = await graph.get("/v1.0/nowhere")
     assert (response.status, response.body["error"]["code"]) == (401, "InvalidAuthenticationToken")
-    assert response.body["error"]["message"] == graph.refusal
+    assert response.body["error"]["message"] == graph.unauthorized
     assert response.headers["WWW-Authenticate"].startswith('Bearer realm=""')
     assert set(graph.audiences) == {
         "https://graph.microsoft.com",
@@ -215,7 +215,7 @@ async def test_unencoded_characters_are_refused(graph: Service, target: str) -> 
         await writer.wait_closed()
 
 
-async def test_each_answer_has_its_own_id(graph: Service) -> None:
+async def test_each_response_has_its_own_id(graph: Service) -> None:
     """request-id is a new GUID each time."""
     ids = {(await graph.get("/v1.0/nowhere")).headers["request-id"] for _ in range(5)}
     assert len({uuid.UUID(value) for value in ids}) == 5
