@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and CONTRIBUTING.md name files, packages and methods that exist, and the picture leaves none out."""
+"""ARCHITECTURE.md and CONTRIBUTING.md name what exists: files, packages, methods, tests; the picture leaves none out."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ def test_named_methods_are_defined() -> None:
     named = METHOD.findall((ROOT / "ARCHITECTURE.md").read_text("utf-8"))
     assert len(named) > 5
     assert not [f"{cls}.{method}" for cls, method in named if not is_defined(cls, method)]
+
+
+def test_named_tests_exist() -> None:
+    """Each test that CONTRIBUTING.md names is in tests/project/test_house.py."""
+    named = re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    house = (ROOT / "tests" / "project" / "test_house.py").read_text("utf-8")
+    assert len(named) > 10
+    assert not [name for name in named if f"def {name}(" not in house]
 
 
 @pytest.mark.parametrize("folder", ["", "testing/"])
