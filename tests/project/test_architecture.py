@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and CONTRIBUTING.md name what exists: files, packages, methods, tests; the picture leaves none out."""
+"""ARCHITECTURE.md and CONTRIBUTING.md name what exists: files, packages, methods, tests. The pictures are complete."""
 
 from __future__ import annotations
 
