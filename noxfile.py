@@ -56,7 +56,7 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting, types and the floors of the house."""
+    """Check style, formatting, types and layers."""
     install(session, "cli,otel", "lint", "test")
     check(session)
 

@@ -8,8 +8,10 @@ import pickle
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,6 +168,25 @@ def test_engine_is_imported_in_one_place(engine: str) -> None:
         and module_name(path).split(".")[1:2] not in (["testing"], ["cli"])
     }
     assert importers <= ENGINES[engine]
+
+
+def test_every_imported_library_is_declared() -> None:
+    """What the package imports is in pyproject.toml, also where another library would bring it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split(r"[^\w.-]", requirement)[0].lower() for each in lists for requirement in each}
+    distributions = packages_distributions()
+    undeclared = set()
+    for path in SOURCES:
+        for name in imported_modules(path, run="ever"):
+            top = name.partition(".")[0]
+            if top == "azure":  # many distributions, each named after its module
+                brought = {"-".join(name.split(".")[:2]), "-".join(name.split(".")[:3])}
+            else:
+                brought = {each.lower() for each in distributions.get(top, [top])}
+            if top not in {*sys.stdlib_module_names, "entra_async"} and not brought & declared:
+                undeclared.add(f"{module_name(path)} imports {name}")
+    assert not undeclared
 
 
 def test_emulator_shares_no_code_with_what_it_judges() -> None:
