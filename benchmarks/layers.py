@@ -22,8 +22,8 @@ from benchmarks.server import ACCESS_TOKEN, LARGE_BYTES
 from entra_async import Limits, Timeouts
 from entra_async.calls.prepare import prepare_path
 from entra_async.rules.http.ranges import CHUNK
-from entra_async.transport.messages import HTTPRequest
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.messages import HTTPRequest
+from entra_async.transport.http.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -26,7 +26,7 @@ from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity, identity_of
 from entra_async.tokens.key import TokenKey
 from entra_async.tokens.token import Token
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.pool import Pool
 
 __all__ = ("Connection",)
 

@@ -42,8 +42,8 @@ from entra_async.tokens.shared import SharedTokens
 from entra_async.tokens.stats import TokenStats
 from entra_async.tokens.store import TokenStore
 from entra_async.tokens.token import Token
+from entra_async.transport.http.pool import Pool
 from entra_async.transport.msal import MsalEngine
-from entra_async.transport.pool import Pool
 
 __all__ = ("Session",)
 

@@ -27,7 +27,7 @@ from entra_async.pipeline.limiters import ConnectionLimiters, Limiters
 from entra_async.pipeline.pipeline import Pipeline
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.testing import Emulator
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.pool import Pool
 
 CANARY = "canary-5ecret-value"
 

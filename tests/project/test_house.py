@@ -33,7 +33,7 @@ ERRORS = [getattr(errors, name) for name in errors.__all__]
 
 # The only modules of the SDK that may import them; the emulator and the command stand outside of it.
 ENGINES = {
-    "aiohttp": {"entra_async.transport.pool", "entra_async.transport.failures"},
+    "aiohttp": {"entra_async.transport.http.pool", "entra_async.transport.http.failures"},
     # msgraph-sdk takes only instances of azure-core's AccessToken for tokens, so ours is one.
     "azure": {"entra_async.transport.azure", "entra_async.transport.key_vault", "entra_async.tokens.token"},
     "msal": {"entra_async.transport.msal"},

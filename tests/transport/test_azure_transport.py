@@ -22,7 +22,7 @@ from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
 from entra_async.telemetry.events import Event, RequestFinished
 from entra_async.testing import Emulator
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.pool import Pool
 from tests.support.virtual_clock import VirtualClock
 
 

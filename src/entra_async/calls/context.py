@@ -16,7 +16,7 @@ from entra_async.pipeline.preauthenticated import PreauthenticatedRequests
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.services import Service
 from entra_async.telemetry.events import Event, Listener, notify
-from entra_async.transport.messages import Transport
+from entra_async.transport.http.messages import Transport
 
 __all__ = ("CallContext",)
 

@@ -12,8 +12,8 @@ from entra_async.credentials.refresh_tokens import RefreshTokens
 from entra_async.tokens.shared import SharedTokens
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
+from entra_async.transport.http.pool import Pool
 from entra_async.transport.msal import MsalEngine
-from entra_async.transport.pool import Pool
 
 __all__ = ("Provider", "SignInContext")
 

@@ -12,7 +12,7 @@ from entra_async.tokens.broker import Broker
 from entra_async.tokens.key import NO_POLICY, AccountPolicy, TokenKey
 from entra_async.tokens.source import TokenSource
 from entra_async.tokens.token import Token
-from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse, Transport
 
 __all__ = ("Authorization", "AuthorizedTransport", "BearerToken", "BorrowedAuthorization", "NoAuthorization")
 
@@ -159,6 +159,6 @@ class AuthorizedTransport:
         self._authorization = authorization
 
     async def send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
-        """Attach, and send; see :class:`~entra_async.transport.messages.Transport`."""
+        """Attach, and send; see :class:`~entra_async.transport.http.messages.Transport`."""
         await self._authorization.attach(request.headers, within_s=within_s)
         return await self._transport.send(request, within_s=within_s)

@@ -15,7 +15,7 @@ from entra_async.config import Clock, Limits
 from entra_async.errors import RequestError, RequestTimeoutError, ThrottledError
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.limits.rate_estimator import RateEstimator, Spacing
-from entra_async.transport.messages import HTTPRequest
+from entra_async.transport.http.messages import HTTPRequest
 
 __all__ = ("SLOT", "Limiter", "LimiterStats")
 

@@ -18,7 +18,7 @@ from entra_async.rules.http.retry import Outcome, is_service_wide, read_retry_af
 from entra_async.rules.limits.documented import DocumentedLimit, cost_of, shape_of
 from entra_async.rules.limits.rate_estimator import RateEstimator
 from entra_async.telemetry.events import Listener, Throttled, notify
-from entra_async.transport.messages import HTTPResponse
+from entra_async.transport.http.messages import HTTPResponse
 
 __all__ = ("ConnectionLimiters", "Limiters")
 

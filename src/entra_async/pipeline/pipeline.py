@@ -29,8 +29,8 @@ from entra_async.rules.http.challenges import read_claims
 from entra_async.rules.http.links import check_https_link, check_link
 from entra_async.rules.http.retry import is_idempotent
 from entra_async.secrecy import wipe_locals
-from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
-from entra_async.transport.retry_loop import RetryLoop
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse, Transport
+from entra_async.transport.http.retry_loop import RetryLoop
 
 __all__ = ("Pipeline",)
 

@@ -20,9 +20,9 @@ from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.pipeline.status_errors import status_error
 from entra_async.secrecy import wipe_locals
-from entra_async.transport.messages import HTTPRequest, HTTPResponse
-from entra_async.transport.pool import Pool
-from entra_async.transport.retry_loop import RetryLoop
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.pool import Pool
+from entra_async.transport.http.retry_loop import RetryLoop
 
 __all__ = ("PreauthenticatedRequests",)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from entra_async.errors import DecodeError
 from entra_async.rules.http.decoding import WrongShapeError, decode_json, decode_response, is_json
-from entra_async.transport.streams import BodyStream
+from entra_async.transport.http.streams import BodyStream
 
 __all__ = ("Response",)
 

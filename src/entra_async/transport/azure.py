@@ -29,8 +29,8 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from entra_async.config import Clock
 from entra_async.errors import RequestTimeoutError, TransportError
-from entra_async.transport.messages import HTTPRequest, HTTPResponse
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.pool import Pool
 
 __all__ = ("AzureTransport",)
 

@@ -31,7 +31,7 @@ from entra_async.errors import AuthenticationError, EntraError, TransportError
 from entra_async.rules.sign_in.quoting import quote
 from entra_async.rules.tokens.scopes import default_scope
 from entra_async.transport.azure import AzureTransport
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.pool import Pool
 
 __all__ = ("AccessToken", "VaultReader", "VaultSecret")
 

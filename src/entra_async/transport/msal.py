@@ -27,10 +27,10 @@ from entra_async.rules.http.decoding import decode_json
 from entra_async.rules.http.retry import Outcome, read_retry_after_s
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.aadsts import error_for, is_transient
-from entra_async.transport.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.pool import Pool
+from entra_async.transport.http.retry_loop import RetryLoop
 from entra_async.transport.per_loop import PerLoop
-from entra_async.transport.pool import Pool
-from entra_async.transport.retry_loop import RetryLoop
 from entra_async.transport.service_time import ServiceTime
 
 __all__ = ("Application", "MsalEngine")

@@ -25,8 +25,8 @@ from entra_async.errors import (
 )
 from entra_async.testing import Emulator
 from entra_async.testing.faults.fault import Fault
-from entra_async.transport.messages import HTTPRequest
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.messages import HTTPRequest
+from entra_async.transport.http.pool import Pool
 from tests.support.moving_clock import MovingClock
 from tests.support.uploading import DATA, UNIT, connected, place, puts
 

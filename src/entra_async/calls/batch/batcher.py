@@ -22,7 +22,7 @@ from entra_async.errors import ClosedError, DecodeError, RequestTimeoutError
 from entra_async.rules.batch.arrangement import MAX_BYTES, MAX_ITEMS, is_plain_read
 from entra_async.rules.batch.format import encode_batch, encode_item, read_responses, relative_url
 from entra_async.rules.http.urls import strip_query
-from entra_async.transport.messages import HTTPRequest, HTTPResponse, Transport
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse, Transport
 
 __all__ = ("Batcher",)
 

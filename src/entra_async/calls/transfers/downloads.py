@@ -33,7 +33,7 @@ from entra_async.rules.http.links import check_https_link
 from entra_async.rules.http.ranges import parse_content_range
 from entra_async.rules.http.retry import Outcome, decide_delay_s
 from entra_async.rules.http.urls import origin_of, strip_query
-from entra_async.transport.streams import BodyStream
+from entra_async.transport.http.streams import BodyStream
 
 __all__ = ("Download",)
 

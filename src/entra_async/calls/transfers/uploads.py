@@ -27,7 +27,7 @@ from entra_async.rules.http.decoding import decode_json
 from entra_async.rules.http.links import check_https_link
 from entra_async.rules.http.ranges import ExpectedRange, chunk_length, read_expected_range
 from entra_async.rules.http.urls import strip_path
-from entra_async.transport.messages import HTTPResponse
+from entra_async.transport.http.messages import HTTPResponse
 
 __all__ = ("upload_content",)
 

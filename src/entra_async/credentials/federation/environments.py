@@ -24,8 +24,8 @@ from entra_async.errors import AuthenticationError, TransportError
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.managed_identity import WorkloadIdentity, find_host
 from entra_async.rules.tokens.scopes import default_scope
-from entra_async.transport.messages import HTTPRequest
-from entra_async.transport.retry_loop import RetryLoop
+from entra_async.transport.http.messages import HTTPRequest
+from entra_async.transport.http.retry_loop import RetryLoop
 
 __all__ = (
     "get_azure_pipelines_assertion",

@@ -22,8 +22,8 @@ from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, a
 from entra_async.rules.sign_in.managed_identity_response import host_error_for, read_token, retry_wait_s
 from entra_async.rules.tokens.scopes import resource_of
 from entra_async.tokens.token import Token
-from entra_async.transport.messages import BypassProxy, HTTPRequest, HTTPResponse
-from entra_async.transport.retry_loop import RetryLoop
+from entra_async.transport.http.messages import BypassProxy, HTTPRequest, HTTPResponse
+from entra_async.transport.http.retry_loop import RetryLoop
 from entra_async.transport.thumbprint import pin_certificate
 
 __all__ = ("IdentityEndpoint",)

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from entra_async.rules.http.urls import strip_path, strip_query
-from entra_async.transport.streams import BodyStream
+from entra_async.transport.http.streams import BodyStream
 
 __all__ = ("BypassProxy", "HTTPRequest", "HTTPResponse", "Transport")
 

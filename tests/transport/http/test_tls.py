@@ -8,7 +8,7 @@ import pytest
 import trustme
 from anyio import to_thread
 
-from entra_async.transport.tls import build_context
+from entra_async.transport.http.tls import build_context
 
 
 async def test_the_machines_own_authorities_are_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import anyio
 
 from entra_async import Limits, Timeouts
 from entra_async.testing.server.certificate_authority import CertificateAuthority
-from entra_async.transport.messages import HTTPRequest
-from entra_async.transport.pool import Pool
+from entra_async.transport.http.messages import HTTPRequest
+from entra_async.transport.http.pool import Pool
 
 
 async def test_no_connection_outlives_the_pool() -> None:

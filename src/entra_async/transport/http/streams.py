@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, final
 
 from entra_async.errors import RequestTimeoutError
-from entra_async.transport.deadlines import Deadlines
+from entra_async.transport.http.deadlines import Deadlines
 
 __all__ = ("BodyStream", "send_in_pieces", "stalled")
 

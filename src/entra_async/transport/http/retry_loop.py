@@ -9,7 +9,7 @@ from typing import Final
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import RequestTimeoutError, TransportError
 from entra_async.rules.http.retry import Outcome, decide_delay_s, is_service_wide, read_retry_after_s
-from entra_async.transport.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
 
 __all__ = ("RetryLoop",)
 

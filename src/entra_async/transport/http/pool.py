@@ -23,14 +23,14 @@ from yarl import URL
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError
 from entra_async.telemetry.events import Listener, RequestFinished, notify
-from entra_async.transport.deadlines import Deadlines
-from entra_async.transport.failures import translate
-from entra_async.transport.messages import HTTPRequest, HTTPResponse
-from entra_async.transport.proxies import EnvironmentProxies
-from entra_async.transport.slots import Slots
-from entra_async.transport.sockets import Sockets
-from entra_async.transport.streams import BodyStream, send_in_pieces, stalled
-from entra_async.transport.tls import build_context
+from entra_async.transport.http.deadlines import Deadlines
+from entra_async.transport.http.failures import translate
+from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.proxies import EnvironmentProxies
+from entra_async.transport.http.slots import Slots
+from entra_async.transport.http.sockets import Sockets
+from entra_async.transport.http.streams import BodyStream, send_in_pieces, stalled
+from entra_async.transport.http.tls import build_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -56,7 +56,7 @@ class Pool:
     Args:
         limits: How many, and how long they are kept.
         timeouts: How long each part of an attempt may take.
-        trust: See :func:`entra_async.transport.tls.build_context`.
+        trust: See :func:`entra_async.transport.http.tls.build_context`.
         proxy: URL of an HTTP proxy for every request, or ``None``.
         trust_env: Whether to take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
         user_agent: Sent with every request.

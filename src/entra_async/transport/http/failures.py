@@ -11,7 +11,7 @@ from entra_async.errors import ClosedError, RequestTimeoutError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entra_async.transport.messages import HTTPRequest
+    from entra_async.transport.http.messages import HTTPRequest
 
 __all__ = ("translate", "translated_errors")
 

@@ -24,7 +24,7 @@ from entra_async.errors import (
     UnauthorizedError,
 )
 from entra_async.testing import Emulator
-from entra_async.transport.failures import translated_errors
+from entra_async.transport.http.failures import translated_errors
 from tests.support.virtual_clock import VirtualClock
 
 ADA = "users/ada@contoso.com"
