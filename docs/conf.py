@@ -59,7 +59,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"entra_async\.[\w.]+\.\w+Options"),  # keyword arguments, which each method describes itself
     (r"py:class", r"entra_async\.credentials\.provider\.SignInContext"),  # what a Session lends; nobody else makes one
     (r"py:class", r"entra_async\.[\w.]+\.(T|GivenT|ResultT)"),  # type variables
-    (r"py:class", r"entra_async\.transport\.streams\.BodyStream"),  # what download() reads; nobody else gets one
+    (r"py:class", r"entra_async\.transport\.http\.streams\.BodyStream"),  # what download() reads; nobody else gets one
     (r"py:attr", r"delta_reset|url"),  # described in the Attributes section of their class, which is no target
     (r"py:class", r"tuple\[(str|int)"),  # Sphinx cuts "tuple[str, ...]" at its comma
 ]
