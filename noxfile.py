@@ -91,5 +91,5 @@ def readme(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against a bare aiohttp loop; what follows ``--`` goes to ``python -m benchmarks``."""
-    install(session, "testing")
+    install(session, "testing,speed")
     session.run("python", "-m", "benchmarks", *session.posargs)

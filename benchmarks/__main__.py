@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -84,9 +85,8 @@ def print_report(results: dict[str, list[Result]]) -> None:
 
 def load_uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
     """Return what makes its event loops."""
-    import uvloop
-
-    return uvloop.new_event_loop
+    made: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
+    return made
 
 
 def main() -> None:
