@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 from operator import attrgetter, itemgetter
+from struct import pack
 from typing import Any, Final, final
 
 import anyio.lowlevel
@@ -16,6 +17,7 @@ __all__ = ("Deduplicator",)
 _SLICE: Final = 20_000  # hashes sorted in between two turns of the event loop: some milliseconds
 _VALUELESS: Final = (None, "", msgspec.UNSET)
 _NOTHING: Final = frozenset(map(hash, _VALUELESS))
+_HASH: Final = 8  # bytes
 _BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it takes long
 
 
@@ -41,7 +43,7 @@ class Deduplicator:
         self._of_object = attrgetter(key)
         self._log: array[int] | None = array("q") if log else None
         self._contents = contents
-        self._previous: list[int] = []
+        self._previous = b""  # the hashes of the page before
         self._yielded: list[array[int]] = []
         self._count = 0
         self.complete = True
@@ -64,34 +66,40 @@ class Deduplicator:
             return items
         find = self._of_dict if isinstance(items[0], dict) else self._of_object
         try:
-            page = list(map(hash, map(find, items)))
+            page = pack(f"{len(items)}q", *map(hash, map(find, items)))
         except (KeyError, AttributeError, TypeError):
             return self._keyless(items)
-        if self._contents and _has_valueless(items, page, find):
+        if self._contents and _has_valueless(items, array("q", page), find):
             return self._keyless(items)
         previous, self._previous = self._previous, page
-        overlaps = page[0] in previous
+        self.repeated = False
+        if self._yielded or _holds(previous, page[:_HASH]):
+            items, page = self._compare(items, page, previous, find)
+        if self._log is not None:
+            self._log.frombytes(page)
+        return items
+
+    def _compare(
+        self, items: list[Any], page: bytes, previous: bytes, find: Callable[[Any], Any]
+    ) -> tuple[list[Any], bytes]:
+        hashes, before = array("q", page), array("q", previous)
+        overlaps = hashes[0] in before
         if overlaps and (
-            len({*page}) < len(page) or len({*previous}) < len(previous) or _has_valueless(items, page, find)
+            len({*hashes}) < len(hashes) or len({*before}) < len(before) or _has_valueless(items, hashes, find)
         ):
             self.complete, overlaps = False, False  # a key that several items of a page have identifies none
         self.repeated = overlaps and page == previous
-        if overlaps or self._yielded:
-            old: Collection[int] = set(previous) if overlaps else ()
-            new = [
-                (item, key)
-                for item, key in zip(items, page, strict=True)
-                if key not in old and not self._was_yielded(key)
-            ]
-            items = [item for item, _ in new]
-            page = [key for _, key in new]
-        if self._log is not None:
-            self._log.fromlist(page)
-        return items
+        old: Collection[int] = set(before) if overlaps else ()
+        new = [
+            (item, key)
+            for item, key in zip(items, hashes, strict=True)
+            if key not in old and not self._was_yielded(key)
+        ]
+        return [item for item, _ in new], array("q", [key for _, key in new]).tobytes()
 
     def _keyless(self, items: list[Any]) -> list[Any]:
         self.complete = False
-        page = [hash(msgspec.json.encode(items))] if self._contents else []
+        page = pack("q", hash(msgspec.json.encode(items))) if self._contents else b""
         self.repeated, self._previous = bool(page) and page == self._previous, page
         return items
 
@@ -112,7 +120,7 @@ class Deduplicator:
                 buckets[key % _BUCKETS].append(key)
             await anyio.lowlevel.checkpoint()
         self._count += len(log)
-        self._yielded, self._log, self._previous = [], array("q"), []
+        self._yielded, self._log, self._previous = [], array("q"), b""
         for bucket in buckets:
             self._yielded.append(array("q", sorted(bucket)))
             await anyio.lowlevel.checkpoint()
@@ -126,6 +134,13 @@ class Deduplicator:
         return at < len(bucket) and bucket[at] == key
 
 
-def _has_valueless(items: list[Any], page: list[int], find: Callable[[Any], Any]) -> bool:
+def _holds(page: bytes, key: bytes) -> bool:
+    at = page.find(key)
+    while at % _HASH and at >= 0:
+        at = page.find(key, at + 1)
+    return at >= 0
+
+
+def _has_valueless(items: list[Any], page: array[int], find: Callable[[Any], Any]) -> bool:
     # Other keys may have the same hash, such as 0.
     return not _NOTHING.isdisjoint(page) and any(find(item) in _VALUELESS for item in items)
