@@ -148,7 +148,7 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
                 enable_cae=enable_cae or not scopes or scopes == key.scopes,
             )
         # Saves the commonest case a coroutine.
-        token = None if self.access.is_over else self._broker.find(key)
+        token = None if self.access.is_closed else self._broker.find(key)
         return token or await self.access.get_token(key)
 
     async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Token:
@@ -185,8 +185,8 @@ class Connection(BatchVerbs, TransferVerbs, ContextVerbs):
         return identity_of(await self.get_token(), service=self.name, provider=self.account.provider)
 
     def retire(self) -> None:
-        """Give no more tokens and make no more calls; the Session calls this."""
-        self.access.is_over = True
+        """Give no more tokens and begin no more calls; the Session calls this."""
+        self.access.is_closed = True
 
     async def close(self) -> None:
         """Do nothing: a connection is closed with its Session. Azure's SDKs expect the method."""

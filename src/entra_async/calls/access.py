@@ -26,7 +26,7 @@ class Access:
     connection that nobody uses any more.
 
     Attributes:
-        is_over: Whether the connection was closed: no more tokens, and no more calls.
+        is_closed: Whether the connection was closed: no call begins any more, while those under way go on.
 
     Args:
         name: The connection's.
@@ -36,7 +36,7 @@ class Access:
     """
 
     def __init__(self, *, name: str, key: TokenKey, account: OpenProvider, broker: Broker) -> None:
-        self.is_over = False
+        self.is_closed = False
         self._name = name
         self._key = key
         self._account = account
@@ -50,7 +50,7 @@ class Access:
             AuthenticationError: If none can be acquired.
             ClosedError: If the connection is disconnected, or the Session closed.
         """
-        if self.is_over:
+        if self.is_closed:
             message = f"{self._name!r} is disconnected."
             raise ClosedError(message, hint="Connect again, and use the new connection.")
         try:
@@ -77,7 +77,7 @@ class Access:
             ConsentRequiredError: If it lacks one.
             ClosedError: If the connection is disconnected.
         """
-        if self.is_over or required is not None:
+        if self.is_closed or required is not None:
             token = await self.get_token(self._key)
             check_permissions(required, token.scopes, readable=bool(token.claims), service=self._name)
 

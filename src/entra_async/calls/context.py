@@ -64,11 +64,19 @@ class CallContext:
         Raises:
             ConfigurationError: If it cannot be sent, or is for another connection.
         """
-        wanted = request.service
-        if wanted is not None and str(wanted).lower() not in {self.name.lower(), self.service.name.lower()}:
-            message = f"The request is for {wanted!r}, but this is {self.name!r}."
-            raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
+        self.check_service(request.service)
         return prepare(self.base_url, request)
+
+    def check_service(self, service: str | None) -> None:
+        """
+        Check that a request is for this connection.
+
+        Raises:
+            ConfigurationError: If *service* is the name of another one.
+        """
+        if service is not None and str(service).lower() not in {self.name.lower(), self.service.name.lower()}:
+            message = f"The request is for {service!r}, but this is {self.name!r}."
+            raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
 
     def root(self, parameters: Mapping[str, str] | None) -> str:
         """

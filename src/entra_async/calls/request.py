@@ -22,21 +22,21 @@ else:
 
 __all__ = (
     "CALL_OPTIONS",
+    "COMMON_OPTIONS",
     "READ_OPTIONS",
     "SEND_OPTIONS",
-    "TRANSFER_OPTIONS",
     "CallOptions",
+    "CommonOptions",
     "ReadOptions",
     "Request",
     "RequestLike",
     "SendOptions",
-    "TransferOptions",
     "as_request",
     "make_request",
 )
 
 
-class TransferOptions(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
     """What every verb takes; :class:`Request` says what each means."""
 
     headers: Mapping[str, str] | None
@@ -46,7 +46,7 @@ class TransferOptions(TypedDict, total=False):
     service: str | None
 
 
-class ReadOptions(TransferOptions, total=False):
+class ReadOptions(CommonOptions, total=False):
     """What every verb takes that reads."""
 
     query: Mapping[str, object] | None
@@ -67,7 +67,7 @@ class CallOptions(SendOptions, total=False):
     paging: bool
 
 
-TRANSFER_OPTIONS: Final = TransferOptions.__optional_keys__
+COMMON_OPTIONS: Final = CommonOptions.__optional_keys__
 READ_OPTIONS: Final = ReadOptions.__optional_keys__
 SEND_OPTIONS: Final = SendOptions.__optional_keys__
 CALL_OPTIONS: Final = CallOptions.__optional_keys__ | {"type", "raw"}

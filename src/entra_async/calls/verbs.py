@@ -112,7 +112,7 @@ class Verbs(ABC):
             return await self.invoke_request(make_request(path, options, CALL_OPTIONS))
         # What most calls are has a way of its own, which is as short as can be.
         context = self._find(None)
-        if context.access.is_over:
+        if context.access.is_closed:
             await context.access.check(None)
         prepared = prepare_path(context.base_url, path)
         response = await context.pipeline.send(prepared)
@@ -131,8 +131,8 @@ class Verbs(ABC):
             EntraError: Whatever :meth:`invoke` raises.
         """
         context = self._find(request.service)
-        prepared = prepare(context.base_url, request) if request.service is None else context.prepare(request)
-        if request.required_scopes is not None or context.access.is_over:
+        prepared = prepare(context.base_url, request)
+        if request.required_scopes is not None or context.access.is_closed:
             await context.access.check(request.required_scopes)
         response = await context.pipeline.send(prepared, timeout_s=request.timeout, idempotent=request.idempotent)
         if request.raw or context.service.raw_only:
@@ -332,7 +332,9 @@ class ContextVerbs(Verbs):
         self.context = context
         self._concurrency = concurrency
 
-    def _find(self, service: str | None) -> CallContext:  # noqa: ARG002 - checked when the request is prepared
+    def _find(self, service: str | None) -> CallContext:
+        if service is not None:
+            self.context.check_service(service)
         return self.context
 
     @property

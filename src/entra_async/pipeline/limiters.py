@@ -23,7 +23,7 @@ from entra_async.transport.http.messages import HTTPResponse
 __all__ = ("ConnectionLimiters", "Limiters")
 
 _THROTTLED: Final = 429
-_BAD: Final = 400
+_ERROR: Final = 400
 _MOST_LIMITERS: Final = 4096
 _MOST_SHAPES: Final = 512
 # "only when the app has used more than 0.8 of its limit": https://learn.microsoft.com/en-us/graph/throttling-limits
@@ -176,7 +176,7 @@ class ConnectionLimiters:
         """
         now, headers, estimator = self._clock.monotonic(), response.headers, limiter.estimator
         retry_after_s: float | None = None
-        if response.status >= _BAD:
+        if response.status >= _ERROR:
             retry_after_s = read_retry_after_s(headers, now=self._clock.now())
             if response.status == _THROTTLED:
                 limiter.throttled += 1

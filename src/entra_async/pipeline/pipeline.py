@@ -37,7 +37,7 @@ __all__ = ("Pipeline",)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
 _FOLLOWING: Final = frozenset({"GET", "HEAD"})
-_BAD: Final = 300
+_NO_SUCCESS: Final = 300
 _NOT_MODIFIED: Final = 304
 _UNAUTHORIZED: Final = 401
 _SECOND: Final = 2
@@ -140,7 +140,7 @@ class Pipeline:
                 )
             except TransportError as error:
                 outcome = error
-            if isinstance(outcome, TransportError) or outcome.status >= _BAD:
+            if isinstance(outcome, TransportError) or outcome.status >= _NO_SUCCESS:
                 policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
                 loop = RetryLoop(policy=policy, clock=self._clock, started=started)
                 outcome = await self._recover(outcome, request, loop, idempotent=idempotent, follow=follow)
@@ -171,7 +171,7 @@ class Pipeline:
         """Return a response that is a success, or that was asked for; raise what another one means."""
         status = response.status
         if (
-            status < _BAD
+            status < _NO_SUCCESS
             or (status in _REDIRECTS and not follow)
             or (status == _NOT_MODIFIED and any(name in request.headers for name in _CONDITIONS))
         ):
@@ -179,7 +179,7 @@ class Pipeline:
         raise status_error(response, now=self._clock.now(), secret=request.secret)
 
     async def _attempt(self, request: HTTPRequest, now: float, ends_at: float, *, first: bool) -> HTTPResponse:
-        """Send once, when the limiter says so: *first* of all that wait there, if it was throttled before."""
+        """Send once, when the limiter says so: *first* of all that wait there, if it was sent before."""
         monotonic, limiters = self._clock.monotonic, self._limiters
         if limiters is None:
             request.secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
@@ -202,7 +202,7 @@ class Pipeline:
         except BaseException:
             limiter.leave(weight)
             raise
-        if response.status >= _BAD or not limiter.leave_accepted(weight, sent_at, cost):
+        if response.status >= _NO_SUCCESS or not limiter.leave_accepted(weight, sent_at, cost):
             limiter.leave(weight)
             limiters.observe(limiter, response, sent_at, cost)
         return response

@@ -247,6 +247,19 @@ async def test_a_session_batches_on_the_connection_named(emulator: Emulator) -> 
     assert [record.path for record in emulator.requests.matching(service="graph")] == [BATCH, "/beta/$batch"]
 
 
+async def test_a_connection_takes_no_other_service(graph: Connection, emulator: Emulator) -> None:
+    """What is meant for another service is not sent to this one."""
+    emulator.requests.clear()
+    with pytest.raises(ConfigurationError, match="'Azure'"):
+        await graph.batch([ADA], service="Azure")
+    with pytest.raises(ConfigurationError, match="'Azure'"):
+        graph.batching(service="Azure")
+    with pytest.raises(ConfigurationError, match="'Azure'"):
+        graph.stream("users", service="Azure")
+
+    assert not emulator.requests
+
+
 async def test_requests_wait_for_those_they_depend_on(graph: Connection, emulator: Emulator) -> None:
     """What depends on another is sent after that has succeeded, whatever the order given, also in any shape."""
     grace = "users/grace@contoso.com"

@@ -12,12 +12,12 @@ import msgspec
 from entra_async.calls.operations.operation import Operation, begin_operation, resume_operation
 from entra_async.calls.prepare import check_call
 from entra_async.calls.request import (
+    COMMON_OPTIONS,
     READ_OPTIONS,
     SEND_OPTIONS,
-    TRANSFER_OPTIONS,
+    CommonOptions,
     ReadOptions,
     SendOptions,
-    TransferOptions,
     make_request,
 )
 from entra_async.calls.transfers.contents import Uploadable, open_content
@@ -98,7 +98,7 @@ class TransferVerbs(Verbs):
         conflict_behavior: ConflictBehavior | None = None,
         chunk_size: int | None = None,
         progress: Progress | None = None,
-        **options: Unpack[TransferOptions],
+        **options: Unpack[CommonOptions],
     ) -> Any:
         """
         Upload a file to a drive, or attach one to a message or an event: ``await graph.upload(path, "report.pdf")``.
@@ -139,7 +139,7 @@ class TransferVerbs(Verbs):
             https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
             https://learn.microsoft.com/en-us/graph/outlook-large-attachments
         """
-        request = make_request(path, cast("Mapping[str, Any]", options), TRANSFER_OPTIONS)
+        request = make_request(path, cast("Mapping[str, Any]", options), COMMON_OPTIONS)
         context = self._find(request.service)
         check_call(None, request.timeout)
         if name is None and isinstance(content, str | os.PathLike) and path.rstrip("/").endswith("/attachments"):

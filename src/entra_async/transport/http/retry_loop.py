@@ -13,7 +13,7 @@ from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
 
 __all__ = ("RetryLoop",)
 
-_BAD: Final = 400
+_ERROR: Final = 400
 _THROTTLED: Final = 429
 _MOMENT_S: Final = 0.001
 
@@ -88,7 +88,7 @@ class RetryLoop:
                     outcome = await send()
                 except TransportError as error:
                     outcome = error
-            if isinstance(outcome, HTTPResponse) and outcome.status < _BAD:
+            if isinstance(outcome, HTTPResponse) and outcome.status < _ERROR:
                 return outcome
             elapsed_s = self._clock.monotonic() - self._started
             if isinstance(outcome, RequestTimeoutError) and elapsed_s >= self._policy.deadline_s:
