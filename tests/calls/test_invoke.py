@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from entra_async import Connection, Response, Session
+from entra_async import Connection, Request, Response, Session
 from entra_async.errors import (
     APIStatusError,
     BadRequestError,
@@ -108,6 +108,21 @@ async def test_typed_responses(graph: Connection) -> None:
     assert ada.display_name == "Ada Lovelace"
     assert len(users) == 200
     assert users[0] == ada
+
+
+async def test_a_path_as_segments(graph: Connection, emulator: Emulator) -> None:
+    """Every verb takes the segments of a path, each escaped as a whole."""
+    key = "ada@contoso.com"
+    ada = await graph.invoke(["users", key])
+    many = [result async for _, result in graph.invoke_many([["users", key], ["users", key]])]
+    batch = await graph.batch([["users", key], {"path": ["users", key]}, Request(["users", key])])
+    groups = [group async for group in graph.stream(["users", key, "memberOf"])]
+    assert [ada] * 5 == [*many, *batch]
+    assert groups == await graph.invoke(f"users/{key}/memberOf")
+
+    with pytest.raises(NotFoundError):
+        await graph.invoke(["users", "a/b'c%d#e?f"])
+    assert emulator.requests[-1].path == "/v1.0/users/a/b'c%d#e?f"
 
 
 async def test_a_type_that_does_not_fit(graph: Connection) -> None:

@@ -55,6 +55,7 @@ async def test_every_request_with_its_result(graph: Connection) -> None:
             assert isinstance(result, NotFoundError)
         else:
             assert not isinstance(result, EntraError)
+            assert isinstance(request.path, str)
             assert result["id"] == request.path.removeprefix("users/")
 
 

@@ -14,7 +14,8 @@ from entra_async.calls.request import Request
 from entra_async.errors import ConfigurationError
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.rules.http.decoding import decoder_of
-from entra_async.rules.http.urls import build_url, encode_query, expand
+from entra_async.rules.http.paths import Path, build_url
+from entra_async.rules.http.urls import encode_query, expand
 from entra_async.services import Service
 
 __all__ = ("BaseURL", "check_call", "prepare", "prepare_path")
@@ -123,7 +124,7 @@ def prepare(base: BaseURL, request: Request) -> PreparedRequest:
     return PreparedRequest(method, url, sent, content)
 
 
-def prepare_path(base: BaseURL, path: str) -> PreparedRequest:
+def prepare_path(base: BaseURL, path: Path) -> PreparedRequest:
     """Return what a call sends that has a path and no more: what :func:`prepare` returns for ``Request(path)``."""
     if base.plain is None or base.service.query:
         return prepare(base, Request(path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypedDict
 import msgspec
 
 from entra_async.errors import ConfigurationError
+from entra_async.rules.http.paths import Path, join_segments
 from entra_async.rules.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ CALL_OPTIONS: Final = CallOptions.__optional_keys__ | {"type", "raw"}
 
 
 class _Path(msgspec.Struct, frozen=True):
-    path: str
+    path: Path
 
 
 class Request(_Path, Generic[ResultT], frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class Request(_Path, Generic[ResultT], frozen=True, kw_only=True):
     What :meth:`Connection.invoke` takes, as a value that can be kept, pickled and sent many at a time.
 
     Attributes:
-        path: Below the service's root, such as ``"users/ada@contoso.com"``.
+        path: Below the service's root, such as ``"users/ada@contoso.com"`` or ``["users", upn]``.
         method: HTTP method.
         query: Name to value.
         body: Sent as JSON; ``str`` and ``bytes`` as they are.
@@ -121,14 +122,14 @@ class Request(_Path, Generic[ResultT], frozen=True, kw_only=True):
         return f"Request({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
 
-RequestLike: TypeAlias = Request[Any] | str | Mapping[str, Any]
-"""A :class:`Request`, a path alone, or a mapping of the names a Request has."""
+RequestLike: TypeAlias = Request[Any] | str | list[str] | tuple[str, ...] | Mapping[str, Any]
+"""A :class:`Request`, a path alone (a text, or its segments), or a mapping of the names a Request has."""
 
 _HIDDEN: Final = frozenset({"query", "body", "headers"})
 _NAMES: Final = frozenset(Request.__struct_fields__)
 
 
-def make_request(path: str, options: Mapping[str, Any], known: frozenset[str], *, method: str = "GET") -> Request[Any]:
+def make_request(path: Path, options: Mapping[str, Any], known: frozenset[str], *, method: str = "GET") -> Request[Any]:
     """
     Return a call with these options.
 
@@ -146,6 +147,8 @@ def make_request(path: str, options: Mapping[str, Any], known: frozenset[str], *
         message = f"There is no option {unknown!r}."
         hint = did_you_mean(unknown, known, otherwise=f"Use {', '.join(sorted(known))}.")
         raise ConfigurationError(message, field=unknown, hint=hint)
+    if isinstance(path, list | tuple):
+        path = join_segments(path)
     return Request(path, **({"method": method, **options} if method != "GET" else options))
 
 
@@ -158,7 +161,7 @@ def as_request(given: RequestLike) -> Request[Any]:
     """
     if isinstance(given, Request):
         return given
-    if isinstance(given, str):
+    if isinstance(given, str | list | tuple):
         return Request(given)
     hint = "Give a Request, a path, or a dict with 'path' and what else invoke() takes."
     if not isinstance(given, Mapping) or "path" not in given:

@@ -29,7 +29,7 @@ from entra_async.errors import ConfigurationError, EntraError
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.rules.http.decoding import Page, item_type
-from entra_async.rules.http.urls import strip_query
+from entra_async.rules.http.paths import Path
 from entra_async.rules.paging.changes import Change, is_delta
 from entra_async.rules.paging.position import Position, fingerprint, unpack
 
@@ -59,26 +59,28 @@ class Verbs(ABC):
 
     @overload
     async def invoke(
-        self, path: str, *, raw: Literal[True], type: Any = None, **options: Unpack[CallOptions]
+        self, path: Path, *, raw: Literal[True], type: Any = None, **options: Unpack[CallOptions]
     ) -> Response: ...
 
     @overload
     async def invoke(
-        self, path: str, *, type: type[T], raw: Literal[False] = False, **options: Unpack[CallOptions]
+        self, path: Path, *, type: type[T], raw: Literal[False] = False, **options: Unpack[CallOptions]
     ) -> T: ...
 
     @overload
     async def invoke(
-        self, path: str, *, type: Any = None, raw: bool = False, **options: Unpack[CallOptions]
+        self, path: Path, *, type: Any = None, raw: bool = False, **options: Unpack[CallOptions]
     ) -> Any: ...
 
-    async def invoke(self, path: str, **options: Any) -> Any:
+    async def invoke(self, path: Path, **options: Any) -> Any:
         """
         Call a service once, and follow a collection to its end.
 
         Args:
-            path: Below the service's root, such as ``"users/ada@contoso.com"``; may hold a query. A link that the
-                service made (absolute, below the same root) is taken as it is.
+            path: Below the service's root, such as ``"users/ada@contoso.com"``, as the docs or Graph Explorer have it:
+                it may hold a query, and what is not escaped yet is escaped. Or its segments, each escaped as a whole:
+                ``["users", upn, "memberOf"]``. A link that the service made (absolute, below the same root) is taken
+                as it is.
             raw: ``True`` for the :class:`Response` instead of its value.
             type: What the value is decoded into, a msgspec Struct, say: ``type=User`` for one object,
                 ``type=list[User]`` for every item of a collection.
@@ -211,17 +213,17 @@ class Verbs(ABC):
 
     @overload
     def stream(
-        self, path: str, *, type: type[T], start: str | None = None, **options: Unpack[ReadOptions]
+        self, path: Path, *, type: type[T], start: str | None = None, **options: Unpack[ReadOptions]
     ) -> Stream[T]: ...
 
     @overload
     def stream(
-        self, path: str, *, type: Any = None, start: str | None = None, **options: Unpack[ReadOptions]
+        self, path: Path, *, type: Any = None, start: str | None = None, **options: Unpack[ReadOptions]
     ) -> Stream[Any]: ...
 
     def stream(
         self,
-        path: str,
+        path: Path,
         *,
         type: Any = None,  # noqa: A002 - the name msgspec's users know
         start: str | None = None,
@@ -262,7 +264,7 @@ class Verbs(ABC):
 
     def delta(
         self,
-        path: str,
+        path: Path,
         *,
         state: DeltaStore,
         minimal: bool = False,
@@ -307,8 +309,8 @@ class Verbs(ABC):
         request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
         context = self._find(request.service)
         prepared = context.prepare(request)
-        if not is_delta(path):
-            message = f"path is {strip_query(path)!r}, which is no delta function."
+        if not is_delta(prepared.url):
+            message = f"path leads to {prepared.where}, which is no delta function."
             raise ConfigurationError(message, field="path", hint="Add it to the collection: 'users/delta'.")
         if not all(callable(getattr(state, name, None)) for name in ("load", "save", "missing")):
             message = f"state is a {state.__class__.__name__}."

@@ -17,6 +17,7 @@ from entra_async.calls.request import (
     SEND_OPTIONS,
     CommonOptions,
     ReadOptions,
+    Request,
     SendOptions,
     make_request,
 )
@@ -26,6 +27,7 @@ from entra_async.calls.transfers.upload_plan import ConflictBehavior, Progress, 
 from entra_async.calls.transfers.uploads import upload_content
 from entra_async.calls.verbs import Verbs
 from entra_async.errors import ConfigurationError
+from entra_async.rules.http.paths import Path
 
 __all__ = ("TransferVerbs",)
 
@@ -34,7 +36,7 @@ class TransferVerbs(Verbs):
     """The verbs for what takes longer than one response."""
 
     async def operation(
-        self, path: str | None = None, *, token: str | None = None, **options: Unpack[SendOptions]
+        self, path: Path | None = None, *, token: str | None = None, **options: Unpack[SendOptions]
     ) -> Operation:
         """
         Begin a long-running operation, or go on with one.
@@ -90,7 +92,7 @@ class TransferVerbs(Verbs):
 
     async def upload(
         self,
-        path: str,
+        path: Path,
         content: Uploadable,
         *,
         size: int | None = None,
@@ -142,7 +144,12 @@ class TransferVerbs(Verbs):
         request = make_request(path, cast("Mapping[str, Any]", options), COMMON_OPTIONS)
         context = self._find(request.service)
         check_call(None, request.timeout)
-        if name is None and isinstance(content, str | os.PathLike) and path.rstrip("/").endswith("/attachments"):
+        if (
+            name is None
+            and isinstance(content, str | os.PathLike)
+            and isinstance(request.path, str)
+            and request.path.rstrip("/").endswith("/attachments")
+        ):
             name = PurePath(content).name
         async with open_content(content, size) as opened:
             plan = plan_upload(
@@ -157,7 +164,7 @@ class TransferVerbs(Verbs):
             return await upload_content(context, opened, plan, progress=progress, timeout_s=request.timeout)
 
     def download(
-        self, path: str, *, to: str | os.PathLike[str] | None = None, **options: Unpack[ReadOptions]
+        self, path: Path, *, to: str | os.PathLike[str] | None = None, **options: Unpack[ReadOptions]
     ) -> Download:
         """
         Download a file in pieces.
@@ -200,3 +207,7 @@ class TransferVerbs(Verbs):
         if given is None or (isinstance(given, Mapping) and all(str(name).lower() != "accept" for name in given)):
             request = msgspec.structs.replace(request, headers={"Accept": "*/*", **(given or {})})
         return Download(context, request, context.prepare(request), to=to)
+
+
+def _is_for_attachments(request: Request) -> bool:
+    return isinstance(request.path, str) and request.path.rstrip("/").endswith("/attachments")

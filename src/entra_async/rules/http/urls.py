@@ -15,24 +15,17 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from entra_async.errors import ConfigurationError
 from entra_async.rules.filters import Filter
 
-__all__ = ("build_url", "check_service_url", "encode_query", "expand", "origin_of", "strip_path", "strip_query")
+__all__ = ("QUERY_SAFE", "check_service_url", "encode_query", "expand", "origin_of", "strip_path", "strip_query")
 
 # What RFC 3986 allows bare in a query, less what separates (& =), means a blank (+) or ends it (#).
-_QUERY_SAFE: Final = "$'(),/:;@!*?-._~"
-# What a path may hold bare, '%' included: an escape that the caller wrote stays as it is.
-_PATH_SAFE: Final = "/$'(),:;@!*=&+-._~%"
+QUERY_SAFE: Final = "$'(),/:;@!*?-._~"
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f\\]")
-_STRAY_PERCENT: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
-# Letters, digits and what needs no second look: most paths are no more than that.
-_PLAIN_PATH: Final = re.compile(
-    r"[A-Za-z0-9@_-][A-Za-z0-9@_-]*(\.[A-Za-z0-9@_-]+)*(/[A-Za-z0-9@_-]+(\.[A-Za-z0-9@_-]+)*)*"
-)
 _PARAMETER: Final = re.compile(r"%([A-Za-z][A-Za-z0-9_]*)%")
 _HOST_LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,125}[A-Za-z0-9])?")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
@@ -167,7 +160,7 @@ def encode_query(query: Mapping[str, object]) -> str:
 
 def _quote(text: str) -> str:
     try:
-        return quote(text, safe=_QUERY_SAFE)
+        return quote(text, safe=QUERY_SAFE)
     except UnicodeEncodeError as error:
         message = "query holds half of a surrogate pair, which has no UTF-8 form."
         raise ConfigurationError(message, field="query", hint="Pass well-formed Unicode.") from error
@@ -193,53 +186,3 @@ def _text(name: str, value: object) -> str:
         "Leave out None."
     )
     raise ConfigurationError(message, field="query", hint=hint)
-
-
-def build_url(base: str, path: object, query: str) -> str:
-    """
-    Return the URL of *path* under *base*.
-
-    Args:
-        base: The service's root, without a trailing slash.
-        path: Relative to the root, with or without a leading slash; may hold a query of its own. Or an absolute URL
-            below the same root, as the service's own links are.
-        query: What :func:`encode_query` gives; may be empty.
-
-    Raises:
-        ConfigurationError: If the path is empty, names another host, climbs with ``..``, or holds what no URL holds.
-    """
-    if isinstance(path, str) and _PLAIN_PATH.fullmatch(path):
-        return f"{base}/{path}?{query}" if query else f"{base}/{path}"
-    if not isinstance(path, str) or not path.strip("/"):
-        message = "path is empty." if isinstance(path, str) else f"path is {path!r}, not a str."
-        raise ConfigurationError(message, field="path", hint="Give a path relative to the service, such as 'users'.")
-    if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):
-        raise _path_error(ascii(path), "holds half of a surrogate pair")
-    relative = _relative(base, path)
-    bare, separator, own_query = relative.partition("?")
-    segments = unquote(bare).replace("\\", "/").split("/")
-    if ".." in segments or "." in segments:
-        raise _path_error(path, "climbs with '.' or '..'")
-    if _CONTROL.search(own_query) or "#" in relative:
-        raise _path_error(path, "holds a '#', a blank or a control character that is not escaped")
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in bare):
-        raise _path_error(path, "holds a control character")
-    escaped = quote(_STRAY_PERCENT.sub("%25", bare), safe=_PATH_SAFE)
-    joined = "&".join(part for part in (quote(own_query, safe=_QUERY_SAFE + "%&=+"), query) if part)
-    return f"{base}/{escaped}" + (f"?{joined}" if joined or separator else "")
-
-
-def _relative(base: str, path: str) -> str:
-    if path.startswith(("//", "\\", "/\\")):
-        raise _path_error(path, "names a host")
-    if "://" not in path.partition("?")[0]:
-        return path.lstrip("/")
-    if not path.lower().startswith(base.lower() + "/"):
-        raise _path_error(path, "names a host that is not this service's")
-    return path[len(base) + 1 :]
-
-
-def _path_error(path: str, why: str) -> ConfigurationError:
-    message = f"path is {strip_query(path)!r}, which {why}."
-    hint = "Give a path below the service's root, such as 'users'; service= and service_url= choose the host."
-    return ConfigurationError(message, field="path", hint=hint)
