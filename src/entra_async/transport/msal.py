@@ -27,7 +27,7 @@ from entra_async.rules.http.decoding import decode_json
 from entra_async.rules.http.retry import Outcome, read_retry_after_s
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.aadsts import error_for, is_transient
-from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.messages import TOKEN_RESPONSE_BYTES, HTTPRequest, HTTPResponse
 from entra_async.transport.http.pool import Pool
 from entra_async.transport.http.retry_loop import RetryLoop
 from entra_async.transport.per_loop import PerLoop
@@ -121,7 +121,7 @@ class _HttpClient:
         """Do nothing: the pool belongs to the Session."""
 
     def _send_from_thread(self, request: HTTPRequest) -> _MsalResponse:
-        request.url = self._check_host(request.url)
+        request.url, request.response_bytes = self._check_host(request.url), TOKEN_RESPONSE_BYTES
         response = from_thread.run(self._send_with_retries, request)
         return _MsalResponse(response.status, response.body.decode("utf-8", "replace"), response.headers)
 
