@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from entra_async.rules.http.decoding import is_json
+from entra_async.rules.http.json_text import rewrite_json
 
 __all__ = ("ItemResponse", "content_type_of", "encode_batch", "encode_item", "read_responses", "relative_url")
 
@@ -88,7 +89,7 @@ def read_responses(body: bytes, numbers: Sequence[str]) -> dict[str, ItemRespons
         Id to its response, or to what is wrong with it.
     """
     try:
-        batch = msgspec.json.decode(body, type=_Batch)
+        batch = msgspec.json.decode(rewrite_json(body, None) or body if body[:1] != b"{" else body, type=_Batch)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return dict.fromkeys(numbers, "it is no JSON of a batch's shape")
     found: dict[str, ItemResponse | str] = {}
