@@ -36,7 +36,7 @@ _READ_FOR_WORDS: Final = 20_000
 _MOST_WORDS: Final = 100
 _UNSHOWN: Final = re.compile(r"<(script|style)\b.*?(</\1>|$)|<!--.*?(-->|$)", re.DOTALL | re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>?")
-_LONG_WORD: Final = re.compile(r"[^\s]{30,}")
+_LONG_WORD: Final = re.compile(r"(?=\S{0,99}\d)\S{16,}|\S{30,}")
 _MOST_DECODERS: Final = 256
 _PAGE_NAMES: Final = frozenset({"value", "nextLink", "count"})
 
