@@ -63,6 +63,7 @@ class Limits:
         requests_per_s: Requests per second of each limiter, at most: one app's at one limit of one service. ``None``
             for as many as the service accepts.
         in_flight: Requests in flight at once of each limiter; ``None`` for all *connections*. A batch is one request.
+        response_bytes: The largest decompressed response held in memory; 256 MiB by default. What is streamed has none.
         priority: ``"Low"``, ``"Normal"`` or ``"High"``: which requests Graph throttles first (low before normal). Sent
             as ``x-ms-throttle-priority``, which a call may also set among its headers.
 
@@ -79,10 +80,11 @@ class Limits:
     tokens: int = 10_000
     requests_per_s: float | None = None
     in_flight: int | None = None
+    response_bytes: int = 256 << 20
     priority: Literal["Low", "Normal", "High"] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("connections", "tokens", "in_flight"):
+        for field in ("connections", "tokens", "in_flight", "response_bytes"):
             value = getattr(self, field)
             if value is None and field == "in_flight":
                 continue

@@ -238,9 +238,11 @@ class TransportError(RequestError, ConnectionError):
     Attributes:
         sent: ``False`` if it is certain that the service saw nothing of the request, so that any method may be sent
             again; ``True`` if it may have acted.
+        permanent: Whether the next attempt would fail in the same way, so that there was none.
     """
 
     sent: bool
+    permanent: bool = False
 
     def __init__(
         self,

@@ -310,6 +310,16 @@ def test_incomplete_files(pki: Pki, tmp_path: Path) -> None:
         assert error.field == "path"
 
 
+def test_pem_that_went_through_many_hands(pki: Pki) -> None:
+    """Line ends of every kind, doubled, indented or lost, and text around the blocks, are no damage."""
+    whole = pki.key_pem() + pem(pki.certificate)
+    headers = pki.key_pem(PrivateFormat.TraditionalOpenSSL, PASSWORD) + pem(pki.certificate)
+    for end in (b"\r\n", b"\r", b"\n\n", b"\r\n\r\n", b"\r\r\n", b" \n", b"\n    ", b" ", b""):
+        for around in (b"", b"Bag Attributes\r\n    friendlyName: app\r\n", b"\xef\xbb\xbf", b'"'):
+            assert load(around + whole.replace(b"\n", end) + around).certificate == pki.certificate
+    assert load(headers.replace(b"\n", b"\r\n"), PASSWORD).certificate == pki.certificate
+
+
 def test_damaged_files(pki: Pki) -> None:
     """Cut, altered, converted or unrelated bytes are refused with what seems to have happened."""
     whole = pki.key_pem() + pem(pki.certificate)

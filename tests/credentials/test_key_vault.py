@@ -81,6 +81,28 @@ async def test_a_certificate_of_the_vault_signs_in(content_type: str, emulator: 
     assert "client_assertion" in emulator.token_requests[-1].form
 
 
+@pytest.mark.parametrize("change", ["line breaks", "blanks", "CRLF", "text around", "PEM as PFX"])
+async def test_a_certificate_that_was_pasted_into_the_vault(change: str, emulator: Emulator) -> None:
+    """Base64 with line breaks or blanks, and PEM with other line ends or text around, are read as they were meant."""
+    pair = await anyio.to_thread.run_sync(make_key_pair, "vault")
+    app = emulator.register_app(certificate_pem=pair.certificate.public_bytes(Encoding.PEM))
+    kind = "application/x-pkcs12" if change in {"line breaks", "blanks"} else "application/x-pem-file"
+    value = emulator.vault.set_certificate("app", pair, content_type=kind).value
+    value = {
+        "line breaks": "\r\n".join(value[at : at + 64] for at in range(0, len(value), 64)) + "\r\n",
+        "blanks": f" {value[:9]} {value[9:]} ",
+        "CRLF": value.replace("\n", "\r\n"),
+        "text around": f"Bag Attributes\n    friendlyName: app\n{value}\nsubject=CN = app\n",
+        "PEM as PFX": value,
+    }[change]
+    kind = "application/x-pkcs12" if change == "PEM as PFX" else kind
+    emulator.vault.set_secret("app", value, content_type=kind)
+    async with emulator.session() as session:
+        await session.connect(provider(emulator, app))
+
+    assert "client_assertion" in emulator.token_requests[-1].form
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "Application/Secret", ""])
 async def test_any_other_content_type_is_a_secret(content_type: str, emulator: Emulator, app: App) -> None:
     """A description in the content type does not make a certificate of a secret."""

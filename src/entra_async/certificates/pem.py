@@ -21,6 +21,7 @@ from entra_async.certificates.source import CertificateBytes
 __all__ = ("parse_pem",)
 
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_BLANK_LINES: Final = re.compile(rb"[ \t]*[\r\n]\s*")
 _CERTIFICATE_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"})
 _COPY_AGAIN: Final = "Copy it again; an environment variable, for one, easily loses the line breaks."
 
@@ -34,12 +35,17 @@ def parse_pem(
     Raises:
         ConfigurationError: If a block is damaged, or the password is missing or wrong.
     """
-    blocks = [(match[1], match[0]) for match in _BLOCK.finditer(content)]
+    blocks = [(match[1], _tidy(match[0])) for match in _BLOCK.finditer(content)]
     if not blocks:
         raise source.error(problem="is cut off: its PEM has no line -----END …-----.", hint=_COPY_AGAIN)
     certificates = [_load_certificate(block, source) for label, block in blocks if label in _CERTIFICATE_LABELS]
     keys = [_load_key(block, password, source) for label, block in blocks if label.endswith(b"PRIVATE KEY")]
     return keys, certificates
+
+
+def _tidy(block: bytes) -> bytes:
+    # Line breaks that were doubled on the way; after the headers of the older format one is part of it.
+    return block if b":" in block else _BLANK_LINES.sub(b"\n", block)
 
 
 def _load_certificate(block: bytes, source: CertificateBytes) -> x509.Certificate:

@@ -178,7 +178,9 @@ class _KeyVaultSource:
         kind = secret.content_type.partition(";")[0].strip().lower()
         try:
             if kind in (_PKCS12, _PEM):
-                data = base64.b64decode(secret.value, validate=True) if kind == _PKCS12 else secret.value.encode()
+                data = secret.value.encode()
+                if kind == _PKCS12 and b"-----BEGIN" not in data:
+                    data = base64.b64decode(b"".join(data.split()), validate=True)
                 return Certificate(
                     client_id=client_id, tenant_id=tenant_id, data=data, send_x5c=self._provider.send_x5c
                 )

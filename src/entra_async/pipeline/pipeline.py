@@ -26,7 +26,7 @@ from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.pipeline.status_errors import status_error
 from entra_async.rules.http.challenges import read_claims
-from entra_async.rules.http.links import check_https_link, check_link
+from entra_async.rules.http.links import check_https_link, check_redirect
 from entra_async.rules.http.retry import is_idempotent
 from entra_async.secrecy import wipe_locals
 from entra_async.transport.http.messages import HTTPRequest, HTTPResponse, Transport
@@ -265,7 +265,7 @@ class Pipeline:
             location = response.headers.get("Location") if response.status in _REDIRECTS else None
             if location is None:
                 return response
-            check = check_https_link if self._private else check_link
+            check = check_https_link if self._private else check_redirect
             request.url = check(location, source=request.url)
             response = await loop.run(send, request=request, idempotent=True, limited=self._limiters is not None)
         message = f"{request.method} {request.where} was redirected more than {_MAX_REDIRECTS} times."

@@ -20,6 +20,7 @@ from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
 from entra_async.pipeline.status_errors import status_error
 from entra_async.secrecy import wipe_locals
+from entra_async.transport.http.bodies import read_stream
 from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.http.pool import Pool
 from entra_async.transport.http.retry_loop import RetryLoop
@@ -90,7 +91,10 @@ class PreauthenticatedRequests:
         request = HTTPRequest(method, url, {**headers}, body, streamed=True, private=True)
         response = await self._pool.send(request, within_s=within_s)
         if response.stream is not None:
-            response.body, response.stream = await response.stream.read_all(), None
+            response.body, response.stream = (
+                await read_stream(response.stream, request, self._pool.response_bytes),
+                None,
+            )
         return response
 
     async def run(

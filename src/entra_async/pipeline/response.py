@@ -8,13 +8,16 @@ from typing import Any, Final
 import msgspec
 
 from entra_async.errors import DecodeError
-from entra_async.rules.http.decoding import WrongShapeError, decode_json, decode_response, is_json
+from entra_async.rules.http.decoding import WrongShapeError, decode_json, decode_response, first_words, is_json
+from entra_async.rules.http.json_text import decode_text, find_fault, rewrite_json
 from entra_async.transport.http.streams import BodyStream
 
 __all__ = ("Response",)
 
 _REQUEST_IDS: Final = ("request-id", "x-ms-request-id")
 _BODILESS: Final = frozenset({202, 204, 205, 304})
+_HINT: Final = "Use raw=True if the response is meant to be no JSON."
+_HINTS: Final = {"text/html": "A proxy or a network's sign-in page may have responded in its place; else use raw=True."}
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -54,8 +57,8 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are no UTF-8 are replaced."""
-        return self.body.decode("utf-8", "replace")
+        """The body as text, by its byte order mark or ``charset``, else UTF-8; what is no character is replaced."""
+        return decode_text(self.body, self.headers.get("Content-Type"))
 
     def json(self) -> Any:
         """
@@ -75,34 +78,48 @@ class Response(msgspec.Struct, frozen=True):
                 default dicts and lists.
 
         Raises:
-            DecodeError: If the body is not JSON, or does not fit *type*.
+            DecodeError: If the body is not JSON, does not fit *type*, or a GET with a *type* brought none.
         """
         if type is None and self.body:
             try:
                 return decode_response(self.body)
             except msgspec.DecodeError as error:
-                raise self._undecodable(error) from None
-        return self._decode(lambda body: decode_response(body, type))
+                return self._decode_again(decode_response, error)
+        return self._decode(lambda body: decode_response(body, type), promised=type is not None)
 
-    def _decode(self, decode: Callable[[bytes], Any]) -> Any:
+    def _decode(self, decode: Callable[[bytes], Any], *, promised: bool = False) -> Any:
         # Writes and 202 may well be answered with nothing; a GET that succeeds with nothing was cut off on its way.
-        if not self.body and (self.method != "GET" or self.status in _BODILESS):
+        if not self.body and (self.method != "GET" or (self.status in _BODILESS and not promised)):
             return None
         try:
             return decode(self.body)
         except msgspec.DecodeError as error:
-            raise self._undecodable(error) from None
+            return self._decode_again(decode, error)
 
-    def _undecodable(self, error: msgspec.DecodeError) -> DecodeError:
+    def _decode_again(self, decode: Callable[[bytes], Any], error: msgspec.DecodeError) -> Any:
+        # A byte order mark, another encoding, half an emoji: what other JSON libraries read, and services send.
+        body = rewrite_json(self.body, self.headers.get("Content-Type"))
+        if body is not None:
+            try:
+                return decode(body)
+            except msgspec.DecodeError as second:
+                error = second
+        raise self._undecodable(error, body or self.body) from None
+
+    def _undecodable(self, error: msgspec.DecodeError, body: bytes) -> DecodeError:
         if isinstance(error, WrongShapeError):
             message = f"{self.method} {self.url} answered {self.status} with {error}."
             return self._decode_error(message, error.hint)
         detail = str(error)
         content_type = self.headers.get("Content-Type")
         what = "nothing" if not self.body else (content_type or "no content type").partition(";")[0]
-        detail = f" ({detail})" if self.body and is_json(content_type) else ""
+        if is_json(content_type) or not self.body:
+            detail = f" ({find_fault(body) or detail})" if self.body else ""
+        else:
+            words = first_words(self.text)
+            detail = f": {words!r}" if words else ""
         message = f"{self.method} {self.url} answered {self.status} with {what} instead of the JSON asked for{detail}."
-        return self._decode_error(message, "Use raw=True if the response is meant to be no JSON.")
+        return self._decode_error(message, _HINTS.get(what.strip().lower(), _HINT))
 
     def _decode_error(self, message: str, hint: str) -> DecodeError:
         return DecodeError(

@@ -17,7 +17,7 @@ from entra_async.errors import (
     UnauthorizedError,
 )
 from entra_async.pipeline.response import Response
-from entra_async.rules.http.decoding import read_error
+from entra_async.rules.http.decoding import first_words, is_json, read_error
 from entra_async.rules.http.retry import read_retry_after_s
 
 __all__ = ("status_error",)
@@ -60,6 +60,9 @@ def status_error(response: Response, *, now: float, secret: str) -> APIStatusErr
     if said is None:
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         said = f"no reason given ({kind or 'no content type'}, {len(response.body)} bytes)"
+        words = first_words(response.text.replace(secret, "***") if secret else response.text)
+        if words and not is_json(kind):
+            said = f"{said}: {words!r}"
     if secret:
         said = said.replace(secret, "***")
     cls = ServerError if response.status >= _SERVER else _CLASSES.get(response.status, APIStatusError)

@@ -17,10 +17,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ("OperationStatus", "PollingMethod", "choose_polling", "decide_poll_s", "read_error_status", "read_status")
+__all__ = (
+    "OperationStatus",
+    "PollingMethod",
+    "choose_polling",
+    "decide_poll_s",
+    "leads_nowhere",
+    "read_error_status",
+    "read_status",
+)
 
 PollingMethod = Literal["status", "location", "resource"]
 
+_STATUS_LINKS: Final = ("Azure-AsyncOperation", "Operation-Location")
 _ACCEPTED: Final = 202
 _SEE_OTHER: Final = range(300, 400)
 _NOT_FOUND: Final = 404
@@ -89,7 +98,7 @@ def choose_polling(
     Returns:
         ``None`` if there is nothing to poll: the response is the result.
     """
-    for name in ("Azure-AsyncOperation", "Operation-Location"):
+    for name in _STATUS_LINKS:
         if headers.get(name):
             return "status", headers[name]
     if status == _ACCEPTED and headers.get("Location"):
@@ -130,6 +139,20 @@ def read_status(
     if isinstance(said, str) and said and isinstance(body, Mapping) and _OPERATION_FIELDS & body.keys():
         return _judge(said, body)
     return OperationStatus("InProgress", done=False) if status == _ACCEPTED else OperationStatus("Succeeded", done=True)
+
+
+def leads_nowhere(polling: PollingMethod, status: int, headers: Mapping[str, str], body: object) -> bool:
+    """
+    Return whether the response to a poll says neither that the operation has ended, nor how or when to poll it.
+
+    Args:
+        polling: How it is polled.
+        status: HTTP status of the response.
+        headers: Its headers; lookups ignore case.
+        body: Its decoded body, or ``None``.
+    """
+    silent = polling == "resource" and status == _ACCEPTED and _provisioning_state(body) is None
+    return silent and not any(headers.get(name) for name in ("Retry-After", "Location", *_STATUS_LINKS))
 
 
 def read_error_status(polling: PollingMethod, method: str, status: int) -> OperationStatus | None:

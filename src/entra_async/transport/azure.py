@@ -29,7 +29,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from entra_async.config import Clock
 from entra_async.errors import RequestTimeoutError, TransportError
-from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.messages import TOKEN_RESPONSE_BYTES, HTTPRequest, HTTPResponse
 from entra_async.transport.http.pool import Pool
 
 __all__ = ("AzureTransport",)
@@ -79,7 +79,9 @@ class AzureTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             ServiceResponseError: If it may have arrived; azure-core sends it again if its method allows that.
         """
         within_s = options.get("read_timeout") or _WITHIN_S
-        sent = HTTPRequest(request.method, request.url, dict(request.headers), _body(request))
+        sent = HTTPRequest(
+            request.method, request.url, dict(request.headers), _body(request), response_bytes=TOKEN_RESPONSE_BYTES
+        )
         try:
             response = await self._pool.send(sent, within_s=within_s)
         except RequestTimeoutError as error:

@@ -23,11 +23,11 @@ from anyio import from_thread, to_thread
 
 from entra_async.config import Clock, RetryPolicy
 from entra_async.errors import AuthenticationError, ConfigurationError, EntraError, TransportError
-from entra_async.rules.http.decoding import decode_json
+from entra_async.rules.http.decoding import decode_json, first_words
 from entra_async.rules.http.retry import Outcome, read_retry_after_s
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.aadsts import error_for, is_transient
-from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
+from entra_async.transport.http.messages import TOKEN_RESPONSE_BYTES, HTTPRequest, HTTPResponse
 from entra_async.transport.http.pool import Pool
 from entra_async.transport.http.retry_loop import RetryLoop
 from entra_async.transport.per_loop import PerLoop
@@ -121,7 +121,7 @@ class _HttpClient:
         """Do nothing: the pool belongs to the Session."""
 
     def _send_from_thread(self, request: HTTPRequest) -> _MsalResponse:
-        request.url = self._check_host(request.url)
+        request.url, request.response_bytes = self._check_host(request.url), TOKEN_RESPONSE_BYTES
         response = from_thread.run(self._send_with_retries, request)
         return _MsalResponse(response.status, response.body.decode("utf-8", "replace"), response.headers)
 
@@ -153,7 +153,9 @@ class _HttpClient:
         if body is None:
             where = strip_query(request.url)
             kind = response.headers.get("Content-Type", "no content type").partition(";")[0]
-            message = f"{where} answered {response.status} with {kind} instead of the JSON of a token service."
+            words = first_words(self._mask_text(response.body.decode("utf-8", "replace")))
+            message = f"{where} answered {response.status} with {kind} instead of the JSON of a token service"
+            message = f"{message}: {words!r}." if words else f"{message}."
             hint = "Check authority= and proxy=: a proxy, firewall or captive portal may have sent it."
             raise AuthenticationError(message, status=response.status, hint=hint, attempts=self._retry_loop.made)
         if response.status >= 500:
@@ -168,10 +170,12 @@ class _HttpClient:
 
     def mask(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return an error's body without the secrets that were sent, should the service repeat them."""
-        said = str(body.get("error_description", ""))
+        return {**body, "error_description": self._mask_text(str(body.get("error_description", "")))}
+
+    def _mask_text(self, text: str) -> str:
         for secret in self._secrets:
-            said = said.replace(secret, "***")
-        return {**body, "error_description": said}
+            text = text.replace(secret, "***")
+        return text
 
     def _judge(self, response: HTTPResponse) -> Outcome:
         wait_s = read_retry_after_s(response.headers, now=self._clock.now())

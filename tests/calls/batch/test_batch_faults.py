@@ -174,22 +174,26 @@ ITEM = {"status": 200, "headers": {"Content-Type": "application/json"}, "body": 
 
 
 @pytest.mark.parametrize(
-    ("responses", "good"),
+    ("responses", "good", "again"),
     [
-        ([{"id": "A", **ITEM}, {"id": "B", **ITEM}], "AB"),
-        ([{"id": "B", **ITEM}], "B"),
-        ([{"id": "A", **ITEM}, {"id": "A", **ITEM}, {"id": "B", **ITEM}], "B"),
-        ([{"id": "A", **ITEM}, {"id": "C", **ITEM}], "A"),
-        ([{"id": "A", **ITEM}, {"id": "B", "status": "200"}], "A"),
-        ([{"id": "A", **ITEM}, {"id": "B", "status": 42}], "A"),
-        ([{"id": "A", **ITEM}, {"status": 200}, None, "B"], "A"),
-        ([], ""),
-        ({}, ""),
-        (None, ""),
+        ([{"id": "A", **ITEM}, {"id": "B", **ITEM}], "AB", ""),
+        ([{"id": "B", **ITEM}], "B", "A"),
+        ([{"id": "A", **ITEM}, {"id": "A", **ITEM}, {"id": "B", **ITEM}], "B", ""),
+        ([{"id": "A", **ITEM}, {"id": "C", **ITEM}], "A", "B"),
+        ([{"id": "A", **ITEM}, {"id": "B", **ITEM, "status": "200"}], "AB", ""),
+        ([{"id": "A", **ITEM}, {"id": "B", **ITEM, "body": "eyJpZCI6\r\nICJ4In0="}], "AB", ""),
+        ([{"id": "A", **ITEM}, {"id": "B", "status": 42}], "A", ""),
+        ([{"id": "A", **ITEM}, {"status": 200}, None, "B"], "A", "B"),
+        ([], "", "AB"),
+        ({}, "", ""),
+        (None, "", ""),
     ],
 )
-async def test_malformed_batch_responses(emulator: Emulator, responses: Any, good: str) -> None:
-    """Ids that are missing, doubled or unknown, and items of a wrong shape, are errors of their own items only."""
+async def test_malformed_batch_responses(emulator: Emulator, responses: Any, good: str, again: str) -> None:
+    """
+    Ids that are doubled, and items of a wrong shape, are errors of their own items only; a read without a response is
+    sent again.
+    """
     async with connected(emulator) as graph:
         await graph.batch([ADA, ADA])
         names = dict(zip("ABC", [*(item.item_id for item in emulator.requests.items()), "nobody"], strict=True))
@@ -199,15 +203,31 @@ async def test_malformed_batch_responses(emulator: Emulator, responses: Any, goo
                 for each in responses
             ]
         emulator.faults.add(BATCH, status=200, body={"responses": responses})
-        results = dict(zip("AB", await graph.batch([ADA, ADA]), strict=True))
+        results: dict[str, Any] = dict(zip("AB", await graph.batch([ADA, ADA]), strict=True))
 
     for name, result in results.items():
         if name in good:
             assert result == {"id": "x"}
+        elif name in again:
+            assert result["givenName"] == "Ada"
         else:
             assert isinstance(result, DecodeError)
             assert result.url.endswith(f"/v1.0/{ADA}")
             assert "fault of the service" in str(result)
+
+
+async def test_a_write_without_a_response(emulator: Emulator) -> None:
+    """A write that a batch's response leaves out is not sent again: its error says that it may have acted."""
+    emulator.faults.add(BATCH, status=200, body={"responses": []})
+    async with connected(emulator) as graph:
+        results: list[Any] = await graph.batch([READ, write("Turin")])
+        read, written = results
+
+    assert read["city"]
+    assert isinstance(written, TransportError)
+    assert (written.sent, written.attempts, written.method) == (True, 1, "PATCH")
+    assert "may have acted" in str(written)
+    assert sent(emulator) == {("GET", 200): 1}
 
 
 async def test_a_chain_ends_with_its_lost_first_item(emulator: Emulator) -> None:

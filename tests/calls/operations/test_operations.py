@@ -378,12 +378,3 @@ async def test_a_monitor_that_is_no_https_url(emulator: Emulator, link: str) -> 
     async with connected(emulator, "Graph") as (graph, _):
         with pytest.raises(UnsafeLinkError):
             _ = await graph.operation("teams", body={})
-
-
-async def test_accepted_and_nothing_to_poll(emulator: Emulator) -> None:
-    """A 202 that leads nowhere is the end of what can be known."""
-    emulator.faults.add("/v1.0/me/sendMail", status=202, body="")
-    async with connected(emulator, "Graph") as (graph, _):
-        operation = await graph.operation("me/sendMail", body={})
-
-        assert (operation.done, operation.status, await operation) == (True, "Accepted", None)

@@ -237,6 +237,21 @@ async def test_a_redirect_that_is_no_https_url(emulator: Emulator, graph: Connec
         await read(graph, put(emulator))
 
 
+@pytest.mark.parametrize("raw", [False, True])
+async def test_a_report_on_another_host(emulator: Emulator, graph: Connection, raw: bool) -> None:
+    """A report that redirects to a pre-authenticated URL: invoke() sends nothing there and names download()."""
+    path = put(emulator)
+    with pytest.raises(UnsafeLinkError, match=r"another host, https://127\.0\.0\.1:\d+/….*download\(\)") as caught:
+        await graph.invoke(path, raw=raw)
+    assert emulator.requests.count(service="files") == 0
+
+    assert caught.value.url == f"{emulator.graph_url}/v1.0/{path}"
+    assert await read(graph, path) == DATA
+    sent = emulator.requests.matching(service="files")
+    assert sent
+    assert not any("authorization" in request.headers for request in sent)
+
+
 async def test_redirects_without_end(emulator: Emulator, graph: Connection) -> None:
     """A service that redirects to itself is an error, not a loop."""
     path = put(emulator)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_async.rules.batch.format import ItemResponse, encode_batch, encode_item, read_responses, relative_url
+from entra_async.rules.batch.format import (
+    MISSING,
+    ItemResponse,
+    encode_batch,
+    encode_item,
+    read_responses,
+    relative_url,
+)
 
 NUMBERS = ["1", "2", "3"]
 TEXT = {"Content-Type": "text/plain"}
@@ -61,6 +68,26 @@ def test_nothing_escapes(body: bytes) -> None:
     assert all(isinstance(each, str) for each in results.values())
 
 
+item_parts = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from([*NUMBERS, 1, None]),
+        "status": st.sampled_from([200, "200", " 200 ", 1e3, "x" * 99, None, True]),
+        "headers": st.sampled_from([{}, None, [], {"Content-Type": "image/png"}, {"content-type": "text/x"}, TEXT]),
+        "body": st.none() | st.text() | st.floats() | st.lists(st.integers()) | st.just({"a": float("nan")}),
+    },
+)
+
+
+@given(st.lists(item_parts | st.none() | st.text(max_size=3), max_size=4))
+def test_no_item_escapes(items: list[Any]) -> None:
+    """Whatever an item holds, what is read has a valid status and bytes."""
+    for found in read_responses(encode_response(*items), NUMBERS).values():
+        if isinstance(found, ItemResponse):
+            assert 100 <= found.status <= 599
+            assert isinstance(found.body, bytes)
+
+
 @given(st.lists(st.sampled_from(["1", "2", "3", "4", 1, 2, 7]), max_size=8))
 def test_each_item_has_one_response_or_the_reason(ids: list[str | int]) -> None:
     """A response that is missing, doubled or of an unknown id affects no other."""
@@ -102,6 +129,34 @@ def test_bodies(item: dict[str, Any], body: bytes) -> None:
     found = read_one(**item)
     assert isinstance(found, ItemResponse)
     assert found.body == body
+
+
+@pytest.mark.parametrize(
+    ("item", "body"),
+    [
+        ({"headers": PICTURE, "body": [137, 80, 78, 71]}, b"\x89PNG"),
+        ({"headers": PICTURE, "body": [300]}, b"[300]"),
+        ({"headers": PICTURE, "body": "iVBO\r\nRw=="}, b"\x89PNG"),
+        ({"headers": {"content-type": "application/json"}, "body": "eyJhIjogMX0="}, b'{"a": 1}'),
+        ({"headers": TEXT, "body": "half \ud83d"}, "half \ufffd".encode()),
+        ({"status": "200", "body": {"a": 1}}, b'{"a": 1}'),
+    ],
+    ids=str,
+)
+def test_bodies_in_other_forms(item: dict[str, Any], body: bytes) -> None:
+    """Bytes as base64 with line breaks or as numbers, JSON as base64, a status as text: what was meant."""
+    found = read_one(**item)
+    assert isinstance(found, ItemResponse)
+    assert (found.status, found.body) == (200, body)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_fault_is_its_own_item_s(mark: bytes) -> None:
+    """A NaN in one item's body is in that item's body, and its neighbours are read."""
+    body = b'{"responses":[{"id":"1","status":200,"body":{"a":NaN}},{"id":"2","status":"204"},7]}'
+    found = read_responses(mark + body, NUMBERS)
+    assert found["1"] == ItemResponse(200, {}, b'{"a": NaN}')
+    assert (found["2"], found["3"]) == (ItemResponse(204, {}, b""), MISSING)
 
 
 @pytest.mark.parametrize("status", [0, 99, 600, -1])

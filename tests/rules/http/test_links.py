@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_async.errors import UnsafeLinkError
-from entra_async.rules.http.links import check_https_link, check_link, join_root
+from entra_async.rules.http.links import check_https_link, check_link, check_redirect, join_root
 from entra_async.rules.http.urls import origin_of
 
 SOURCE = "https://graph.microsoft.com/v1.0/users?$top=1"
@@ -63,6 +63,25 @@ def test_links_to_other_hosts_are_errors(link: Any) -> None:
     """Another host, port or scheme, and whatever parsers disagree about, is an error."""
     with pytest.raises(UnsafeLinkError, match="link"):
         check_link(link, source=SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("link", "hint"),
+    [
+        ("https://reports.example/data/secret?sig=secret", "download()"),
+        ("http://reports.example/data", "service_url="),
+        ("https://secret@reports.example/", "service_url="),
+        (None, None),
+    ],
+)
+def test_a_redirect_to_another_host(link: Any, hint: str | None) -> None:
+    """A pre-authenticated URL is named by its host alone, and the remedy is download()."""
+    assert check_redirect("/v1.0/me", source=SOURCE) == "https://graph.microsoft.com/v1.0/me"
+    with pytest.raises(UnsafeLinkError) as caught:
+        check_redirect(link, source=SOURCE)
+    assert hint is None or hint in str(caught.value)
+    assert "sig" not in str(caught.value)
+    assert "data" not in str(caught.value) or hint == "service_url="
 
 
 @given(

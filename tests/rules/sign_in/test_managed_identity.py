@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -90,6 +91,58 @@ def test_any_response_is_a_token_or_an_error_of_ours(host: IdentityHost, body: A
     assert token.expires_on > requested_at
     assert token.refresh_on is None or token.refresh_on >= int(requested_at)
     assert token.token not in repr(token) or len(token.token) < 20
+
+
+MOMENT = 1625214034  # 2021-07-02 08:20:34 UTC
+HOST = IdentityHost(HostKind.APP_SERVICE, URL, {})
+
+
+@pytest.mark.parametrize(
+    "expires_on",
+    [
+        MOMENT,
+        str(MOMENT),
+        float(MOMENT),
+        f"{MOMENT}.0",
+        f" {MOMENT}.75 ",
+        MOMENT * 1000,
+        f"{MOMENT}000",
+        f"{MOMENT}123.5",
+        "2021-07-02 08:20:34Z",
+        "2021-07-02T08:20:34Z",
+        "2021-07-02T08:20:34.1234567Z",
+        "2021-07-02T10:20:34+02:00",
+        "2021-07-02 08:20:34",
+        "07/02/2021 08:20:34 +00:00",
+        "7/2/2021 8:20:34 AM +00:00",
+    ],
+)
+def test_when_a_token_expires(expires_on: Any) -> None:
+    """The moment is read however a host writes it: seconds, milliseconds, numbers or texts, and dates."""
+    token = read_token(HOST, {"access_token": "x", "expires_on": expires_on}, requested_at=MOMENT - 3600)
+    assert token.expires_on == MOMENT
+
+
+@pytest.mark.parametrize("expires_in", [3600, "3600", "3600.0", 3600.0])
+def test_how_long_a_token_lives(expires_in: Any) -> None:
+    """A lifetime alone is enough."""
+    token = read_token(HOST, {"access_token": "x", "expires_in": expires_in}, requested_at=MOMENT - 3600)
+    assert token.expires_on == MOMENT
+
+
+@given(st.integers(10**9, 4 * 10**9), st.sampled_from(["T", " "]), st.sampled_from(["Z", "+00:00", ""]))
+def test_every_date_is_read(moment: int, between: str, zone: str) -> None:
+    """A date is the moment it names, with a T or a blank, with a zone or in UTC."""
+    text = datetime.fromtimestamp(moment, UTC).strftime(f"%Y-%m-%d{between}%H:%M:%S{zone}")
+    assert read_token(HOST, {"access_token": "x", "expires_on": text}, requested_at=0).expires_on == moment
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "", None, [1], "-5", "1e9", "2021-13-45", "٣", 10**30, "9" * 25, True])
+def test_an_expiry_that_is_none_is_named(nonsense: Any) -> None:
+    """What cannot be a time is shown in the error."""
+    with pytest.raises(AuthenticationError, match="expires_on=") as caught:
+        read_token(HOST, {"access_token": "canary", "expires_on": nonsense}, requested_at=0)
+    assert "canary" not in str(caught.value)
 
 
 @given(hosts, st.integers(100, 599), bodies, st.text(max_size=50), st.integers(1, 9))

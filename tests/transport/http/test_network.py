@@ -365,3 +365,19 @@ def test_every_error_of_the_engine_is_translated() -> None:
 
     assert len(engine_error) > 20
     assert all(issubclass(error, known) for error in engine_error)
+
+
+@pytest.mark.parametrize("status", [200, 403, 511])
+async def test_a_sign_in_page_of_the_network(graph: Connection, emulator: Emulator, status: int) -> None:
+    """A web page in the place of the service or the token service: the error has its type, first words and host."""
+    page = "<html><head><title>Sign in to Contoso Guest</title></head></html>"
+    fault: dict[str, Any] = {"status": status, "body": page, "headers": {"Content-Type": "text/html"}}
+    emulator.faults.add("/v1.0/users/*", times=None, **fault)
+    with pytest.raises((DecodeError, APIStatusError), match=r"text/html.*Sign in to Contoso Guest") as caught:
+        await graph.invoke(ADA)
+    assert str(caught.value).startswith(f"GET {emulator.graph_url}/")
+
+    emulator.faults.add("/*/token", times=None, **fault)
+    async with emulator.session(clock=VirtualClock()) as session:
+        with pytest.raises(AuthenticationError, match=r"localhost.*text/html.*Sign in to Contoso Guest"):
+            await session.connect(emulator.client_secret)

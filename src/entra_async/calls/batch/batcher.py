@@ -18,9 +18,9 @@ from typing import Final, final
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from entra_async.calls.background_tasks import StartTask
-from entra_async.errors import ClosedError, DecodeError, RequestTimeoutError
+from entra_async.errors import ClosedError, DecodeError, RequestTimeoutError, TransportError
 from entra_async.rules.batch.arrangement import MAX_BYTES, MAX_ITEMS, is_plain_read
-from entra_async.rules.batch.format import encode_batch, encode_item, read_responses, relative_url
+from entra_async.rules.batch.format import MISSING, encode_batch, encode_item, read_responses, relative_url
 from entra_async.rules.http.urls import strip_query
 from entra_async.transport.http.messages import HTTPRequest, HTTPResponse, Transport
 
@@ -89,7 +89,8 @@ class Batcher:
         Send *request* in the next batch, and return its own response; see ``Transport``.
 
         Raises:
-            DecodeError: If the response to the batch has none.
+            TransportError: If the response to the batch has none.
+            DecodeError: If it is of no use.
         """
         url = relative_url(request.url, self._root)
         if url is None or (self._automatic and not is_plain_read(request.method, url, request.body)):
@@ -159,7 +160,14 @@ class Batcher:
         responses = read_responses(response.body, [item.number for item in items])
         for item in items:
             own = responses[item.number]
-            if isinstance(own, str):
+            if own == MISSING:
+                # As if the connection had been lost: a read is sent again, a write is not.
+                message = (
+                    f"{item.request.method} {item.request.where}: the response to the batch has none to this request."
+                )
+                hint = "The service may have acted: read the resource before you repeat it."
+                _fail(item, TransportError(message, hint=hint))
+            elif isinstance(own, str):
                 message = f"The response to a batch is of no use: {own}."
                 _fail(item, DecodeError(message, hint="This is a fault of the service; what became of it is unknown."))
             else:

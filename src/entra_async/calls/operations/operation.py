@@ -30,10 +30,18 @@ from entra_async.errors import (
 )
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
+from entra_async.rules.http.decoding import first_words
 from entra_async.rules.http.links import check_https_link, join_root
 from entra_async.rules.http.retry import read_retry_after_s
 from entra_async.rules.http.urls import strip_query
-from entra_async.rules.operations import OperationStatus, choose_polling, decide_poll_s, read_error_status, read_status
+from entra_async.rules.operations import (
+    OperationStatus,
+    choose_polling,
+    decide_poll_s,
+    leads_nowhere,
+    read_error_status,
+    read_status,
+)
 
 __all__ = ("Operation", "begin_operation", "resume_operation")
 
@@ -98,6 +106,7 @@ class Operation:
 
         Raises:
             OperationFailedError: If it failed or was canceled.
+            DecodeError: If the service does not tell how it can be polled.
             OperationTimeoutError: If it takes longer, or the next poll is due only later. It has the token to resume
                 with.
             EntraError: Whatever :meth:`Connection.invoke` raises.
@@ -166,6 +175,8 @@ class Operation:
             self._set(replace(report, code=error.code, reason=reason.removeprefix(f"{error.code}: ")), None)
             return
         self._update(response, None if response.status >= _REDIRECTED else read_value(response))
+        if leads_nowhere(resume.polling, response.status, response.headers, self._last):
+            raise self._nothing_to_poll(response)
         self._schedule(response)
 
     def _update(self, response: Response, value: Any) -> None:
@@ -228,6 +239,20 @@ class Operation:
         error = OperationFailedError(message, method=self._resume_token.method, url=url, attempts=self._polls)
         error.status, error.code = report.status, report.code
         return error
+
+    def _nothing_to_poll(self, response: Response) -> DecodeError:
+        assert self._resume_token is not None
+        method, url = self._resume_token.method, strip_query(self._resume_token.url)
+        names = ", ".join(sorted({name.lower() for name in response.headers})) or "none"
+        body = first_words(response.text) or "nothing"
+        message = (
+            f"The operation that {method} {url} began cannot be polled: there is no Location or Azure-AsyncOperation,"
+            f" and {response.method} {response.url} answered 202 with {body!r} (headers: {names})."
+        )
+        hint = (
+            "Read the resource with invoke() until it is as wanted; the service does not tell when the operation ends."
+        )
+        return DecodeError(message, method=response.method, url=response.url, attempts=response.attempts, hint=hint)
 
     def _too_late(self, timeout_s: float) -> OperationTimeoutError:
         assert self._resume_token is not None

@@ -24,7 +24,7 @@ from entra_async.errors import AuthenticationError, TransportError
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.sign_in.managed_identity import WorkloadIdentity, find_host
 from entra_async.rules.tokens.scopes import default_scope
-from entra_async.transport.http.messages import HTTPRequest
+from entra_async.transport.http.messages import TOKEN_RESPONSE_BYTES, HTTPRequest
 from entra_async.transport.http.retry_loop import RetryLoop
 
 __all__ = (
@@ -50,6 +50,7 @@ async def get_github_actions_assertion(request: FederationRequest) -> str | None
         "GET",
         f"{url}{separator}audience={quote(request.audience, safe='')}",
         {"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        response_bytes=TOKEN_RESPONSE_BYTES,
     )
     return await _send(http_request, request, field="value", what="GitHub Actions")
 
@@ -71,6 +72,7 @@ async def get_azure_pipelines_assertion(request: FederationRequest) -> str | Non
             "X-TFS-FedAuthRedirect": "Suppress",
         },
         b"",
+        response_bytes=TOKEN_RESPONSE_BYTES,
     )
     return await _send(http_request, request, field="oidcToken", what="Azure Pipelines")
 

@@ -22,7 +22,7 @@ from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost, a
 from entra_async.rules.sign_in.managed_identity_response import host_error_for, read_token, retry_wait_s
 from entra_async.rules.tokens.scopes import resource_of
 from entra_async.tokens.token import Token
-from entra_async.transport.http.messages import BypassProxy, HTTPRequest, HTTPResponse
+from entra_async.transport.http.messages import TOKEN_RESPONSE_BYTES, BypassProxy, HTTPRequest, HTTPResponse
 from entra_async.transport.http.retry_loop import RetryLoop
 from entra_async.transport.thumbprint import pin_certificate
 
@@ -114,7 +114,12 @@ class IdentityEndpoint:
 
     async def _probe(self) -> None:
         # Without its required header, IMDS refuses at once instead of requesting a token from Entra ID first.
-        request = HTTPRequest("GET", self.host.endpoint, bypass_proxy=BypassProxy(connect_s=_PROBE_S))
+        request = HTTPRequest(
+            "GET",
+            self.host.endpoint,
+            bypass_proxy=BypassProxy(connect_s=_PROBE_S),
+            response_bytes=TOKEN_RESPONSE_BYTES,
+        )
         try:
             await self.context.pool.send(request, within_s=_PROBE_S)
         except TransportError as error:
@@ -123,7 +128,12 @@ class IdentityEndpoint:
     async def _request(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
         method, url, body = self.host.token_request(resource, extra)
         request = HTTPRequest(
-            method, url, dict(self.host.headers), body, bypass_proxy=BypassProxy(connect_s=_CONNECT_S)
+            method,
+            url,
+            dict(self.host.headers),
+            body,
+            bypass_proxy=BypassProxy(connect_s=_CONNECT_S),
+            response_bytes=TOKEN_RESPONSE_BYTES,
         )
         tries = 6 if self.host.kind is HostKind.VIRTUAL_MACHINE else 4
         attempts = RetryLoop(
@@ -186,6 +196,7 @@ class IdentityEndpoint:
             request.url,
             {**request.headers, "Authorization": f"Basic {key}"},
             bypass_proxy=request.bypass_proxy,
+            response_bytes=TOKEN_RESPONSE_BYTES,
         )
         return await self.context.pool.send(authorized, within_s=within_s)
 

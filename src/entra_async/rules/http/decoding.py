@@ -6,11 +6,14 @@ JSON objects become plain dicts: a page of 999 users takes a few milliseconds th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
 import msgspec
+
+from entra_async.rules.http.json_text import rewrite_json
 
 __all__ = (
     "ErrorBody",
@@ -19,6 +22,7 @@ __all__ = (
     "decode_json",
     "decode_response",
     "decoder_of",
+    "first_words",
     "is_json",
     "item_type",
     "read_error",
@@ -28,6 +32,11 @@ T = TypeVar("T")
 
 _JSON_SUFFIXES: Final = ("/json", "+json")
 _LONGEST: Final = 600
+_READ_FOR_WORDS: Final = 20_000
+_MOST_WORDS: Final = 100
+_UNSHOWN: Final = re.compile(r"<(script|style)\b.*?(</\1>|$)|<!--.*?(-->|$)", re.DOTALL | re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^<>]*>?")
+_LONG_WORD: Final = re.compile(r"(?=\S{0,99}\d)\S{16,}|\S{30,}")
 _MOST_DECODERS: Final = 256
 _PAGE_NAMES: Final = frozenset({"value", "nextLink", "count"})
 
@@ -239,7 +248,7 @@ def read_error(body: bytes) -> ErrorBody:
         https://learn.microsoft.com/en-us/graph/errors
     """
     try:
-        document = decode_json(body)
+        document = decode_json(rewrite_json(body, None) or body)
     except msgspec.DecodeError:
         return ErrorBody()
     error = document.get("error") if isinstance(document, Mapping) else None
@@ -263,6 +272,18 @@ def read_error(body: bytes) -> ErrorBody:
         message=_tidy(message) if isinstance(message, str) and message else None,
         request_id=request_id,
     )
+
+
+def first_words(text: str) -> str:
+    """
+    Return how a text that should have been JSON begins, for an error: without HTML's tags, and without long words.
+
+    Args:
+        text: The text; what looks like a token in it is not shown.
+    """
+    start = _UNSHOWN.sub(" ", text[:_READ_FOR_WORDS])
+    line = _LONG_WORD.sub("***", _tidy(_TAG.sub(" ", start)))
+    return line if len(line) <= _MOST_WORDS else f"{line[:_MOST_WORDS].rstrip()}…"
 
 
 def _tidy(text: str) -> str:

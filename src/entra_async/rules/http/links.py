@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from entra_async.errors import UnsafeLinkError
 from entra_async.rules.http.urls import origin_of, strip_path, strip_query
 
-__all__ = ("check_https_link", "check_link", "join_root")
+__all__ = ("check_https_link", "check_link", "check_redirect", "join_root")
 
 # RFC 3986, section 2.2 and 2.3, and the percent sign of what is escaped already.
 _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=-._~%"
@@ -44,6 +44,29 @@ def check_link(link: object, *, source: str) -> str:
     shown = strip_query(link) if isinstance(link, str) else link
     message = f"{where} sent a link to {shown!r}, which is not the service's own host. Nothing was sent there."
     raise UnsafeLinkError(message, url=where, hint="If the host is right, connect to it with service_url=.")
+
+
+def check_redirect(link: object, *, source: str) -> str:
+    """
+    Return the absolute URL of a ``Location`` that :func:`check_link` accepts.
+
+    Args:
+        link: The ``Location``.
+        source: The URL of the request.
+
+    Raises:
+        UnsafeLinkError: If not. If it is a pre-authenticated URL, as of a report, the error says how it is followed.
+    """
+    try:
+        return check_link(link, source=source)
+    except UnsafeLinkError as error:
+        try:
+            target = check_https_link(link, source=source)
+        except UnsafeLinkError:
+            raise error from None
+    where = strip_query(source)
+    message = f"{where} redirects to another host, {strip_path(target)}. Nothing was sent there."
+    raise UnsafeLinkError(message, url=where, hint="Get it with download(), which follows without the token.")
 
 
 def check_https_link(link: object, *, source: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,6 +38,11 @@ _UNKNOWN_IDENTITY: Final = re.compile(
     r"identity not found|no (user|managed|system)\b.*identit|ManagedIdentityNotFound", re.IGNORECASE
 )
 _SEVERAL: Final = re.compile(r"multiple user.assigned identities", re.IGNORECASE)
+_EXPIRIES: Final = ("expires_in", "expires_on")
+_NUMBER: Final = re.compile(r"[0-9]{1,19}(\.[0-9]{0,19})?")
+_MILLISECONDS: Final = 10**11  # seconds until the year 5138, milliseconds since 1973
+_FRACTION: Final = re.compile(r"(\.\d{1,6})\d*")
+_LONGEST_DATE: Final = 40
 _DATES: Final = ("%m/%d/%Y %H:%M:%S +00:00", "%m/%d/%Y %I:%M:%S %p +00:00")
 
 
@@ -93,7 +99,7 @@ def read_token(host: IdentityHost, body: Any, *, requested_at: float) -> HostTok
         )
     token, expires_on = body.get("access_token"), _expiry(body, requested_at)
     if not isinstance(token, str) or not token or expires_on is None:
-        message = f"The response of {host.kind.value} has no token, or no expiry."
+        message = f"The response of {host.kind.value} has no token, or no expiry{_show_expiry(body)}."
         raise AuthenticationError(message, status=200, hint=f"Check what responds at {host.endpoint}.")
     if expires_on <= requested_at:
         message = f"{host.kind.value} issued a token that has expired."
@@ -117,19 +123,36 @@ def _expiry(body: Mapping[str, Any], requested_at: float) -> int | None:
     expires_on = body.get("expires_on")
     seconds = _number(expires_on)
     if seconds is not None:
-        return int(seconds)
+        return int(seconds / 1000 if seconds >= _MILLISECONDS else seconds)
+    return _date(str(expires_on).strip()[:_LONGEST_DATE])
+
+
+def _date(text: str) -> int | None:
+    found = None
     for pattern in _DATES:  # Azure ML: on Linux, on Windows
-        try:
-            return int(datetime.strptime(str(expires_on), pattern).replace(tzinfo=UTC).timestamp())
-        except ValueError:
-            continue
-    return None
+        with suppress(ValueError):
+            found = datetime.strptime(text, pattern).replace(tzinfo=UTC)
+    if found is None and "-" in text:
+        with suppress(ValueError):  # RFC 3339, also with a blank in place of the T, and with more digits than Python's
+            found = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
+    if found is None:
+        return None
+    try:
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    except OverflowError:
+        return None
+
+
+def _show_expiry(body: Mapping[str, Any]) -> str:
+    # What is a time or was meant as one is no secret; anything long may be.
+    parts = ", ".join(f"{name}={quote(str(body[name])[:_LONGEST_DATE])!r}" for name in _EXPIRIES if name in body)
+    return f" that can be read ({parts})" if parts else ""
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return value if type(value) in (int, float) and 0 <= value < 10**12 else None
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    return value if type(value) in (int, float) and 0 <= value < 10**14 else None
 
 
 def host_error_for(host: IdentityHost, *, status: int, body: Any, text: str, attempts: int) -> AuthenticationError:

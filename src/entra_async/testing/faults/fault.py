@@ -38,6 +38,7 @@ class Fault:
     throttle: float | str | None
     html: bool
     empty: bool
+    endless: bool
     half_body: bool
     cut_request_after: int | None
     cut_response_after: int | None
@@ -60,6 +61,7 @@ class Fault:
         """Whether it affects the connection or the bytes sent. It applies to a batch, never to one item of it."""
         return any(
             (
+                self.endless,
                 self.half_body,
                 self.cut_request_after is not None,
                 self.cut_response_after is not None,

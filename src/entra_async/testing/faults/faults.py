@@ -48,6 +48,7 @@ class Faults:
         throttle: float | str | None = None,
         html: bool = False,
         empty: bool = False,
+        endless: bool = False,
         half_body: bool = False,
         cut_request_after: int | None = None,
         cut_response_after: int | None = None,
@@ -63,7 +64,7 @@ class Faults:
         Inject a fault: one effect, and a delay before it if wanted. A delay alone lets the real response follow.
 
         Items of a Graph batch get faults like requests of their own. Only what is done to the connection, or to the
-        bytes that go over it (*half_body* to *skew_s*, and *reset*), does not apply to them, and is not counted: an
+        bytes that go over it (*endless* to *skew_s*, and *reset*), does not apply to them, and is not counted: an
         item has no connection, its batch has.
 
         Args:
@@ -80,6 +81,7 @@ class Faults:
                 is, such as an HTTP date.
             html: Respond with 200 and a web page, as a captive portal does.
             empty: Respond with 200 ``application/json`` without a single byte.
+            endless: Respond with 200 and a JSON text that never ends.
             half_body: Send the real response's headers and only half of its body, then close the connection. A response
                 without a body, such as a 204, is whole; the connection is closed after it all the same.
             cut_request_after: Abort the connection (RST) once that many bytes of the request's body have arrived, or
@@ -132,11 +134,11 @@ class Faults:
             message = "A connection is cut after some bytes or none, never after fewer."
             raise ValueError(message)
         injected = [status is not None, throttle is not None, html, empty]
-        cutting = [half_body, cut_request_after is not None, cut_response_after is not None, reset is not None]
+        cutting = [endless, half_body, cut_request_after is not None, cut_response_after is not None, reset is not None]
         effects = [*injected, *cutting, wrong_json is not None, slow_body_s > 0, skew_s != 0]
         if sum(effects) > 1 or not (any(effects) or delay_s > 0):
             message = (
-                "A fault needs one effect of status, throttle, html, empty, half_body, cut_request_after, "
+                "A fault needs one effect of status, throttle, html, empty, endless, half_body, cut_request_after, "
                 "cut_response_after, wrong_json, slow_body_s, skew_s and reset, or a delay_s."
             )
             raise ValueError(message)
@@ -158,6 +160,7 @@ class Faults:
             throttle=throttle,
             html=html,
             empty=empty,
+            endless=endless,
             half_body=half_body,
             cut_request_after=cut_request_after,
             cut_response_after=cut_response_after,

@@ -37,6 +37,7 @@ _SHUTDOWN_S: Final = 0.05
 _HANDSHAKE_S: Final = 10.0
 _PIECE_BYTES: Final = 65_536
 _SLOW_PIECES: Final = 10
+_ENDLESS: Final = b"0" * _PIECE_BYTES
 _let_others_run: Final = partial(asyncio.sleep, 0)
 _RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # struct linger, SO_LINGER
 
@@ -203,6 +204,8 @@ class Listener:
             _reset(request)
             return None
         injected = fault_response(fault, request, self._errors, now=self._clock.now())
+        if fault.endless:
+            return await _send_endlessly(request)
         if injected is not None:
             if "Date" in injected.headers:
                 self._skewed.add(injected)
@@ -264,6 +267,17 @@ class Listener:
                 await pause()
                 await sent.write(body[at : at + size])
         return sent
+
+
+async def _send_endlessly(request: web.Request) -> web.StreamResponse:
+    sent = web.StreamResponse(headers={"Content-Type": "application/json"})
+    with suppress(ConnectionError):  # the client had enough
+        await sent.prepare(request)
+        await sent.write(b'{"id": "')
+        while True:
+            await _let_others_run()
+            await sent.write(_ENDLESS)
+    return sent
 
 
 def _reset(request: web.Request) -> None:

@@ -89,6 +89,8 @@ def translate(error: Exception, request: HTTPRequest, *, closed: bool) -> Except
     if closed:
         message = "The Session was closed while a request was in flight."
         return ClosedError(message, hint="Close the Session after the last call has ended.")
+    if isinstance(error, TransportError):
+        return error
     for engine_error, ours, sent, what, hint in _TRANSLATIONS:
         if isinstance(error, engine_error):
             where = request.where

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from entra_async.rules.http.urls import strip_path, strip_query
 from entra_async.transport.http.streams import BodyStream
 
-__all__ = ("BypassProxy", "HTTPRequest", "HTTPResponse", "Transport")
+__all__ = ("TOKEN_RESPONSE_BYTES", "BypassProxy", "HTTPRequest", "HTTPResponse", "Transport")
+
+TOKEN_RESPONSE_BYTES: Final = 1 << 20
+"""The largest response of a token service, a managed identity or a vault, in bytes."""
 
 
 class BypassProxy(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +42,7 @@ class HTTPRequest(msgspec.Struct, gc=False):
         streamed: Whether it may take as long as something moves, and a success is read as it arrives.
         private: Whether the URL is pre-authenticated: then errors and events name no more than its host.
         secret: What authorizes it, as it is in the headers: hidden where a response repeats it.
+        response_bytes: The largest response to it, in bytes; 0 for ``Limits.response_bytes``.
     """
 
     method: str
@@ -49,6 +53,7 @@ class HTTPRequest(msgspec.Struct, gc=False):
     streamed: bool = False
     private: bool = False
     secret: str = ""
+    response_bytes: int = 0
 
     def __repr__(self) -> str:
         return f"<HTTPRequest {self.method} {self.where}>"

@@ -23,6 +23,7 @@ from yarl import URL
 from entra_async.config import Limits, Timeouts
 from entra_async.errors import ClosedError, RequestTimeoutError
 from entra_async.telemetry.events import Listener, RequestFinished, notify
+from entra_async.transport.http.bodies import read_body
 from entra_async.transport.http.deadlines import Deadlines
 from entra_async.transport.http.failures import translate
 from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
@@ -42,6 +43,7 @@ __all__ = ("Pool",)
 _LARGE_BYTES: Final = 1 << 20
 _GUESSED: Final = ("Content-Type",)  # aiohttp would guess one
 _REDIRECTED: Final = 300
+_ARRIVED_BYTES: Final = 1 << 20  # aiohttp holds half of it before it is read
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
@@ -100,6 +102,11 @@ class Pool:
     def closed(self) -> bool:
         """Whether it is closed for good."""
         return self._closed
+
+    @property
+    def response_bytes(self) -> int:
+        """``Limits.response_bytes``."""
+        return self._limits.response_bytes
 
     def bind(self) -> None:
         """
@@ -223,7 +230,12 @@ class Pool:
                 )
             else:
                 response = await self._send(client, request)
-            body = await response.read()
+            max_bytes = request.response_bytes or self._limits.response_bytes
+            # What has arrived as a whole is decompressed, and little. Of anything else the size is watched.
+            if response.content.is_eof() and max_bytes >= _ARRIVED_BYTES:
+                body = await response.read()
+            else:
+                body = await read_body(response, request, max_bytes)
             status = response.status
             return HTTPResponse(status, response.headers, body)
         except asyncio.CancelledError:

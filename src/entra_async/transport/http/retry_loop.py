@@ -94,6 +94,9 @@ class RetryLoop:
             if isinstance(outcome, RequestTimeoutError) and elapsed_s >= self._policy.deadline_s:
                 raise self._too_late(request)
             if isinstance(outcome, TransportError):
+                if outcome.permanent:
+                    outcome.attempts = self.made
+                    raise outcome
                 judged = Outcome(None, sent=outcome.sent)
             else:
                 judged = judge(outcome) if judge is not None else self._judge(outcome)

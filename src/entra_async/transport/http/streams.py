@@ -87,16 +87,6 @@ class BodyStream:
             self._deadlines.running.pop(task, None)
         raise self._stalled()
 
-    async def read_all(self) -> bytes:
-        """Return what is left, and close; raises what :meth:`read` does."""
-        pieces = []
-        try:
-            while piece := await self.read():
-                pieces.append(piece)
-        finally:
-            self.close()
-        return b"".join(pieces)
-
     def close(self) -> None:
         """Give everything back; what was not read is lost. More than once does no harm."""
         end, self._end = self._end, None
