@@ -238,9 +238,11 @@ class TransportError(RequestError, ConnectionError):
     Attributes:
         sent: ``False`` if it is certain that the service saw nothing of the request, so that any method may be sent
             again; ``True`` if it may have acted.
+        max_attempts: How many attempts are of use, if that is known: 1 if the next one would fail in the same way.
     """
 
     sent: bool
+    max_attempts: int | None = None
 
     def __init__(
         self,
