@@ -97,7 +97,18 @@ _CHINA: Final = Cloud(
 CLOUDS: Final = MappingProxyType({cloud.name: cloud for cloud in (_GLOBAL, _US_GOV, _US_GOV_DOD, _CHINA)})
 """The clouds Microsoft runs, by name."""
 
-_ALIASES: Final = {"public": "global", "dod": "usgovdod", "gcchigh": "usgov"}
+# As Azure CLI, Az and Microsoft.Graph for PowerShell, and azure-identity name them.
+_ALIASES: Final = {
+    "azurechinacloud": "china",
+    "azurecloud": "global",
+    "azurepubliccloud": "global",
+    "azureusgovernment": "usgov",
+    "dod": "usgovdod",
+    "gcc": "global",
+    "gcchigh": "usgov",
+    "public": "global",
+    "usgovernment": "usgov",
+}
 
 
 def find_cloud(cloud: str | Cloud) -> Cloud:
@@ -105,14 +116,15 @@ def find_cloud(cloud: str | Cloud) -> Cloud:
     Return the cloud of that name, in any case; a :class:`Cloud` is returned as it is.
 
     Args:
-        cloud: ``"global"``, ``"usgov"``, ``"usgovdod"`` (or ``"dod"``), ``"china"``, or a :class:`Cloud`.
+        cloud: ``"global"``, ``"usgov"``, ``"usgovdod"`` (or ``"dod"``), ``"china"``, or a :class:`Cloud`. The names of
+            Azure CLI, such as ``"AzureUSGovernment"``, are understood, too.
 
     Raises:
         ConfigurationError: If there is no such cloud.
     """
     if isinstance(cloud, Cloud):
         return cloud
-    name = cloud.lower() if isinstance(cloud, str) else ""
+    name = cloud.lower().replace("_", "").replace("-", "").strip() if isinstance(cloud, str) else ""
     found = CLOUDS.get(_ALIASES.get(name, name))
     if found is None:
         message = f"There is no cloud {cloud!r}."

@@ -238,11 +238,11 @@ class TransportError(RequestError, ConnectionError):
     Attributes:
         sent: ``False`` if it is certain that the service saw nothing of the request, so that any method may be sent
             again; ``True`` if it may have acted.
-        permanent: Whether the next attempt would fail in the same way, so that there was none.
+        max_attempts: How many attempts are of use, if that is known: 1 if the next one would fail in the same way.
     """
 
     sent: bool
-    permanent: bool = False
+    max_attempts: int | None = None
 
     def __init__(
         self,

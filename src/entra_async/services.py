@@ -13,16 +13,17 @@ Sources:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 from entra_async.clouds import Cloud
 from entra_async.errors import ConfigurationError
 from entra_async.rules.http.urls import check_service_url
+from entra_async.rules.suggestions import did_you_mean
 from entra_async.rules.tokens.scopes import default_scope
 
-__all__ = ("Service", "Services")
+__all__ = ("Service", "Services", "not_connected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,8 @@ class Services(Mapping[str, Service]):
         service = self._services.get(name.lower()) if isinstance(name, str) else None
         if service is None:
             message = f"There is no service {name!r} in the cloud {self.cloud.name!r}."
-            hint = f"Use one of {', '.join(self)}, or add it with session.services.register()."
+            otherwise = f"Use one of {', '.join(self)}, or add it with session.services.register()."
+            hint = did_you_mean(str(name), self, otherwise=otherwise)
             raise ConfigurationError(message, field="service", hint=hint)
         return service
 
@@ -203,3 +205,16 @@ class Services(Mapping[str, Service]):
             raise ConfigurationError(message, field=changed, hint=hint)
         self._services[old.name.lower()] = replace(old, **changes)
         return self._services[old.name.lower()]
+
+
+def not_connected(name: object, *, connections: Iterable[str], services: Services) -> ConfigurationError:
+    """Return the error for a name without a connection."""
+    connected = ", ".join(connections) or "nothing"
+    if isinstance(name, str) and name in services:
+        message = f"{name!r} is not connected."
+        hint = f"Call connect(…, service={name!r}) first. Connected: {connected}."
+        return ConfigurationError(message, field="service", hint=hint)
+    message = f"There is no connection or service {name!r}."
+    otherwise = f"Connected: {connected}. The services are {', '.join(services)}."
+    hint = did_you_mean(str(name), [*connections, *services], otherwise=otherwise)
+    return ConfigurationError(message, field="service", hint=hint)

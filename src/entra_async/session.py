@@ -33,7 +33,7 @@ from entra_async.pipeline.limiters import Limiters
 from entra_async.rules.sign_in.identifiers import check_authority
 from entra_async.rules.tokens.scopes import qualify_scopes
 from entra_async.secrecy import wipe_locals
-from entra_async.services import Services
+from entra_async.services import Services, not_connected
 from entra_async.telemetry.events import Listener, combine
 from entra_async.tokens.broker import Broker
 from entra_async.tokens.identity import Identity
@@ -209,11 +209,7 @@ class Session(BatchVerbs, TransferVerbs):
             if self._pool.closed:
                 message = "The Session is closed."
                 raise ClosedError(message, hint="Open a new one: 'async with Session() as session: …'.")
-            known = wanted in self._services if isinstance(wanted, str) else False
-            message = f"{wanted!r} is not connected." if known else f"There is no connection or service {wanted!r}."
-            connected = ", ".join(self.connections) or "nothing"
-            hint = f"Call connect(…, service={wanted!r}) first. Connected: {connected}."
-            raise ConfigurationError(message, field="service", hint=hint)
+            raise not_connected(wanted, connections=self.connections, services=self._services)
         return connection
 
     @overload

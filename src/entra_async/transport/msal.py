@@ -145,7 +145,7 @@ class _HttpClient:
                 judge=self._judge,
             )
         except TransportError as error:
-            message = f"The token request failed. {error.args[0]}"
+            message = f"{error.args[0]} The token request failed."
             raise AuthenticationError(message, hint=error.hint, attempts=self._retry_loop.made) from error
         self.status = response.status
         body = _decode(response)

@@ -6,13 +6,15 @@ A set is identified by the keywords that only it has; without any, a user signs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from entra_async.credentials.browser import Browser
 from entra_async.credentials.certificate import Certificate
 from entra_async.credentials.client_secret import ClientSecret
+from entra_async.credentials.connect.aliases import SESSION_OPTIONS, find_keyword
+from entra_async.credentials.connect.keywords import ConnectOptions, Keywords
 from entra_async.credentials.custom_headers import CustomHeaders
 from entra_async.credentials.developer_tools import AzureCli, AzureDeveloperCli, AzurePowerShell
 from entra_async.credentials.device_code import DeviceCode
@@ -34,6 +36,7 @@ _USER: Final = {**_APP, "scopes": "scopes"}
 _SWITCHES: Final = frozenset(
     {"browser", "device_code", "identity", "federated", "az_account", "azure_developer_cli", "azure_powershell"}
 )
+_SHOWN: Final = 4
 _MODES: Final = {"auto": "auto", "printlink": "print_link", "print_link": "print_link"}
 
 
@@ -56,11 +59,16 @@ class _ParameterSet:
     required: tuple[str, ...] = ("client_id", "tenant_id")
     identifying: tuple[str, ...] = field(default=())
 
-    def __str__(self) -> str:
-        words = [*self.required, " or ".join(self.identifying)] if self.identifying else [*self.required]
-        known = {*self.required, *self.identifying}
-        optional = [word for word in self.keywords if word not in known]
-        return f"{self.name}({', '.join(words)}{'; ' if optional else ''}{', '.join(optional)})"
+    def show(self, given: Iterable[str] = ()) -> str:
+        """Return how it is written, with the identifying keyword that was given."""
+        words = [*self.required]
+        if self.identifying and not set(self.identifying) & set(words):
+            words.append(next((word for word in given if word in self.identifying), self.identifying[0]))
+        return f"connect({', '.join(f'{word}={_value(word)}' for word in words)})"
+
+
+def _value(word: str) -> str:
+    return "True" if word in _SWITCHES else "…"
 
 
 def _browser(*, browser_mode: str = "auto", **fields: Any) -> Provider:
@@ -211,40 +219,92 @@ _SETS: Final = (
 )
 
 
+_SECRET: Final = next(each for each in _SETS if each.build is ClientSecret)
+_KEYWORDS: Final = frozenset(word for parameters in _SETS for word in parameters.keywords)
+_OPTIONS: Final = tuple(sorted({"service", *(ConnectOptions.__annotations__.keys() - Keywords.__annotations__.keys())}))
+_PAGE: Final = "See docs/connect.md."
+_ANY: Final = "Give a provider such as ClientSecret(…), or keywords such as {}."
+_NO_SCOPES: Final = "Leave it out: an application gets the permissions that were granted to it."
+_INSTEAD: Final = {("client_id", "Identity"): "identity_id", ("password", "AppCertificate"): "certificate_password"}
+
+
+def _identify(given: Iterable[str]) -> _ParameterSet | None:
+    words = set(given)
+    return next((parameters for parameters in _SETS if words & set(parameters.identifying)), None)
+
+
+def _best(given: Iterable[str], among: Iterable[_ParameterSet]) -> _ParameterSet:
+    """Return the set with the most of the given keywords; of equals, that which lacks the fewest."""
+    words = set(given)
+    return max(among, key=lambda each: (len(words & set(each.keywords)), -len(set(each.required) - words)))
+
+
+def _unknown(unknown: Sequence[str], given: Iterable[str], *, beside: object = None) -> ConfigurationError:
+    """Return the error for keywords that ``connect`` does not have, beside a provider or in place of one."""
+    first = unknown[0]
+    message = f"connect() has no parameter {first!r}."
+    if first in SESSION_OPTIONS:
+        return ConfigurationError(message, field=first, hint=f"It is the Session's: Session({first}=…).")
+    meant = {word: find_keyword(word, (*_KEYWORDS, *_OPTIONS, "provider")) for word in unknown}
+    found = {word: name for word, name in meant.items() if name is not None}
+    if beside is None:
+        words = [name for word in given if (name := meant.get(word, word)) is not None]
+        if _KEYWORDS.isdisjoint(words):
+            example = _ANY.format(_SECRET.show())
+        else:
+            fitting = _identify(words) or _best(words, _SETS)
+            example = f"{fitting.name} is {fitting.show(words)}."
+    else:
+        example = f"Beside a provider it takes {', '.join(_OPTIONS)}."
+    if len(found) > 1:
+        pairs = ", ".join(f"{name!r} for {word!r}" for word, name in [*found.items()][:_SHOWN])
+        return ConfigurationError(message, field=first, hint=f"Did you mean {pairs}? {example} {_PAGE}")
+    hint = f"Did you mean {found[first]!r}? {example} {_PAGE}" if first in found else f"{example} {_PAGE}"
+    return ConfigurationError(message, field=first, hint=hint)
+
+
+def _remedy(word: str, chosen: _ParameterSet, given: Iterable[str]) -> str:
+    """Return what to do about a keyword of another set."""
+    instead = _INSTEAD.get((word, chosen.name))
+    if instead is not None:
+        return f"Give it as {instead!r}."
+    if word == "scopes":
+        return _NO_SCOPES
+    fitting = _best(given, [each for each in _SETS if word in each.keywords])
+    return f"Leave it out, or use {fitting.name}: {fitting.show([word, *given])}."
+
+
 def provider_from(keywords: Mapping[str, Any]) -> Provider:
     """
     Return the provider that the keywords describe. ``None``, and a switch that is ``False``, count as not given.
 
     Raises:
-        ConfigurationError: If they fit no parameter set, or more than one; the message names the sets.
+        ConfigurationError: If they fit no parameter set, or more than one; the hint shows the one that fits best.
     """
     given = {
         word: value
         for word, value in keywords.items()
         if value is not None and not (word in _SWITCHES and value is False)
     }
-    sets = f"The parameter sets are {'; '.join(map(str, _SETS))}."
-    known = {word for parameters in _SETS for word in parameters.keywords}
+    unknown = [word for word in given if word not in _KEYWORDS]
+    if unknown:
+        raise _unknown(unknown, given)
     for word, value in given.items():
-        if word not in known:
-            message = f"connect() has no parameter {word!r}."
-            raise ConfigurationError(message, field=word, hint=sets)
         if word in _SWITCHES and value is not True:
             message = f"{word!r} is a switch, not a {type(value).__name__}."
             raise ConfigurationError(message, field=word, hint="Give True, or leave it out.")
     if not given:
         message = "There is nothing to sign in with."
-        raise ConfigurationError(message, field="provider", hint=f"Give a provider, or keywords. {sets}")
-    identified = (parameters for parameters in _SETS if any(word in given for word in parameters.identifying))
-    chosen = next(identified, _BROWSER)
-    unknown = [word for word in given if word not in chosen.keywords]
-    if unknown:
-        message = f"{unknown[0]!r} does not go with {chosen.name}."
-        raise ConfigurationError(message, field=unknown[0], hint=sets)
+        raise ConfigurationError(message, field="provider", hint=f"{_ANY.format(_SECRET.show())} {_PAGE}")
+    chosen = _identify(given) or _BROWSER
+    for word in given:
+        if word not in chosen.keywords:
+            message = f"{word!r} does not go with {chosen.name}, which is {chosen.show(given)}."
+            raise ConfigurationError(message, field=word, hint=f"{_remedy(word, chosen, given)} {_PAGE}")
     for word in chosen.required:
         if word not in given:
             message = f"{word!r} is missing for {chosen.name}."
-            raise ConfigurationError(message, field=word, hint=sets)
+            raise ConfigurationError(message, field=word, hint=f"Write {chosen.show(given)}. {_PAGE}")
     try:
         return chosen.build(**{chosen.keywords[word]: value for word, value in given.items() if word not in _SWITCHES})
     except ConfigurationError as error:
@@ -252,6 +312,25 @@ def provider_from(keywords: Mapping[str, Any]) -> Provider:
         names = {field_: word for word, field_ in chosen.keywords.items()}
         error.field = names.get(error.field or "", error.field)
         raise
+
+
+def _extra(provider: object, extra: Sequence[str]) -> ConfigurationError:
+    """Return the error for keywords beside a provider."""
+    kind = type(provider).__name__
+    for word in extra:
+        meant = word if word in _KEYWORDS else find_keyword(word, (*_KEYWORDS, *_OPTIONS))
+        if meant not in _KEYWORDS:
+            return _unknown([word], (), beside=provider)
+    word = extra[0]
+    message = f"connect() got a provider and {word!r}."
+    fields = getattr(provider, "__dataclass_fields__", ()) if isinstance(provider, Provider) else ()
+    hint = "Give a provider, or keywords, not both."
+    field_ = find_keyword(word, fields)
+    if field_ is None and word == "scopes" and isinstance(provider, Provider):
+        hint = _NO_SCOPES
+    elif field_ is not None:
+        hint = f"Give it to the provider, {kind}({field_}=…), or keywords alone. {_PAGE}"
+    return ConfigurationError(message, field=word, hint=hint)
 
 
 def choose_provider(provider: object, keywords: Mapping[str, Any]) -> Provider:
@@ -266,10 +345,9 @@ def choose_provider(provider: object, keywords: Mapping[str, Any]) -> Provider:
     """
     if provider is None:
         return provider_from(keywords)
-    extra = next((word for word, value in keywords.items() if value is not None), None)
-    if extra is not None:
-        message = f"connect() got a provider and {extra!r}."
-        raise ConfigurationError(message, field=extra, hint="Give a provider, or keywords, not both.")
+    extra = [word for word, value in keywords.items() if value is not None]
+    if extra:
+        raise _extra(provider, extra)
     if isinstance(provider, Provider) and not isinstance(provider, type):
         return provider
     return ExternalCredential(credential=provider)

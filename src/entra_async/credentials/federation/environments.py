@@ -109,7 +109,7 @@ async def _send(http_request: HTTPRequest, request: FederationRequest, *, field:
             idempotent=True,
         )
     except TransportError as error:
-        message = f"The assertion could not be requested from {what}. {error.args[0]}"
+        message = f"{error.args[0]} The assertion could not be requested from {what}."
         raise AuthenticationError(message, hint=error.hint, attempts=attempts.made) from error
     if response.status != _OK:
         message = f"{what} issued no assertion: {where} answered {response.status}."

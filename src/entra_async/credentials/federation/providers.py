@@ -20,6 +20,7 @@ from entra_async.credentials.federation.environments import (
 from entra_async.credentials.federation.request import FederationRequest
 from entra_async.credentials.interactive.callback import call
 from entra_async.errors import ConfigurationError, CredentialUnavailableError
+from entra_async.rules.suggestions import did_you_mean
 
 __all__ = (
     "FederationProvider",
@@ -142,8 +143,9 @@ def find_federation_provider(name: object) -> FederationProvider:
     found = _PROVIDERS.get(name.lower()) if isinstance(name, str) else None
     if found is None:
         message = f"There is no federation provider {name!r}."
-        known = ", ".join(["auto", *(provider.name for provider in federation_providers())])
-        hint = f"Use one of {known}, or add it with register_federation_provider()."
+        known = ["auto", *(provider.name for provider in federation_providers())]
+        otherwise = f"Use one of {', '.join(known)}, or add it with register_federation_provider()."
+        hint = did_you_mean(str(name), known, otherwise=otherwise)
         raise ConfigurationError(message, field="provider", hint=hint)
     return found
 

@@ -14,6 +14,9 @@ sent, no complete response    again                        never
 anything else                 never                        never
 ============================  ===========================  =====================================
 
+What cannot get better by waiting, such as a certificate that is not trusted, is not sent again; a host name that is not
+known is looked up once more.
+
 Source:
     RFC 9110, sections 9.2.2 (idempotent methods), 10.2.3 (Retry-After), 15.5.9 (408)
     https://learn.microsoft.com/en-us/graph/throttling
@@ -73,11 +76,13 @@ class Outcome:
         status: HTTP status, or ``None`` when no complete response arrived.
         sent: Whether the service may have seen the request.
         retry_after_s: What the service asked to wait, in seconds, or ``None``.
+        max_attempts: How many attempts are of use, or ``None`` if that is not known.
     """
 
     status: int | None
     sent: bool = True
     retry_after_s: float | None = None
+    max_attempts: int | None = None
 
 
 def is_idempotent(method: str) -> bool:
@@ -125,6 +130,8 @@ def decide_delay_s(
         chance: A random number from 0 up to 1.
         policy: The limits.
     """
+    if outcome.max_attempts is not None and attempt >= outcome.max_attempts:
+        return None
     if attempt >= policy.max_attempts or not may_repeat(outcome, idempotent=idempotent):
         return None
     if outcome.retry_after_s is not None:

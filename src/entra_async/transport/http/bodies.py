@@ -34,7 +34,7 @@ def _too_large(request: HTTPRequest, max_bytes: int) -> TransportError:
         message = f"{message} (Limits.response_bytes)."
         hint = "Get it with download() or stream(), which hold little of it in memory, or raise Limits.response_bytes."
     error = TransportError(message, method=request.method, url=where, hint=hint)
-    error.permanent = True
+    error.max_attempts = 1
     return error
 
 

@@ -8,7 +8,6 @@ It sends what it is given, once: no redirects, no retries, no cookies. Everythin
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import ssl
 import time
@@ -25,12 +24,12 @@ from entra_async.errors import ClosedError, RequestTimeoutError
 from entra_async.telemetry.events import Listener, RequestFinished, notify
 from entra_async.transport.http.bodies import read_body
 from entra_async.transport.http.deadlines import Deadlines
-from entra_async.transport.http.failures import translate
+from entra_async.transport.http.failures import HANDSHAKE_ERRORS, plain_proxy, translate
 from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
-from entra_async.transport.http.proxies import EnvironmentProxies
+from entra_async.transport.http.proxies import EnvironmentProxies, is_over_tls, speaks_plain_http
 from entra_async.transport.http.slots import Slots
 from entra_async.transport.http.sockets import Sockets
-from entra_async.transport.http.streams import BodyStream, send_in_pieces, stalled
+from entra_async.transport.http.streams import BodyStream, payload, send_in_pieces, stalled
 from entra_async.transport.http.tls import build_context
 
 if TYPE_CHECKING:
@@ -40,15 +39,10 @@ T = TypeVar("T")
 
 __all__ = ("Pool",)
 
-_LARGE_BYTES: Final = 1 << 20
 _GUESSED: Final = ("Content-Type",)  # aiohttp would guess one
 _REDIRECTED: Final = 300
 _ARRIVED_BYTES: Final = 1 << 20  # aiohttp holds half of it before it is read
-
-
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    # aiohttp sends bytes in one piece, which holds up the loop, and warns from a megabyte on.
-    return body if body is None or len(body) <= _LARGE_BYTES else io.BytesIO(body)
+_HANDSHAKE_S: Final = 3.0
 
 
 class Pool:
@@ -165,6 +159,9 @@ class Pool:
                 context = await to_thread.run_sync(build_context, self._trust)
                 if self._trust_env and self._proxy is None:
                     self._proxies = await to_thread.run_sync(EnvironmentProxies)
+                if is_over_tls(self._proxy) or (self._proxies is not None and self._proxies.over_tls):
+                    # Until it is known whether such a proxy speaks TLS, it is not waited for as long as one that does.
+                    self._timeout = aiohttp.ClientTimeout(None, min(_HANDSHAKE_S, self._timeouts.connect_s))
                 self.bind()  # it may have been closed meanwhile
                 connector = aiohttp.TCPConnector(
                     limit=0,  # the slots are the limit: aiohttp would count the wait for one as connecting
@@ -212,6 +209,7 @@ class Pool:
         status: int | None = None
         stream: BodyStream | None = None
         failure: Exception
+        used = proxy = None  # the latter if it may speak no TLS
         try:
             # Reading to the end gives the connection back; an error or a cancellation on the way closes it.
             if request.streamed:
@@ -243,7 +241,10 @@ class Pool:
                 raise
             failure = self._too_late(request)
         except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
-            failure = translate(error, request, closed=self._closed)
+            used = self._find_proxy(request)
+            failure = translate(error, request, closed=self._closed, proxy=used)
+            if isinstance(error, HANDSHAKE_ERRORS) and is_over_tls(used):
+                proxy = used
         finally:
             deadlines.running.pop(task, None)
             if stream is None:
@@ -255,22 +256,34 @@ class Pool:
                     self._emit(request, status, started)
         # Raised here, since aiohttp's own error shows headers and queries, and would be its context above.
         response = None  # type: ignore[assignment]  # so does this
+        if proxy is not None:
+            if await speaks_plain_http(proxy):
+                failure = plain_proxy(request, proxy)
+            elif isinstance(failure, RequestTimeoutError) and self._timeout.connect != self._timeouts.connect_s:
+                # Nothing was sent yet, and it has all the time now.
+                self._timeout = aiohttp.ClientTimeout(None, self._timeouts.connect_s)
+                return await self.send(request, within_s=within_s - _HANDSHAKE_S)
+        used = proxy = None  # they hold its password
         raise failure
+
+    def _find_proxy(self, request: HTTPRequest) -> str | None:
+        if request.bypass_proxy is not None:
+            return None
+        return self._proxy if self._proxies is None else self._proxies.find(URL(request.url, encoded=True))
 
     async def _send(self, client: aiohttp.ClientSession, request: HTTPRequest) -> aiohttp.ClientResponse:
         url = URL(request.url, encoded=True)
-        proxy = self._proxy if self._proxies is None else self._proxies.find(url)
+        proxy = self._find_proxy(request)
         timeout, pin = self._timeout, None
         if request.bypass_proxy is not None:
-            proxy, pin = None, request.bypass_proxy.certificate_sha256
+            pin = request.bypass_proxy.certificate_sha256
             if request.bypass_proxy.connect_s is not None:
-                connect_s = min(request.bypass_proxy.connect_s, self._timeouts.connect_s)
-                timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+                timeout = aiohttp.ClientTimeout(None, min(request.bypass_proxy.connect_s, self._timeouts.connect_s))
         return await client.request(
             request.method,
             url,
             headers=request.headers,
-            data=_payload(request.body),
+            data=payload(request.body),
             skip_auto_headers=_GUESSED,
             allow_redirects=False,
             timeout=timeout,
@@ -298,7 +311,7 @@ class Pool:
             allow_redirects=False,
             auto_decompress=False,
             timeout=self._timeout,
-            proxy=self._proxy if self._proxies is None else self._proxies.find(url),
+            proxy=self._find_proxy(request),
         )
 
     def _open_stream(self, response: aiohttp.ClientResponse, request: HTTPRequest, started: float) -> BodyStream:

@@ -94,10 +94,7 @@ class RetryLoop:
             if isinstance(outcome, RequestTimeoutError) and elapsed_s >= self._policy.deadline_s:
                 raise self._too_late(request)
             if isinstance(outcome, TransportError):
-                if outcome.permanent:
-                    outcome.attempts = self.made
-                    raise outcome
-                judged = Outcome(None, sent=outcome.sent)
+                judged = Outcome(None, sent=outcome.sent, max_attempts=outcome.max_attempts)
             else:
                 judged = judge(outcome) if judge is not None else self._judge(outcome)
             paused = limited and is_service_wide(judged)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, final
 
 from entra_async.errors import RequestTimeoutError
 from entra_async.transport.http.deadlines import Deadlines
 
-__all__ = ("BodyStream", "send_in_pieces", "stalled")
+__all__ = ("BodyStream", "payload", "send_in_pieces", "stalled")
 
 _PIECE: Final = 128 * 1024  # bytes; TLS encrypts a piece in one go
+_LARGE_BYTES: Final = 1 << 20
 
 
 def stalled(where: str, *, method: str) -> RequestTimeoutError:
@@ -38,6 +40,11 @@ async def send_in_pieces(body: bytes, moved: Callable[[bool], None]) -> AsyncIte
     for start in range(0, len(body), _PIECE):
         yield body[start : start + _PIECE]
         moved(start + _PIECE >= len(body))
+
+
+def payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Return a body as aiohttp takes it: it sends bytes in one piece, which holds up the loop if there are many."""
+    return body if body is None or len(body) <= _LARGE_BYTES else io.BytesIO(body)
 
 
 @final
