@@ -150,11 +150,17 @@ async def test_raw_gives_the_response(graph: Connection, emulator: Emulator) -> 
     assert "Ada" not in repr(response)
 
 
-async def test_a_response_that_is_no_json(graph: Connection) -> None:
-    """A plain number is read with raw=True; without it the error says what came instead."""
+async def test_a_plain_number(graph: Connection, emulator: Emulator) -> None:
+    """$count is an int, also behind the byte order mark that Graph sends, and a text with raw=True."""
     headers = {"ConsistencyLevel": "eventual"}
     count = await graph.invoke("users/$count", headers=headers, raw=True)
     assert count.text == "200"
+    assert await graph.invoke("users/$count", headers=headers) == 200
+    emulator.faults.add(
+        "/v1.0/users/$count", times=2, status=200, body=b"\xef\xbb\xbf200", headers={"Content-Type": "text/plain"}
+    )
+    assert await graph.invoke("users/$count", headers=headers) == 200
+    assert await graph.invoke("users/$count", headers=headers, type=int) == 200
 
 
 async def test_an_error_has_the_facts(graph: Connection, emulator: Emulator) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from entra_async import Connection, Limits
-from entra_async.errors import AuthenticationError, ConfigurationError, TransportError
+from entra_async.errors import AuthenticationError, ConfigurationError, RequestTimeoutError, TransportError
 from entra_async.testing import Emulator
 from tests.support.virtual_clock import VirtualClock
 
@@ -104,6 +104,27 @@ async def test_a_token_response_is_small(emulator: Emulator) -> None:
 
     assert rule.hits == 1
     assert "proxy" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Large": "x" * 100_000}, {f"X-{number}": "x" for number in range(1000)}], ids=len
+)
+async def test_headers_are_limited(graph: Connection, emulator: Emulator, headers: dict[str, str]) -> None:
+    """A header of many KB, or thousands of them, are no response."""
+    emulator.faults.add("/v1.0/users/*", times=None, status=200, body="{}", headers=headers)
+    with pytest.raises(TransportError, match="no HTTP"):
+        await graph.invoke(ADA)
+
+
+async def test_a_slow_drip_ends_in_time(emulator: Emulator) -> None:
+    """A body that comes in small pieces is bounded by timeout=, however much came."""
+    rule = emulator.faults.add("/v1.0/users/*", times=None, slow_body_s=3600)
+    async with emulator.session() as session:
+        await session.connect(emulator.client_secret)
+        with pytest.raises(RequestTimeoutError):
+            await session.invoke(ADA, timeout=0.2)
+
+    assert rule.hits == 1
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "1"])

@@ -17,6 +17,7 @@ __all__ = ("check_https_link", "check_link", "check_redirect", "join_root")
 
 # RFC 3986, section 2.2 and 2.3, and the percent sign of what is escaped already.
 _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=-._~%"
+_LONGEST: Final = 1 << 16  # skip tokens have a few KB
 _VERSIONED: Final = re.compile(r"/(v\d[\w.]*|beta)/", re.IGNORECASE)
 # URL parsers disagree about backslashes, and drop control characters.
 _CONFUSING: Final = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -31,7 +32,7 @@ def check_link(link: object, *, source: str) -> str:
         source: The URL of the request.
 
     Raises:
-        UnsafeLinkError: If the link leads to another scheme, host or port, holds a user name, or is no URL.
+        UnsafeLinkError: If the link leads to another scheme, host or port, holds a user name, is too long or no URL.
     """
     where = strip_query(source)
     target = _absolute(link, source, where)
@@ -91,6 +92,9 @@ def check_https_link(link: object, *, source: str) -> str:
 def _absolute(link: object, source: str, where: str) -> str | None:
     if not isinstance(link, str) or not link:
         message = f"{where} sent a link that is not a text."
+        raise UnsafeLinkError(message, url=where)
+    if len(link) > _LONGEST:
+        message = f"{where} sent a link of {len(link):,} characters; {_LONGEST:,} are allowed. Nothing was sent there."
         raise UnsafeLinkError(message, url=where)
     try:
         # Some services leave blanks and letters beyond ASCII unescaped; everything else stays as it was written.
