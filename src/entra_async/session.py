@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import Any, Final, Self, Unpack, final, overload
@@ -61,6 +62,7 @@ class Session(BatchVerbs, TransferVerbs):
 
     Args:
         cloud: ``"global"``, ``"usgov"``, ``"usgovdod"``, ``"china"``, or a :class:`Cloud` of one's own.
+        authority: Another sign-in service than the cloud's, without a tenant, such as ``https://login.contoso.com``.
         proxy: URL of an HTTP proxy for every request, sign-ins included.
         ssl: The trusted authorities: an ``SSLContext``, or the path of a PEM file with those to trust and no others.
             By default the machine's own. TLS cannot be switched off.
@@ -90,6 +92,7 @@ class Session(BatchVerbs, TransferVerbs):
         self,
         *,
         cloud: str | Cloud = "global",
+        authority: str | None = None,
         proxy: str | None = None,
         ssl: SSLContext | str | os.PathLike[str] | None = None,
         trust_env: bool = False,
@@ -104,6 +107,8 @@ class Session(BatchVerbs, TransferVerbs):
         from entra_async import __version__
 
         self._cloud = find_cloud(cloud)
+        if authority is not None:
+            self._cloud = replace(self._cloud, authority=check_authority(authority))
         self._services = Services(self._cloud)
         self._clock: Clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
