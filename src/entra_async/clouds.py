@@ -12,9 +12,13 @@ Sources:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from entra_async.errors import ConfigurationError
 
@@ -60,6 +64,102 @@ class Cloud:
     security: Endpoint | None
     token_exchange_audience: str = "api://AzureADTokenExchange"
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write it to a JSON file, for :meth:`load` in another process. Blocks as long as that takes.
+
+        Args:
+            path: The file; replaced if there is one.
+        """
+        described = {"version": _VERSION, **asdict(self)}
+        Path(path).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Cloud:
+        """
+        Read it from a JSON file that :meth:`save` wrote, or a person. Blocks as long as that takes.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ConfigurationError: If the file cannot be read or describes no cloud; the message says where.
+        """
+        shown = os.fspath(path)
+        try:
+            with Path(path).open("rb") as file:
+                text = file.read(_LARGEST + 1)
+        except OSError as error:
+            message = f"The cloud cannot be read from {shown!r}: {error.strerror}."
+            raise ConfigurationError(message, field="path", hint="Give a file that Cloud.save() wrote.") from error
+        try:
+            described = json.loads(text) if len(text) <= _LARGEST else None
+        except (ValueError, RecursionError):
+            described = None
+        try:
+            return _read(described)
+        except _UnreadableError as error:
+            message = f"{shown!r} describes no cloud: {error}."
+            hint = f"Cloud.save() writes such a file, of {', '.join(field.name for field in fields(cls))}."
+            raise ConfigurationError(message, field="path", hint=hint) from None
+
+
+class _UnreadableError(ValueError):
+    """A file describes no cloud; the text says why."""
+
+
+def _read(described: object) -> Cloud:
+    if not isinstance(described, dict):
+        message = "it holds no JSON object"
+        raise _UnreadableError(message)
+    if described.get("version", _VERSION) != _VERSION:
+        message = f"its version is {described['version']!r}, and this release reads {_VERSION}"
+        raise _UnreadableError(message)
+    known = {field.name for field in fields(Cloud)}
+    unknown = sorted(described.keys() - known - {"version"})
+    if unknown:
+        message = f"{unknown[0]!r} means nothing"
+        raise _UnreadableError(message)
+    values: dict[str, Any] = {}
+    for name in sorted(known):
+        value = described.get(name)
+        if name in _ENDPOINTS:
+            values[name] = _read_endpoint(name, value)
+        elif value is not None or name != "token_exchange_audience":
+            values[name] = _read_text(name, value, is_url=name == "authority")
+    if values["authority"].count("/") > _SLASHES:
+        message = "'authority' has a path; the tenant is no part of it"
+        raise _UnreadableError(message)
+    return Cloud(**values)
+
+
+def _read_endpoint(name: str, value: object) -> Endpoint | None:
+    if value is None and _ENDPOINTS[name]:
+        return None
+    if not isinstance(value, dict) or value.keys() != {"url", "audience"}:
+        message = f"{name!r} is no object of 'url' and 'audience'"
+        raise _UnreadableError(message)
+    url = _read_text(f"{name}.url", value["url"], is_url=True)
+    return Endpoint(url, _read_text(f"{name}.audience", value["audience"]))
+
+
+def _read_text(name: str, value: object, *, is_url: bool = False) -> str:
+    if not isinstance(value, str) or not value.strip():
+        message = f"{name!r} is missing, or no text"
+        raise _UnreadableError(message)
+    if is_url and not _URL.fullmatch(value):
+        message = f"{name!r} is not an https URL of host and path"
+        raise _UnreadableError(message)
+    return value.rstrip("/") if is_url else value
+
+
+# Whether a cloud may lack the service.
+_ENDPOINTS: Final = {"graph": False, "azure": False, "key_vault": False, "endpoint": True, "security": True}
+# No user name, query or fragment: a token goes there.
+_URL: Final = re.compile(r"https://[A-Za-z0-9.\-\[\]:%_]+(/[^\s?#@\\]*)?")
+_VERSION: Final = 1
+_SLASHES: Final = 2  # of https://
+_LARGEST: Final = 1 << 20
 
 _GLOBAL: Final = Cloud(
     name="global",

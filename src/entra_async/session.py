@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import Any, Final, Self, Unpack, final, overload
@@ -61,6 +62,7 @@ class Session(BatchVerbs, TransferVerbs):
 
     Args:
         cloud: ``"global"``, ``"usgov"``, ``"usgovdod"``, ``"china"``, or a :class:`Cloud` of one's own.
+        authority: Another sign-in service than the cloud's, without a tenant, such as ``https://login.contoso.com``.
         proxy: URL of an HTTP proxy for every request, sign-ins included.
         ssl: The trusted authorities: an ``SSLContext``, or the path of a PEM file with those to trust and no others.
             By default the machine's own. TLS cannot be switched off.
@@ -90,6 +92,7 @@ class Session(BatchVerbs, TransferVerbs):
         self,
         *,
         cloud: str | Cloud = "global",
+        authority: str | None = None,
         proxy: str | None = None,
         ssl: SSLContext | str | os.PathLike[str] | None = None,
         trust_env: bool = False,
@@ -104,6 +107,8 @@ class Session(BatchVerbs, TransferVerbs):
         from entra_async import __version__
 
         self._cloud = find_cloud(cloud)
+        if authority is not None:
+            self._cloud = replace(self._cloud, authority=check_authority(authority))
         self._services = Services(self._cloud)
         self._clock: Clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
@@ -111,7 +116,6 @@ class Session(BatchVerbs, TransferVerbs):
         combined = self._listener = combine(listener)
         self._shared = None if store is None else SharedTokens(store, self._clock, listener=combined)
         timeouts = timeouts or Timeouts()
-        self._limiters = Limiters(clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=combined)
         self._pool = Pool(
             limits=limits,
             timeouts=timeouts,
@@ -120,6 +124,13 @@ class Session(BatchVerbs, TransferVerbs):
             trust_env=trust_env,
             listener=combined,
             user_agent=f"entra-async/{__version__} Python/{platform.python_version()}",
+        )
+        self._limiters = Limiters(
+            clock=self._clock,
+            limits=limits,
+            queue_s=timeouts.queue_s,
+            listener=combined,
+            check_loop=self._pool.check_loop,
         )
         # Each token request takes a thread while its HTTP request takes a connection: one limit for both.
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)

@@ -110,6 +110,15 @@ async def test_typed_responses(graph: Connection) -> None:
     assert users[0] == ada
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
+async def test_no_body_has_no_content_type(graph: Connection, emulator: Emulator, method: str) -> None:
+    """An action without a body says nothing about its type: services refuse what is no JSON."""
+    with pytest.raises(APIStatusError):  # the emulator has no such action
+        await graph.invoke(f"{ADA}/revokeSignInSessions", method=method)
+
+    assert "content-type" not in emulator.requests[-1].headers
+
+
 async def test_a_path_as_segments(graph: Connection, emulator: Emulator) -> None:
     """Every verb takes the segments of a path, each escaped as a whole."""
     key = "ada@contoso.com"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -233,6 +234,25 @@ async def test_a_connection_to_the_vault_from_the_vault(emulator: Emulator, app:
             await connection.get_token()
 
     assert len(asked(emulator)) == 4
+
+
+@pytest.mark.parametrize("deep", [1, 3])
+async def test_a_vault_that_is_read_with_what_is_in_a_vault(emulator: Emulator, app: App, deep: int) -> None:
+    """Nested, and connected to AzureKeyVault: it renews by its own credential, and does not wait for itself."""
+    nested = provider(emulator, app)
+    for _ in range(deep):
+        nested = replace(provider(emulator, app), credential=nested)
+    async with emulator.session() as session:
+        connection = await session.connect(nested, service="AzureKeyVault")
+        read = len(asked(emulator))
+        emulator.clock.move(29 * 3600)
+        with anyio.fail_after(10):
+            await connection.get_token()
+            token = await (await session.connect(provider(emulator, app, credential=None))).get_token()
+
+    assert read == 2 * (deep + 1)
+    assert len(asked(emulator)) == 2 * read + 2
+    assert token.token
 
 
 async def test_many_callers_read_it_once(emulator: Emulator, app: App) -> None:

@@ -7,6 +7,7 @@ import binascii
 import importlib
 import re
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -111,6 +112,10 @@ def _is_provider(credential: object) -> bool:
     return isinstance(credential, Provider) and not isinstance(credential, type)
 
 
+# The sources whose token requests led to this one.
+_REQUESTING: ContextVar[tuple[object, ...]] = ContextVar("entra_async_requesting", default=())
+
+
 class _KeyVaultSource:
     """The token source of an application whose credential is in a vault."""
 
@@ -123,6 +128,13 @@ class _KeyVaultSource:
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, enable_cae: bool = False
     ) -> Token:
         """Request a token; see :class:`entra_async.tokens.source.TokenSource`."""
+        earlier = _REQUESTING.set((*_REQUESTING.get(), self))
+        try:
+            return await self._get_token(*scopes, claims=claims, tenant_id=tenant_id, enable_cae=enable_cae)
+        finally:
+            _REQUESTING.reset(earlier)
+
+    async def _get_token(self, *scopes: str, claims: str | None, tenant_id: str | None, enable_cae: bool) -> Token:
         refusals: list[AuthenticationError] = []
         async with await self._open_vault() as vault:
             for name in self._provider.secret_names:
@@ -169,9 +181,10 @@ class _KeyVaultSource:
         return self._reader.get_token
 
     def _is_own(self, get_token: Callable[..., Awaitable[Token]]) -> bool:
-        # A connection to AzureKeyVault may itself be signed in from the vault: it would wait for itself for ever.
+        # A connection to AzureKeyVault may itself be signed in from the vault, by this source or by one that reads its
+        # own vault with this one: its token request would wait for itself for ever.
         account = getattr(getattr(get_token, "__self__", None), "account", None)
-        return getattr(account, "source", None) is self
+        return getattr(account, "source", None) in _REQUESTING.get()
 
     def _provider_of(self, name: str, secret: VaultSecret) -> Provider:
         client_id, tenant_id = self._provider.client_id, self._provider.tenant_id

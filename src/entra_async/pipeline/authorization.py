@@ -116,6 +116,7 @@ class BearerToken:
 
     def rejected(self, secret: str, claims: str | None) -> None:
         """Forget exactly this token, unless another took its place already: the next attempt requests a new one."""
+        self._token, self._secret, self._header = None, "", ""
         self._broker.rejected(self._key, secret, claims)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import get_running_loop
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Final, final
@@ -58,6 +59,7 @@ class Limiter:
         clock: Where time and sleep come from.
         limits: What the user allows.
         queue_s: Seconds a request may wait for a slot.
+        check_loop: Raises if the Session is open in another event loop.
 
     Attributes:
         name: What it is called.
@@ -66,7 +68,16 @@ class Limiter:
         throttled: Responses 429, so far.
     """
 
-    def __init__(self, name: str, *, estimator: RateEstimator, clock: Clock, limits: Limits, queue_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        estimator: RateEstimator,
+        clock: Clock,
+        limits: Limits,
+        queue_s: float,
+        check_loop: Callable[[], None] | None = None,
+    ) -> None:
         self.name: Final = name
         self.estimator: Final = estimator
         self.accepted = 0
@@ -74,6 +85,7 @@ class Limiter:
         self._clock = clock
         self._monotonic = clock.monotonic
         self._queue_s = queue_s
+        self._check_loop = check_loop
         self._slots = min(limits.in_flight or limits.connections, limits.connections)
         self._capacity: Final = self._slots * SLOT
         self._distance_s = 0.0 if limits.requests_per_s is None else 1 / limits.requests_per_s
@@ -92,6 +104,8 @@ class Limiter:
     def _bind(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # what is left of a loop that has ended waits for nothing
+            if self._check_loop is not None:
+                self._check_loop()
             self._begin(loop)
         return loop
 

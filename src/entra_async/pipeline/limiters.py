@@ -46,6 +46,7 @@ class Limiters:
         limits: What the user allows at each limiter.
         queue_s: Seconds a request may wait for a slot.
         listener: Called when a limiter is paused.
+        check_loop: Raises if the Session is open in another event loop.
 
     Attributes:
         clock: See above.
@@ -53,11 +54,20 @@ class Limiters:
         forgotten: How many times limiters were forgotten: who has one looks it up anew.
     """
 
-    def __init__(self, *, clock: Clock, limits: Limits, queue_s: float, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        limits: Limits,
+        queue_s: float,
+        listener: Listener | None = None,
+        check_loop: Callable[[], None] | None = None,
+    ) -> None:
         self.clock: Final = clock
         self.limits: Final = limits
         self._queue_s = queue_s
         self._listener = listener
+        self._check_loop = check_loop
         self._limiters: dict[tuple[str, str, str], Limiter] = {}
         self.forgotten = 0
 
@@ -94,6 +104,7 @@ class Limiters:
                 clock=self.clock,
                 limits=self.limits,
                 queue_s=self._queue_s,
+                check_loop=self._check_loop,
             )
         return limiter
 

@@ -22,6 +22,8 @@ from entra_async.errors import ConfigurationError
 __all__ = ("ProcessResult", "run_program")
 
 _REAP_S: Final = 5.0
+_POLL_S: Final = 0.1
+_GRACE_S: Final = 1.0  # for what a program has started to end by itself, once the program has
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,15 @@ async def run_program(
         # Shielded, since a program whose start is cancelled half-way could not be killed.
         with anyio.CancelScope(shield=True):
             process = await _start(program, arguments, environment)
+        watcher = asyncio.create_task(_end_children(process))
         try:
             output, error_output = await process.communicate()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await _kill(process)
             raise
+        finally:
+            watcher.cancel()
     code = process.returncode if process.returncode is not None else -1
     return ProcessResult(code, output.decode("utf-8", "replace"), error_output.decode("utf-8", "replace"))
 
@@ -99,14 +104,27 @@ async def _start(program: str, arguments: Sequence[str], environment: Mapping[st
         raise ConfigurationError(message, hint="On Windows use asyncio's ProactorEventLoop, the default.") from error
 
 
+async def _end_children(process: Process) -> None:
+    """End what a program has started, when it has ended itself: its pipes stay open as long as one of them lives."""
+    # Not wait(), which some releases of Python return from when the pipes are closed, too.
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio tells nobody else
+        await anyio.sleep(_POLL_S)
+    await anyio.sleep(_GRACE_S)
+    await _kill_all(process)
+
+
 async def _kill(process: Process) -> None:
+    await _kill_all(process)
+    with anyio.move_on_after(_REAP_S):
+        await process.communicate()  # reads both pipes to their end, so that they are closed, and reaps the process
+
+
+async def _kill_all(process: Process) -> None:
     if sys.platform == "win32":
         killer = await asyncio.create_subprocess_exec(
             "taskkill", "/PID", str(process.pid), "/T", "/F", stdout=DEVNULL, stderr=DEVNULL
         )
         await killer.wait()
     else:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for what has ended
             os.killpg(process.pid, signal.SIGKILL)
-    with anyio.move_on_after(_REAP_S):
-        await process.communicate()  # reads both pipes to their end, so that they are closed, and reaps the process

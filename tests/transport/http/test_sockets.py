@@ -10,9 +10,27 @@ import threading
 import anyio
 
 from entra_async import Limits, Timeouts
+from entra_async.errors import ClosedError
+from entra_async.testing import Emulator
 from entra_async.testing.server.certificate_authority import CertificateAuthority
 from entra_async.transport.http.messages import HTTPRequest
 from entra_async.transport.http.pool import Pool
+
+
+async def test_a_request_that_waits_for_a_slot_ends_with_the_session(emulator: Emulator) -> None:
+    """Nobody waits for a slot that will never be given: closing is an error for who does."""
+    emulator.faults.add("/v1.0/users/ada@contoso.com", delay_s=3600)
+    async with emulator.session(limits=Limits(connections=1, in_flight=1)) as session:
+        graph = await session.connect(emulator.client_secret)
+        first = asyncio.create_task(graph.invoke("users/ada@contoso.com"))
+        await emulator.requests.wait_for(1, path="/v1.0/users/ada@contoso.com")
+        beta = await session.connect(emulator.client_secret, service="GraphBeta")
+        second = asyncio.create_task(beta.invoke("groups"))
+        await asyncio.sleep(0.01)
+
+    with anyio.fail_after(5):
+        ended = await asyncio.gather(first, second, return_exceptions=True)
+    assert all(isinstance(error, ClosedError) for error in ended), ended
 
 
 async def test_no_connection_outlives_the_pool() -> None:

@@ -11,7 +11,6 @@ import asyncio
 import os
 import ssl
 import time
-import weakref
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,6 +24,7 @@ from entra_async.telemetry.events import Listener, RequestFinished, notify
 from entra_async.transport.http.bodies import read_body
 from entra_async.transport.http.deadlines import Deadlines
 from entra_async.transport.http.failures import HANDSHAKE_ERRORS, plain_proxy, translate
+from entra_async.transport.http.forks import follow_forks, keep_for_ever
 from entra_async.transport.http.messages import HTTPRequest, HTTPResponse
 from entra_async.transport.http.proxies import EnvironmentProxies, is_over_tls, speaks_plain_http
 from entra_async.transport.http.slots import Slots
@@ -56,7 +56,7 @@ class Pool:
         proxy: URL of an HTTP proxy for every request, or ``None``.
         trust_env: Whether to take the proxy from ``HTTPS_PROXY`` and ``NO_PROXY``, unless *proxy* is given.
         user_agent: Sent with every request.
-        listener: Hears of every attempt that has ended.
+        listener: Called with each attempt that has ended.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Pool:
         # Closes the client when its event loop ends, if nobody did before.
         self._guard: AsyncGenerator[None] | None = None
         self._sockets = Sockets()
-        _POOLS.add(self)
+        follow_forks(self)
 
     @property
     def closed(self) -> bool:
@@ -142,7 +142,7 @@ class Pool:
         self._leave_loop()
         self._sockets.leave()
         # Kept, since throwing it away would try to close what is no longer there.
-        _LEFT_BEHIND.append((session, guard))
+        keep_for_ever(session, guard)
 
     async def _guard_client(self, client: aiohttp.ClientSession) -> AsyncGenerator[None]:
         # An ending loop closes the generators that were begun in it: the one moment to end its connections in peace.
@@ -217,7 +217,9 @@ class Pool:
                 if response.status < _REDIRECTED:
                     stream = self._open_stream(response, request, started)
                     return HTTPResponse(response.status, response.headers, b"", stream)
-            elif request.body is None and request.bypass_proxy is None and self._proxies is None:
+            elif (
+                request.method == "GET" and request.bypass_proxy is None and self._proxies is None and not request.body
+            ):
                 response = await client.request(
                     request.method,
                     URL(request.url, encoded=True),
@@ -342,7 +344,7 @@ class Pool:
         where = request.where
         if request.streamed:
             return stalled(where, method=request.method)
-        message = f"{request.method} {where}: The answer took too long (TimeoutError)."
+        message = f"{request.method} {where}: The response took too long (TimeoutError)."
         hint = "Raise Timeouts.response_s if the service needs longer."
         return RequestTimeoutError(message, sent=True, method=request.method, url=where, hint=hint)
 
@@ -383,7 +385,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """
-        Cancel every task, close every connection; requests on their way end with an error.
+        Cancel every task, close every connection; every request that has not ended ends with an error.
 
         More than once does no harm.
         """
@@ -392,20 +394,8 @@ class Pool:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(set(self._tasks))
+        self._slots.close()
         self._deadlines.close()
         guard, self._guard, self._session = self._guard, None, None
         if guard is not None:
             await guard.aclose()
-
-
-_POOLS: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
-_LEFT_BEHIND: Final[list[object]] = []
-
-
-def _leave_process() -> None:
-    for pool in list(_POOLS):
-        pool.leave_process()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_process)

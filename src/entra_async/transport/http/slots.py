@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Final, final
 
+from entra_async.errors import ClosedError
+
 __all__ = ("Slots",)
 
 
@@ -41,6 +43,14 @@ class Slots:
             if turn.done() and not turn.cancelled():  # it got one at that very moment
                 self.release()
             raise
+
+    def close(self) -> None:
+        """Let those that wait fail: the Session is closed."""
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                message = "The Session was closed while a request waited for a slot."
+                turn.set_exception(ClosedError(message, hint="Close the Session after the last call has ended."))
 
     def release(self) -> None:
         """Give a slot back, or on to who waits longest."""

@@ -6,14 +6,10 @@ import os
 import ssl
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 from entra_async.errors import ConfigurationError
 
 __all__ = ("build_context",)
-
-# What OpenSSL and Python heed when a default context is made.
-_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 
 
 def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.SSLContext:
@@ -30,7 +26,8 @@ def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.
     if isinstance(trust, ssl.SSLContext):
         return trust
     if trust is None:
-        return _default_context(*(os.environ.get(name) for name in _VARIABLES))
+        paths = ssl.get_default_verify_paths()
+        return _default_context(_stamp(paths.cafile), _stamp(paths.capath), os.environ.get("SSLKEYLOGFILE"))
     hint = "Give the path of a PEM file with the certificates of the authorities to trust, or an SSLContext."
     path = Path(trust)
     try:
@@ -46,5 +43,16 @@ def build_context(trust: ssl.SSLContext | str | os.PathLike[str] | None) -> ssl.
 
 
 @lru_cache(maxsize=4)
-def _default_context(*_: str | None) -> ssl.SSLContext:
+def _default_context(*_: object) -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+def _stamp(path: str | None) -> tuple[str, int, int] | None:
+    # Authorities that were replaced are read again.
+    if path is None:
+        return None
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return path, 0, 0
+    return path, found.st_mtime_ns, found.st_size
