@@ -120,7 +120,7 @@ ODD: list[tuple[dict[str, Any], type[AuthenticationError], str]] = [
     ({"status": 401, "body": {"error": "unknown_source"}}, AuthenticationError, "rejected the secret"),
     ({"status": 403, "body": "http://169.254.169.254: unreachable"}, CredentialUnavailableError, "cannot be reached"),
     ({"status": 403, "body": {"error": "forbidden"}}, AuthenticationError, "refused"),
-    ({"html": True}, CredentialUnavailableError, "is not one of"),
+    ({"html": True}, CredentialUnavailableError, "is not one of.*'Sign in Welcome"),
     ({"empty": True}, CredentialUnavailableError, "is not one of"),
     ({"status": 200, "body": "[1]"}, CredentialUnavailableError, "is not one of"),
     ({"status": 200, "body": {"hello": "world"}}, AuthenticationError, "no token"),

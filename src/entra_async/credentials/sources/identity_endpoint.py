@@ -92,8 +92,8 @@ class IdentityEndpoint:
             if enable_cae:
                 extra["xms_cc"] = "CP1"
         requested_at = self.context.clock.now()
-        body = await self._request(resource, extra)
-        found = read_token(self.host, body, requested_at=requested_at)
+        body, text = await self._request(resource, extra)
+        found = read_token(self.host, body, requested_at=requested_at, text=text)
         self._check_identity(body)
         token = Token(found.token, found.expires_on, found.refresh_on, found.token_type)
         check_issued_tenant(token, tenant_id, hint="A managed identity signs in to its own tenant only.")
@@ -125,7 +125,7 @@ class IdentityEndpoint:
         except TransportError as error:
             raise self._unavailable(error, attempts=1) from error
 
-    async def _request(self, resource: str, extra: dict[str, str]) -> dict[str, Any]:
+    async def _request(self, resource: str, extra: dict[str, str]) -> tuple[dict[str, Any], str]:
         method, url, body = self.host.token_request(resource, extra)
         request = HTTPRequest(
             method,
@@ -164,10 +164,10 @@ class IdentityEndpoint:
         except TransportError as error:
             raise self._unavailable(error, attempts=attempts.made) from error
         decoded = _decode(response)
+        text = response.body[:_LARGEST].decode("utf-8", "replace")
         if response.status != _OK:
-            text = response.body[:_LARGEST].decode("utf-8", "replace")
             raise host_error_for(self.host, status=response.status, body=decoded, text=text, attempts=attempts.made)
-        return decoded  # type: ignore[return-value]  # read_token refuses what is no object
+        return decoded, text  # type: ignore[return-value]  # read_token refuses what is no object
 
     async def _send(self, request: HTTPRequest, *, within_s: float) -> HTTPResponse:
         if self.host.kind is HostKind.ARC:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from entra_async.errors import AuthenticationError, CredentialUnavailableError
+from entra_async.rules.http.decoding import first_words
 from entra_async.rules.sign_in.aadsts import error_for, parse_codes
 from entra_async.rules.sign_in.managed_identity import HostKind, IdentityHost
 from entra_async.rules.sign_in.quoting import quote
@@ -79,7 +80,7 @@ def retry_wait_s(host: IdentityHost, status: int, *, attempt: int) -> float | No
     return waits[min(attempt, len(waits)) - 1]
 
 
-def read_token(host: IdentityHost, body: Any, *, requested_at: float) -> HostToken:
+def read_token(host: IdentityHost, body: Any, *, requested_at: float, text: str = "") -> HostToken:
     """
     Return the token of a response with status 200. Numbers may be texts, and the lifetime comes in three forms.
 
@@ -87,13 +88,14 @@ def read_token(host: IdentityHost, body: Any, *, requested_at: float) -> HostTok
         host: The endpoint.
         body: The decoded JSON, or ``None`` if it was none.
         requested_at: When it was requested, in seconds since the epoch.
+        text: The response as text.
 
     Raises:
         CredentialUnavailableError: If that is no response of such a host.
         AuthenticationError: If it holds no valid token.
     """
     if not isinstance(body, dict):
-        message = f"The response of {host.endpoint} is not one of {host.kind.value}."
+        message = f"The response of {host.endpoint} is not one of {host.kind.value}{_quote_page(text)}."
         raise CredentialUnavailableError(
             message, status=200, hint="A proxy or another service may answer in its place."
         )
@@ -171,7 +173,8 @@ def host_error_for(host: IdentityHost, *, status: int, body: Any, text: str, att
         passed_on = {"error": error, "error_description": said, "correlation_id": correlation_id}
         return error_for(status=status, body=passed_on, attempts=attempts)
     if body is None and status < _FAILED and not (status == _FORBIDDEN and "unreachable" in text):
-        message = f"The response of {host.endpoint} is not one of {host.kind.value} (HTTP status {status})."
+        page = _quote_page(text)
+        message = f"The response of {host.endpoint} is not one of {host.kind.value} (HTTP status {status}){page}."
         hint = "A proxy or another service may answer in its place."
         return CredentialUnavailableError(message, hint=hint, status=status, attempts=attempts)
     error_class, message, hint = _explain(host, status, f"{error} {said}" if body is not None else text, attempts)
@@ -216,6 +219,12 @@ def _read_error(body: Any) -> tuple[str | None, str, str | None]:
         return _text(error.get("code")), _text(error.get("message")) or "", _text(error.get("correlationId"))
     said = body.get("error_description") or body.get("message") or ""  # IMDS; App Service
     return _text(error), _text(said) or "", _text(body.get("correlation_id"))
+
+
+def _quote_page(text: str) -> str:
+    # Of a web page only: what is nearly a token response may hold the token.
+    words = first_words(text) if text.lstrip().startswith("<") else ""
+    return f": {words!r}" if words else ""
 
 
 def _text(value: Any) -> str | None:
