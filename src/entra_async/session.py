@@ -112,11 +112,10 @@ class Session(BatchVerbs, TransferVerbs):
         self._services = Services(self._cloud)
         self._clock: Clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
-        limits = limits or Limits()
+        limits, timeouts = limits or Limits(), timeouts or Timeouts()
         combined = self._listener = combine(listener)
         self._shared = None if store is None else SharedTokens(store, self._clock, listener=combined)
-        timeouts = timeouts or Timeouts()
-        self._pool = Pool(
+        pool = self._pool = Pool(
             limits=limits,
             timeouts=timeouts,
             trust=ssl,
@@ -126,11 +125,7 @@ class Session(BatchVerbs, TransferVerbs):
             user_agent=f"entra-async/{__version__} Python/{platform.python_version()}",
         )
         self._limiters = Limiters(
-            clock=self._clock,
-            limits=limits,
-            queue_s=timeouts.queue_s,
-            listener=combined,
-            check_loop=self._pool.check_loop,
+            clock=self._clock, limits=limits, queue_s=timeouts.queue_s, listener=combined, check_loop=pool.check_loop
         )
         # Each token request takes a thread while its HTTP request takes a connection: one limit for both.
         self._msal = MsalEngine(pool=self._pool, clock=self._clock, policy=self._retry, threads=limits.connections)

@@ -384,11 +384,7 @@ class Pool:
             )
 
     async def aclose(self) -> None:
-        """
-        Cancel every task, close every connection; every request that has not ended ends with an error.
-
-        More than once does no harm.
-        """
+        """Cancel every task, close every connection; requests that have not ended fail. Twice does no harm."""
         self._closed = True
         if self._tasks:
             for task in self._tasks:
