@@ -110,6 +110,28 @@ async def test_typed_responses(graph: Connection) -> None:
     assert users[0] == ada
 
 
+@pytest.mark.parametrize(
+    ("verb", "wrong", "right"),
+    [
+        ("stream", "typ", "type"),
+        ("invoke", "timeut", "timeout"),
+        ("download", "too", "to"),
+        ("stream", "strt", "start"),
+    ],
+)
+async def test_a_misspelt_option_is_found(graph: Connection, verb: str, wrong: str, right: str) -> None:
+    """Each verb knows its own names as well as those that all have."""
+    call: Any = getattr(graph, verb)
+    with pytest.raises(ConfigurationError, match=f"Did you mean '{right}'"):
+        await call("users", **{wrong: 3})
+
+
+async def test_a_stream_gives_items(graph: Connection) -> None:
+    """The type of a stream is that of an item; who gives a list is told."""
+    with pytest.raises(ConfigurationError, match=r"Use type=User\."):
+        graph.stream("users", type=list[User])
+
+
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
 async def test_no_body_has_no_content_type(graph: Connection, emulator: Emulator, method: str) -> None:
     """An action without a body says nothing about its type: services refuse what is no JSON."""

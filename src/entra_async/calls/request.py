@@ -129,7 +129,9 @@ _HIDDEN: Final = frozenset({"query", "body", "headers"})
 _NAMES: Final = frozenset(Request.__struct_fields__)
 
 
-def make_request(path: Path, options: Mapping[str, Any], known: frozenset[str], *, method: str = "GET") -> Request[Any]:
+def make_request(
+    path: Path, options: Mapping[str, Any], known: frozenset[str], *, own: tuple[str, ...] = (), method: str = "GET"
+) -> Request[Any]:
     """
     Return a call with these options.
 
@@ -137,6 +139,7 @@ def make_request(path: Path, options: Mapping[str, Any], known: frozenset[str], 
         path: Below the service's root.
         options: By name.
         known: The names that the verb takes.
+        own: What else it takes, by itself: for who misspells one of them.
         method: HTTP method, unless the options have one.
 
     Raises:
@@ -145,7 +148,8 @@ def make_request(path: Path, options: Mapping[str, Any], known: frozenset[str], 
     if not options.keys() <= known:
         unknown = next(name for name in options if name not in known)
         message = f"There is no option {unknown!r}."
-        hint = did_you_mean(unknown, known, otherwise=f"Use {', '.join(sorted(known))}.")
+        names = known.union(own)
+        hint = did_you_mean(unknown, names, otherwise=f"Use {', '.join(sorted(names))}.")
         raise ConfigurationError(message, field=unknown, hint=hint)
     if isinstance(path, list | tuple):
         path = join_segments(path)

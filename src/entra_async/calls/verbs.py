@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Literal, TypeVar, Unpack, cast, overload
+from typing import Any, Final, Literal, TypeVar, Unpack, cast, overload
 
 from entra_async.calls.background_tasks import StartTask
 from entra_async.calls.context import CallContext
@@ -28,7 +28,7 @@ from entra_async.calls.request import (
 from entra_async.errors import ConfigurationError, EntraError
 from entra_async.pipeline.prepared import PreparedRequest
 from entra_async.pipeline.response import Response
-from entra_async.rules.http.decoding import Page, item_type
+from entra_async.rules.http.decoding import Page, item_type, name_of
 from entra_async.rules.http.paths import Path
 from entra_async.rules.paging.changes import Change, is_delta
 from entra_async.rules.paging.position import Position, fingerprint, unpack
@@ -37,6 +37,8 @@ __all__ = ("ContextVerbs", "Verbs")
 
 T = TypeVar("T")
 GivenT = TypeVar("GivenT", bound=RequestLike)
+
+_DELTA_OPTIONS: Final = ("state", "minimal", "latest")
 
 
 class Verbs(ABC):
@@ -252,10 +254,14 @@ class Verbs(ABC):
             PagingError: If the response is no collection, or a link leads to a page that was read before.
             EntraError: Whatever :meth:`invoke` raises.
         """
-        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
+        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS, own=("type", "start"))
         context = self._find(request.service)
         prepared = context.prepare(request)
         check_call(type, None)
+        item = item_type(type)
+        if item is not None:
+            message = f"type is {type!r}, but a stream gives items."
+            raise ConfigurationError(message, field="type", hint=f"Use type={name_of(item)}.")
         if context.service.raw_only:
             message = f"The responses of {context.service.name!r} are not decoded, so there are no items to stream."
             raise ConfigurationError(message, field="service", hint="Use invoke() and read the Response.")
@@ -306,7 +312,7 @@ class Verbs(ABC):
         Sources:
             https://learn.microsoft.com/en-us/graph/delta-query-overview
         """
-        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
+        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS, own=_DELTA_OPTIONS)
         context = self._find(request.service)
         prepared = context.prepare(request)
         if not is_delta(prepared.url):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -63,12 +64,21 @@ def test_a_single_object_takes_its_type() -> None:
         decode_response(b"[]", User)
 
 
+@pytest.mark.parametrize("kind", [None, Any, object])
+def test_any_type_is_no_type(kind: Any) -> None:
+    """Who says that any type will do gets what comes: a page, or a value."""
+    assert decode_response(b'{"value":[{"id":"1"}]}', kind) == Page([{"id": "1"}])
+    assert decode_response(b'{"id":"1"}', kind) == {"id": "1"}
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "remedy"),
     [
         (b'{"value":[{"id":"1"}],"@odata.nextLink":"n"}', User, "type=list[User]"),
         (b'{"value":[]}', User, "type=list[User]"),
         (b'{"id":"1"}', list[User], "type=User"),
+        (b'{"value":[]}', Sequence[User], "type=list[User]"),
+        (b'{"value":[]}', tuple[User, ...], "type=list[User]"),
     ],
 )
 def test_the_other_kind_of_response(body: bytes, kind: Any, remedy: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Unpack, cast
+from typing import Any, Final, Unpack, cast
 
 import msgspec
 
@@ -30,6 +30,8 @@ from entra_async.errors import ConfigurationError
 from entra_async.rules.http.paths import Path
 
 __all__ = ("TransferVerbs",)
+
+_UPLOAD_OPTIONS: Final = ("size", "name", "conflict_behavior", "chunk_size", "progress")
 
 
 class TransferVerbs(Verbs):
@@ -76,7 +78,9 @@ class TransferVerbs(Verbs):
             https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-operations
             https://learn.microsoft.com/en-us/graph/long-running-actions-overview
         """
-        request = make_request(path or "", cast("Mapping[str, Any]", options), SEND_OPTIONS, method="POST")
+        request = make_request(
+            path or "", cast("Mapping[str, Any]", options), SEND_OPTIONS, own=("token",), method="POST"
+        )
         context = self._find(request.service)
         check_call(None, request.timeout)
         root = context.root(request.parameters)
@@ -141,7 +145,7 @@ class TransferVerbs(Verbs):
             https://learn.microsoft.com/en-us/graph/api/driveitem-createuploadsession
             https://learn.microsoft.com/en-us/graph/outlook-large-attachments
         """
-        request = make_request(path, cast("Mapping[str, Any]", options), COMMON_OPTIONS)
+        request = make_request(path, cast("Mapping[str, Any]", options), COMMON_OPTIONS, own=_UPLOAD_OPTIONS)
         context = self._find(request.service)
         check_call(None, request.timeout)
         if (
@@ -201,7 +205,7 @@ class TransferVerbs(Verbs):
         Source:
             https://learn.microsoft.com/en-us/graph/api/driveitem-get-content
         """
-        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS)
+        request = make_request(path, cast("Mapping[str, Any]", options), READ_OPTIONS, own=("to",))
         context = self._find(request.service)
         given = request.headers
         if given is None or (isinstance(given, Mapping) and all(str(name).lower() != "accept" for name in given)):

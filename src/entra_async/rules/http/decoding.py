@@ -7,7 +7,7 @@ JSON objects become plain dicts: a page of 999 users takes a few milliseconds th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
@@ -25,6 +25,7 @@ __all__ = (
     "first_words",
     "is_json",
     "item_type",
+    "name_of",
     "read_error",
 )
 
@@ -38,6 +39,7 @@ _UNSHOWN: Final = re.compile(r"<(script|style)\b.*?(</\1>|$)|<!--.*?(-->|$)", re
 _TAG: Final = re.compile(r"<[^<>]*>?")
 _LONG_WORD: Final = re.compile(r"(?=\S{0,99}\d)\S{16,}|\S{30,}")
 _MOST_DECODERS: Final = 256
+_COLLECTIONS: Final = frozenset({tuple, set, frozenset, Sequence, Iterable})
 _PAGE_NAMES: Final = frozenset({"value", "nextLink", "count"})
 
 
@@ -102,6 +104,12 @@ def item_type(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is list else None
 
 
+def _item_of(kind: Any) -> Any:
+    # Of other collections than a list, which people write, too.
+    is_collection = get_origin(kind) in _COLLECTIONS
+    return get_args(kind)[0] if is_collection and get_args(kind) else None
+
+
 def decoder_of(kind: Any) -> Callable[[bytes], Any]:
     """
     Return the decoder of *kind*; it is made once for each.
@@ -137,7 +145,7 @@ def decode_response(body: bytes, kind: Any = None) -> Any:
         https://learn.microsoft.com/en-us/graph/paging
         https://learn.microsoft.com/en-us/rest/api/azure (nextLink)
     """
-    if kind is not None:
+    if kind is not None and kind is not Any and kind is not object:
         return _decode(body, decoder_of(kind))
     try:
         document = _any(body)
@@ -160,7 +168,7 @@ def _make_decoder(kind: Any) -> Callable[[bytes], Any]:
 
 def _one_decoder(kind: Any) -> Callable[[bytes], Any]:
     decode = msgspec.json.Decoder(kind).decode
-    name = _name_of(kind)
+    name = name_of(_item_of(kind) or kind)
 
     def decode_one(body: bytes) -> Any:
         if b'"value"' in body:
@@ -179,7 +187,7 @@ def _one_decoder(kind: Any) -> Callable[[bytes], Any]:
 def _collection_decoder(item: Any, kind: Any) -> Callable[[bytes], Any]:
     decode = msgspec.json.Decoder(_Collection[item]).decode
     decode_list = msgspec.json.Decoder(kind).decode
-    name = _name_of(item)
+    name = name_of(item)
 
     def decode_collection(body: bytes) -> Any:
         if body.lstrip()[:1] == b"[":
@@ -193,7 +201,8 @@ def _collection_decoder(item: Any, kind: Any) -> Callable[[bytes], Any]:
     return decode_collection
 
 
-def _name_of(kind: Any) -> str:
+def name_of(kind: Any) -> str:
+    """Return a type as one writes it."""
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
