@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from entra_async import Connection, Session
+from entra_async.calls.paging.deduplicator import Deduplicator
 from entra_async.errors import ClosedError, NotFoundError, PagingError, UnsafeLinkError
 from entra_async.testing import Emulator
 
@@ -265,3 +266,12 @@ async def test_a_kind_with_a_default_id_loses_nothing(emulator: Emulator) -> Non
         query = {"$select": "displayName", "$top": 50}
         assert len([each async for each in session.stream("users", query=query, type=Thin)]) == 200
         assert len(await session.invoke("users", query=query, type=list[Thin])) == 200
+
+
+@pytest.mark.parametrize(("key", "restarted"), [(0, True), ("", False), (None, False)])
+async def test_the_number_0_identifies_an_item(key: Any, restarted: bool) -> None:
+    """A query whose items are numbered from 0 can be restarted; one whose items have no key cannot."""
+    known = Deduplicator("id", log=True, contents=False)
+    known.deduplicate([{"id": key}, {"id": 7}])
+
+    assert await known.restart() is restarted

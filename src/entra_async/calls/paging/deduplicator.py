@@ -17,7 +17,9 @@ __all__ = ("Deduplicator",)
 _SLICE: Final = 20_000  # hashes sorted in between two turns of the event loop: some milliseconds
 _VALUELESS: Final = (None, "", msgspec.UNSET)
 _NOTHING: Final = frozenset(map(hash, _VALUELESS))
+_ABSENT: Final = _NOTHING - {hash("")}
 _HASH: Final = 8  # bytes
+_EMPTY: Final = pack("q", hash(""))
 _BUCKETS: Final = 256  # a power of two; sorted apart, so that no piece of it takes long
 
 
@@ -73,6 +75,9 @@ class Deduplicator:
             return self._keyless(items)
         previous, self._previous = self._previous, page
         self.repeated = False
+        # The number 0 is a key and has the same hash as "", which is none.
+        if _holds(page, _EMPTY) and any(find(item) == "" for item in items):
+            self.complete = False
         if self._yielded or _holds(previous, page[:_HASH]):
             items, page = self._compare(items, page, previous, find)
         if self._log is not None:
@@ -112,7 +117,7 @@ class Deduplicator:
         """
         log = self._log
         # A key without a value identifies nothing. Looked for only now: it costs as much as everything else here.
-        if log is None or not self.complete or not _NOTHING.isdisjoint(log):
+        if log is None or not self.complete or not _ABSENT.isdisjoint(log):
             return False
         buckets = self._yielded or [array("q") for _ in range(_BUCKETS)]
         for start in range(0, len(log), _SLICE):
