@@ -133,6 +133,7 @@ class Pipeline:
         request = HTTPRequest(prepared.method, prepared.url, headers, prepared.body, None, streamed, self._private)
         started = self._clock.monotonic()
         deadline_s = self._policy.deadline_s if timeout_s is None else timeout_s
+        attempts = 1
         try:
             try:
                 outcome: HTTPResponse | TransportError = await self._attempt(
@@ -144,7 +145,20 @@ class Pipeline:
                 policy = self._policy if timeout_s is None else replace(self._policy, deadline_s=timeout_s)
                 loop = RetryLoop(policy=policy, clock=self._clock, started=started)
                 outcome = await self._recover(outcome, request, loop, idempotent=idempotent, follow=follow)
-                return self._judge(_response(outcome, request, client_request_id, loop.made), request, follow=follow)
+                attempts = loop.made
+            # No URL that is sent holds a user name, so query and fragment are all that is to be hidden.
+            where = request.where if self._private else request.url.partition("#")[0].partition("?")[0]
+            response = Response(
+                outcome.status,
+                outcome.headers,
+                outcome.body,
+                request.method,
+                where,
+                attempts,
+                client_request_id,
+                outcome.stream,
+            )
+            return response if outcome.status < _NO_SUCCESS else self._judge(response, request, follow=follow)
         except RequestError as error:
             error.method, error.url, error.client_request_id = request.method, request.where, client_request_id
             request = headers = None  # type: ignore[assignment]  # they hold the token
@@ -154,26 +168,12 @@ class Pipeline:
             request = headers = None  # type: ignore[assignment]
             wipe_locals(error)
             raise
-        # A service's root holds no user name, so only the query is to be hidden.
-        where = request.where if self._private else request.url.partition("?")[0]
-        return Response(
-            outcome.status,
-            outcome.headers,
-            outcome.body,
-            request.method,
-            where,
-            1,
-            client_request_id,
-            outcome.stream,
-        )
 
     def _judge(self, response: Response, request: HTTPRequest, *, follow: bool) -> Response:
-        """Return a response that is a success, or that was asked for; raise what another one means."""
+        """Return a response that is no success, but was asked for; raise what another one means."""
         status = response.status
-        if (
-            status < _NO_SUCCESS
-            or (status in _REDIRECTS and not follow)
-            or (status == _NOT_MODIFIED and any(name in request.headers for name in _CONDITIONS))
+        if (status in _REDIRECTS and not follow) or (
+            status == _NOT_MODIFIED and any(name in request.headers for name in _CONDITIONS)
         ):
             return response
         raise status_error(response, now=self._clock.now(), secret=request.secret)
@@ -197,8 +197,7 @@ class Pipeline:
                 secret = await self._authorization.attach(request.headers, within_s=_left_s(ends_at, now))
                 now = monotonic()
             request.secret = secret
-            left_s = ends_at - now
-            response = await self._transport.send(request, within_s=max(_MOMENT_S, left_s))
+            response = await self._transport.send(request, within_s=max(_MOMENT_S, ends_at - now))
         except BaseException:
             limiter.leave(weight)
             raise
@@ -270,19 +269,6 @@ class Pipeline:
             response = await loop.run(send, request=request, idempotent=True, limited=self._limiters is not None)
         message = f"{request.method} {request.where} was redirected more than {_MAX_REDIRECTS} times."
         raise RequestError(message)
-
-
-def _response(received: HTTPResponse, request: HTTPRequest, client_request_id: str, attempts: int) -> Response:
-    return Response(
-        received.status,
-        received.headers,
-        received.body,
-        request.method,
-        request.where,
-        attempts,
-        client_request_id,
-        received.stream,
-    )
 
 
 def _left_s(ends_at: float, now: float) -> float:

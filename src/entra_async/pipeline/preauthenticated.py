@@ -27,7 +27,7 @@ from entra_async.transport.http.retry_loop import RetryLoop
 
 __all__ = ("PreauthenticatedRequests",)
 
-_BAD: Final = 300
+_NO_SUCCESS: Final = 300
 
 
 @final
@@ -91,10 +91,8 @@ class PreauthenticatedRequests:
         request = HTTPRequest(method, url, {**headers}, body, streamed=True, private=True)
         response = await self._pool.send(request, within_s=within_s)
         if response.stream is not None:
-            response.body, response.stream = (
-                await read_stream(response.stream, request, self._pool.response_bytes),
-                None,
-            )
+            response.body = await read_stream(response.stream, request, self._pool.response_bytes)
+            response.stream = None
         return response
 
     async def run(
@@ -128,6 +126,6 @@ class PreauthenticatedRequests:
             wipe_locals(error)
             raise
         response = Response(last.status, last.headers, last.body, method, shown.where, loop.made, "")
-        if last.status >= _BAD:
+        if last.status >= _NO_SUCCESS:
             raise status_error(response, now=self._clock.now(), secret="")
         return response
