@@ -17,6 +17,7 @@ from entra_async.errors import RequestError, RequestTimeoutError, ThrottledError
 from entra_async.rules.http.urls import strip_query
 from entra_async.rules.limits.rate_estimator import RateEstimator, Spacing
 from entra_async.transport.http.messages import HTTPRequest
+from entra_async.transport.http.slots import wait_for_turn, wake_next
 
 __all__ = ("SLOT", "Limiter", "LimiterStats")
 
@@ -227,20 +228,11 @@ class Limiter:
             self._queue.appendleft(turn)
         else:
             self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was its turn at that very moment
-                self._end_turn()
-            raise
+        await wait_for_turn(turn, pass_on=self._end_turn)
 
     def _end_turn(self) -> None:
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._watched = False
+        if not wake_next(self._queue):
+            self._watched = False
 
     async def _watch(self, request: HTTPRequest, cost: float, weight: int, ends_at: float, longest_s: float) -> None:
         while True:

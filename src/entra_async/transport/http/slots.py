@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, final
 
 from entra_async.errors import ClosedError
 
-__all__ = ("Slots",)
+__all__ = ("Slots", "wait_for_turn", "wake_next")
+
+
+async def wait_for_turn(turn: asyncio.Future[None], *, pass_on: Callable[[], None]) -> None:
+    """
+    Wait for one's turn.
+
+    Args:
+        turn: Ends when it has come.
+        pass_on: Called if it comes at the very moment in which the wait is cancelled.
+    """
+    try:
+        await turn
+    except asyncio.CancelledError:
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            pass_on()
+        raise
+
+
+def wake_next(waiting: deque[asyncio.Future[None]]) -> bool:
+    """Let the turn of who waits longest come; return whether somebody waited."""
+    while waiting:
+        turn = waiting.popleft()
+        if not turn.done():
+            turn.set_result(None)
+            return True
+    return False
 
 
 @final
@@ -37,12 +64,7 @@ class Slots:
             return
         turn = asyncio.get_running_loop().create_future()
         self.waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it got one at that very moment
-                self.release()
-            raise
+        await wait_for_turn(turn, pass_on=self.release)
 
     def close(self) -> None:
         """Let those that wait fail: the Session is closed."""
@@ -54,9 +76,5 @@ class Slots:
 
     def release(self) -> None:
         """Give a slot back, or on to who waits longest."""
-        while self.waiting:
-            turn = self.waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.free += 1
+        if not wake_next(self.waiting):
+            self.free += 1
