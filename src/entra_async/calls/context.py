@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from entra_async.calls.access import Access
@@ -77,12 +76,3 @@ class CallContext:
         if service is not None and str(service).lower() not in {self.name.lower(), self.service.name.lower()}:
             message = f"The request is for {service!r}, but this is {self.name!r}."
             raise ConfigurationError(message, field="service", hint="Use the Session's verb, or leave service= out.")
-
-    def root(self, parameters: Mapping[str, str] | None) -> str:
-        """
-        Return the service's root, its parameters filled in.
-
-        Raises:
-            ConfigurationError: If there is no URL, or a parameter is missing, unknown or unfit.
-        """
-        return self.base_url.base(parameters)

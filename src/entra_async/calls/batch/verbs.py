@@ -129,7 +129,7 @@ def _batcher(context: CallContext, *, window_s: float, automatic: bool = False) 
         raise ConfigurationError(message, field="service", hint=hint)
     return Batcher(
         context.pipeline.authorized_transport,
-        root=context.root(None),
+        root=context.base_url.base(None),
         start=context.start,
         window_s=window_s,
         automatic=automatic,

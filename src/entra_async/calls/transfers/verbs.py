@@ -83,7 +83,7 @@ class TransferVerbs(Verbs):
         )
         context = self._find(request.service)
         check_call(None, request.timeout)
-        root = context.root(request.parameters)
+        root = context.base_url.base(request.parameters)
         if (path is None) is (token is None):
             message = "operation() takes either a path or a token."
             raise ConfigurationError(message, field="token", hint="Give a path to begin one, a token to go on with it.")

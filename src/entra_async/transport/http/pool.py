@@ -241,7 +241,10 @@ class Pool:
         except asyncio.CancelledError:
             if not deadlines.caused(task):
                 raise
-            failure = self._too_late(request)
+            if request.streamed:
+                failure = stalled(request.where, method=request.method)
+            else:
+                failure = translate(TimeoutError(), request, closed=False)
         except Exception as error:  # noqa: BLE001 - what is not the network's is raised as it is
             used = self._find_proxy(request)
             failure = translate(error, request, closed=self._closed, proxy=used)
@@ -339,14 +342,6 @@ class Pool:
             deadlines=self._deadlines,
             idle_s=self._timeouts.idle_s,
         )
-
-    def _too_late(self, request: HTTPRequest) -> RequestTimeoutError:
-        where = request.where
-        if request.streamed:
-            return stalled(where, method=request.method)
-        message = f"{request.method} {where}: The response took too long (TimeoutError)."
-        hint = "Raise Timeouts.response_s if the service needs longer."
-        return RequestTimeoutError(message, sent=True, method=request.method, url=where, hint=hint)
 
     def _emit(self, request: HTTPRequest, status: int | None, started: float) -> None:
         if self._listener is not None:
